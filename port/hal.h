@@ -1,0 +1,73 @@
+// What the C module `xen` needs from the ground it stands on: the index of the port.
+//
+// Two grounds implement it: the files of this folder (a Xen PVH domain) and sim/ (a Linux process
+// in a simulated Xen). modxen.c, grant.c, random.c and csum.c are common to both.
+//
+// Errors: a function that can fail returns a negative errno as Xen spells it (-EINVAL = -22 ...);
+// memory functions return NULL. Nothing here raises, allocates from the object heap or blocks,
+// but for hal_sleep() and hal_shutdown().
+#pragma once
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PAGE_SIZE 4096u
+#define NO_DEADLINE UINT64_MAX
+
+// ---- time (clock.c)
+uint64_t hal_ns(void);       // Xen system time in ns; never goes back
+uint64_t hal_wall_ns(void);  // UNIX time in ns, as the host tells it
+
+// ---- events (event.c)
+// Sleep until any bound port has an event, until hal_ns() >= deadline_ns, or not at all if an
+// event is pending already. May return early for no reason; the caller looks again.
+void hal_sleep(uint64_t deadline_ns);
+// Take the ports with events, clearing each bit before it is reported; at most max, the rest stays
+// pending. The cost depends on the number of ports that have events, not on how many are bound.
+unsigned hal_pending(uint16_t *ports, unsigned max);
+int hal_evtchn_alloc(unsigned domid);                 // unbound port that domid may bind; port or -errno
+int hal_evtchn_bind(unsigned domid, unsigned remote); // local port (marked pending once by Xen) or -errno
+int hal_evtchn_send(unsigned port);                   // 0 or -errno; a peer that has gone is no error
+int hal_evtchn_close(unsigned port);                  // 0 or -errno
+
+// ---- memory outside the object heap (pages.c)
+void *hal_mem(size_t octets);                   // page-aligned, zeroed, rounded up to pages; NULL when full
+int hal_mem_free(void *start, size_t octets);   // 0; -EINVAL if this is not a whole allocation; -EBUSY if a page is still granted
+uint64_t hal_machine_address(const void *p);    // guest-physical address, 0 if p is not memory of ours or a mapping
+void hal_memory(size_t *total, size_t *free);   // octets that hal_mem() owns, and those not given out
+
+// ---- grants (grant.c over the table that the ground supplies)
+typedef struct _grant_entry_t {
+    uint16_t flags; // written last; while it is 0 Xen ignores the entry
+    uint16_t domid;
+    uint32_t frame;
+} grant_entry_t; // Xen public/grant_table.h, struct grant_entry_v1
+
+void grant_init(grant_entry_t *table, unsigned entries);
+int grant_page(unsigned frame, unsigned domid, bool readonly); // reference >= 8, or -ENOSPC (28)
+int grant_revoke(unsigned ref);          // 0, -EBUSY (16) while the peer holds the page, -EINVAL if never lent
+bool grant_holds(uint64_t first_frame, uint64_t frames); // is any of these frames lent at the moment?
+
+// ---- a peer's pages (gntmap.c)
+void *hal_map(unsigned domid, const uint32_t *refs, unsigned n, int *error); // contiguous, read-write; or NULL and -errno
+int hal_unmap(void *start, unsigned n);  // 0; -EINVAL if this is not a whole mapping
+// One GNTTABOP_copy over n operations of 40 octets (Xen public/grant_table.h, struct gnttab_copy), which lie in
+// memory from hal_mem(). Statuses are written back; returns how many are not GNTST_okay, or -errno.
+int hal_copy(void *ops, unsigned n);
+
+// ---- random.c, csum.c
+void random_seed(const void *octets, size_t n);  // mixes in; never makes the generator weaker
+void random_bytes(void *out, size_t n);
+uint64_t hal_entropy(void);                      // what the ground has: RDRAND, TSC; in the simulation the seed of the run
+uint32_t csum_fold(const uint8_t *p, size_t n, uint32_t seed); // folded ones'-complement sum, big-endian words, not inverted
+
+// ---- console, start, end (console.c, start.c)
+void hal_console(const char *text, size_t n);    // LF becomes CR LF; what finds no room is dropped and counted
+uint64_t hal_console_dropped(void);              // octets dropped so far
+const char *hal_cmdline(void);
+void *hal_xenstore_ring(int *port);              // the page shared with xenstored, and our port to it
+enum { SHUTDOWN_POWEROFF = 0, SHUTDOWN_REBOOT = 1, SHUTDOWN_CRASH = 3 };
+// Lets the console drain (1 s at most; 500 ms for a crash), then ends the domain.
+void hal_shutdown(unsigned reason) __attribute__((noreturn));
+// Our own mistake, found by C: says why with the Python traceback, ends as crashed.
+void hal_crash(const char *why) __attribute__((noreturn));
