@@ -1,0 +1,38 @@
+"""UDP headers (RFC 768).
+
+parse() judges lengths; established by it is that header and data lie inside.
+"""
+from micropython import const
+
+from firewall import checksum
+
+SIZE = const(8)  # octets
+PROTOCOL = const(17)
+
+# offset of each field in the header, and its width in octets
+SPORT = const(0)  # 2
+DPORT = const(2)  # 2
+LENGTH = const(4)  # 2: header and data
+CHECKSUM = const(6)  # 2: 0 for none
+
+
+def parse(buf, at, end):
+    """(source port, destination port, length of header and data), or None.
+
+    None: fewer octets than a header, a length below 8 or past the end (behaviours 50). A length
+    short of the end is accepted: what follows is not part of the datagram.
+    """
+    room = end - at
+    if room < SIZE:
+        return None
+    length = buf[at + 4] << 8 | buf[at + 5]
+    if length < SIZE or length > room:
+        return None
+    return buf[at] << 8 | buf[at + 1], buf[at + 2] << 8 | buf[at + 3], length
+
+
+def checksum_ok(buf, at, length, src, dst):
+    """True if the datagram of length octets has no checksum, or one that is right."""
+    if buf[at + CHECKSUM] == 0 and buf[at + CHECKSUM + 1] == 0:
+        return True
+    return checksum.total(buf, at, length, checksum.pseudo(src, dst, PROTOCOL, length)) == 0xFFFF
