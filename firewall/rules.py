@@ -36,7 +36,8 @@ class RuleError(Exception):
 
     def __str__(self):
         at = self.entry if self.key == self.entry else "%s: %s" % (self.entry, self.key)
-        return "%s: got %r, expected %s" % (at, self.value, self.expected)
+        got = "nothing" if self.value is None else repr(self.value)
+        return "%s: got %s, expected %s" % (at, got, self.expected)
 
 
 class Rule:
@@ -240,6 +241,11 @@ def _host(entry, value):
     if not good:
         raise RuleError(entry, "dsthost", value, "a host name in lower case, labels of 1 to 63")
     return name
+
+
+def address(text):
+    """The int of an address of either family, or -1."""
+    return _address6(text) if ":" in text else ipv4.address(text)
 
 
 def _address6(text):

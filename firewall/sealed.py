@@ -106,7 +106,7 @@ class _Group:
         points = _Scale()
         addresses = _Scale()
         self.verdicts = {}  # bit -> what decide() returns
-        self.named = []  # (bit, host, accept)
+        self.named = []  # (bit, host, accept, targets); targets: None, or what the addresses must be among
         self.by_address = {}  # address -> bits of rules whose host has it
         self.unanswered = 0  # bits of drop rules whose host has no answer: they match everything
         bit = 1
@@ -114,7 +114,7 @@ class _Group:
             self.verdicts[bit] = (rule.accept, rule.number)
             points.add(rule.first, rule.last, bit)
             if rule.host is not None:
-                self.named.append((bit, rule.host, rule.accept))
+                self.named.append((bit, rule.host, rule.accept, resolvers if rule.dns else None))
             elif rule.dns:
                 for resolver in set(resolvers):
                     if rule.low == _ANY or rule.low <= resolver <= rule.high:
@@ -128,15 +128,19 @@ class _Group:
     def resolve(self, names, now):
         by_address = {}
         unanswered = 0
-        for bit, host, accept in self.named:
+        for bit, host, accept, targets in self.named:
             found = names.lookup(host, now)
             if found is None:
                 # closed either way: an accept rule matches nothing, a drop rule everything
-                if not accept:
+                if accept:
+                    continue
+                if targets is None:
                     unanswered |= bit
-                continue
+                    continue
+                found = targets
             for address in found:
-                by_address[address] = by_address.get(address, 0) | bit
+                if targets is None or address in targets:
+                    by_address[address] = by_address.get(address, 0) | bit
         self.by_address = by_address
         self.unanswered = unanswered
 

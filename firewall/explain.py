@@ -1,0 +1,129 @@
+"""What a rule list does, for an administrator who wonders: `./build.py explain FILE [--text]`.
+
+Reads JSON objects, one a line, and answers each with one line. An object with a packet
+    {"id", "rules": [text, ...], "policy", "dns": [...], "names": {host: [...]}, "packet": {...}}
+gets {"id", "verdict": "accept" or "drop", "rule": number, or null when the policy or a fault
+decided}; in names, null is "no answer" and [] "does not exist". An object without one
+    {"id", "entries": {"policy": ..., "0000": ...}}
+gets {"id", "rules": how many, "then": policy} or {"id", "deny_all": why}. Rules in a list are
+numbered from 0, as dom0 numbers them.
+
+Runs on the administrator's machine under CPython, on the firewall's own rule code; it is not
+part of the image.
+"""
+import json
+import sys
+
+from firewall import rules
+
+_PROTOCOLS = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "icmpv6": 58, "sctp": 132}
+
+
+class Names:
+    """The names of one question, as a table for rules.seal()."""
+
+    def __init__(self, names):
+        self._found = {host.rstrip("."): found for host, found in names.items()}
+
+    def lookup(self, host, now):
+        found = self._found.get(host)
+        return None if found is None else _addresses(found)
+
+    def epoch(self, now):
+        return 0
+
+
+def explain(row, text=False):
+    """The answer to one object, as an object, or as a sentence if text."""
+    entries = _entries(row)
+    packet = row.get("packet")
+    address = row.get("address") or (packet or {}).get("src") or ""
+    if packet is None:
+        try:
+            parsed = rules.parse(entries, address)
+        except rules.RuleError as error:
+            if text:
+                return "%s: everything from this client is refused: %s." % (row.get("id"), error)
+            return {"id": row.get("id"), "deny_all": str(error)}
+        then = "accept" if parsed.accept else "drop"
+        if text:
+            count = len(parsed.rules)
+            return "%s: %d rule%s, then %s." % (row.get("id"), count, "" if count == 1 else "s", then)
+        return {"id": row.get("id"), "rules": len(parsed.rules), "then": then}
+    sealed, why = rules.load(entries, address, _addresses(row.get("dns", ())), Names(row.get("names") or {}))
+    accept, number = sealed.decide(
+        _protocol(packet),
+        rules.address(packet["dst"]),
+        packet.get("dport", -1),
+        packet.get("type", -1),
+        0,
+    )
+    if text:
+        return "%s: the packet is %s." % (row.get("id"), _because(entries, accept, number, why))
+    return {"id": row.get("id"), "verdict": "accept" if accept else "drop", "rule": number}
+
+
+def run(lines, out, text=False):
+    """Answer each of lines on out; number of lines that are no question, which are answered with an error."""
+    faults = 0
+    for count, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            answer = explain(json.loads(line), text)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            faults += 1
+            answer = {"id": None, "error": "line %d: not a question: %r" % (count, error)}
+        out.write((answer if isinstance(answer, str) else json.dumps(answer)) + "\n")
+    return faults
+
+
+def main(arguments):
+    """Exit status for the arguments after "explain": 0; 1 if some line was no question; 2 for a wrong call."""
+    text = "--text" in arguments
+    files = [argument for argument in arguments if argument != "--text"]
+    if len(files) != 1:
+        sys.stderr.write("usage: build.py explain FILE [--text]     (FILE - for standard input)\n")
+        return 2
+    try:
+        if files[0] == "-":
+            return 1 if run(sys.stdin, sys.stdout, text) else 0
+        with open(files[0], encoding="utf-8") as lines:
+            return 1 if run(lines, sys.stdout, text) else 0
+    except (OSError, UnicodeDecodeError) as error:
+        sys.stderr.write("explain: %s: %s\n" % (files[0], error))
+        return 2
+
+
+def _entries(row):
+    """The row's rules as QubesDB would hold them: key -> bytes."""
+    if "entries" in row:
+        given = row["entries"]
+    else:
+        given = {"%04d" % i: rule for i, rule in enumerate(row["rules"])}
+        if row.get("policy") is not None:
+            given["policy"] = row["policy"]
+    return {key: value.encode("utf-8", "surrogatepass") for key, value in given.items()}
+
+
+def _addresses(texts):
+    return tuple(rules.address(text) for text in texts)
+
+
+def _protocol(packet):
+    """IP protocol number of a packet: its ipproto, or by the name of its proto."""
+    if "ipproto" in packet:
+        return packet["ipproto"]
+    proto = packet["proto"]
+    if proto == "icmp" and ":" in packet["dst"]:
+        return rules.ICMPV6
+    return _PROTOCOLS[proto]
+
+
+def _because(entries, accept, number, why):
+    verdict = "accepted" if accept else "dropped"
+    if why is not None:
+        return "%s, as is everything from this client: %s" % (verdict, why)
+    if number is None:
+        return "%s: no rule matches, and the policy is %s" % (verdict, "accept" if accept else "drop")
+    return "%s by rule %04d: %s" % (verdict, number, entries["%04d" % number].decode())
