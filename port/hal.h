@@ -66,8 +66,18 @@ void hal_console(const char *text, size_t n);    // LF becomes CR LF; what finds
 uint64_t hal_console_dropped(void);              // octets dropped so far
 const char *hal_cmdline(void);
 void *hal_xenstore_ring(int *port);              // the page shared with xenstored, and our port to it
+// For crash reports: to the console, waiting for room (500 ms in all), and to whatever else still works.
+void hal_crash_text(const char *text, size_t n);
 enum { SHUTDOWN_POWEROFF = 0, SHUTDOWN_REBOOT = 1, SHUTDOWN_CRASH = 3 };
 // Lets the console drain (1 s at most; 500 ms for a crash), then ends the domain.
 void hal_shutdown(unsigned reason) __attribute__((noreturn));
 // Our own mistake, found by C: says why with the Python traceback, ends as crashed.
 void hal_crash(const char *why) __attribute__((noreturn));
+
+// ---- Python on this ground (mpy.c, traceback.c)
+void python_start(void *heap, size_t heap_octets, void *pystack, size_t pystack_octets, void *stack_top, size_t stack_octets);
+// Import a frozen module as the main program; never returns: whatever ends it ends the domain as crashed.
+void python_run(const char *module) __attribute__((noreturn));
+// Name and line of each Python frame found between sp and the top of the stack, innermost first.
+void traceback_print(const void *sp);
+void crash_printf(const char *format, ...) __attribute__((format(printf, 1, 2))); // to hal_crash_text()

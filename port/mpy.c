@@ -1,0 +1,121 @@
+// What MicroPython asks of any host: start, clock, output, and what happens when nothing catches an exception.
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "py/builtin.h"
+#include "py/compile.h"
+#include "py/cstack.h"
+#include "py/gc.h"
+#include "py/mperrno.h"
+#include "py/mphal.h"
+#include "py/pystack.h"
+#include "py/runtime.h"
+#include "shared/runtime/gchelper.h"
+
+#include "hal.h"
+
+// ---- output -----------------------------------------------------------------------------------
+
+mp_uint_t mp_hal_stdout_tx_strn(const char *text, size_t n) {
+    hal_console(text, n);
+    return n;
+}
+
+int mp_hal_stdin_rx_chr(void) {
+    return 4; // end of input: there is none
+}
+
+static void crash_strn(void *env, const char *text, size_t n) {
+    hal_crash_text(text, n);
+}
+static const mp_print_t crash_print = { NULL, crash_strn };
+
+void crash_printf(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    mp_vprintf(&crash_print, format, args);
+    va_end(args);
+}
+
+// ---- clock ------------------------------------------------------------------------------------
+
+mp_uint_t mp_hal_ticks_ms(void) { return hal_ns() / 1000000; }
+mp_uint_t mp_hal_ticks_us(void) { return hal_ns() / 1000; }
+mp_uint_t mp_hal_ticks_cpu(void) { return hal_ns(); }
+uint64_t mp_hal_time_ns(void) { return hal_wall_ns(); }
+
+void mp_hal_delay_us(mp_uint_t us) {
+    uint64_t end = hal_ns() + us * 1000ull;
+    while (hal_ns() < end) {
+        hal_sleep(end);
+    }
+}
+
+void mp_hal_delay_ms(mp_uint_t ms) {
+    mp_hal_delay_us(ms * 1000);
+}
+
+// ---- files: none, everything is frozen --------------------------------------------------------
+
+#if !SIMULATION
+mp_lexer_t *mp_lexer_new_from_file(qstr filename) {
+    mp_raise_OSError(MP_ENOENT);
+}
+
+mp_import_stat_t mp_import_stat(const char *path) {
+    return MP_IMPORT_STAT_NO_EXIST;
+}
+#endif
+
+// asyncio's stream module refers to it
+static mp_obj_t builtin_open(size_t n_args, const mp_obj_t *args, mp_map_t *named) {
+    mp_raise_OSError(MP_ENOENT);
+}
+MP_DEFINE_CONST_FUN_OBJ_KW(mp_builtin_open_obj, 1, builtin_open);
+
+// ---- heap -------------------------------------------------------------------------------------
+
+void gc_collect(void) {
+    gc_collect_start();
+    gc_helper_collect_regs_and_stack();
+    gc_collect_end();
+}
+
+// ---- start and end ----------------------------------------------------------------------------
+
+void python_start(void *heap, size_t heap_octets, void *pystack, size_t pystack_octets, void *stack_top, size_t stack_octets) {
+    mp_cstack_init_with_top(stack_top, stack_octets);
+    mp_pystack_init(pystack, (char *)pystack + pystack_octets);
+    gc_init(heap, (char *)heap + heap_octets);
+    mp_init();
+}
+
+void python_run(const char *module) {
+    nlr_buf_t nlr;
+    if (nlr_push(&nlr) == 0) {
+        mp_import_name(qstr_from_str(module), mp_const_none, MP_OBJ_NEW_SMALL_INT(0));
+        nlr_pop();
+        crash_printf("crash: the main program ended\n");
+    } else {
+        crash_printf("crash: uncaught exception\n");
+        mp_obj_print_exception(&crash_print, MP_OBJ_FROM_PTR(nlr.ret_val));
+    }
+    hal_shutdown(SHUTDOWN_CRASH);
+}
+
+void hal_crash(const char *why) {
+    crash_printf("crash: %s\n", why);
+    traceback_print(__builtin_frame_address(0));
+    hal_shutdown(SHUTDOWN_CRASH);
+}
+
+void nlr_jump_fail(void *value) {
+    hal_crash("exception outside of any handler");
+}
+
+#if !SIMULATION
+void abort(void) {
+    hal_crash("abort()");
+}
+#endif
