@@ -98,8 +98,11 @@ void python_run(const char *module) {
         nlr_pop();
         crash_printf("crash: the main program ended\n");
     } else {
-        crash_printf("crash: uncaught exception\n");
-        mp_obj_print_exception(&crash_print, MP_OBJ_FROM_PTR(nlr.ret_val));
+        mp_obj_t exception = MP_OBJ_FROM_PTR(nlr.ret_val);
+        crash_printf("crash: uncaught "); // the cause first: a long traceback may not find room
+        mp_obj_print_helper(&crash_print, exception, PRINT_EXC);
+        crash_printf("\n");
+        mp_obj_print_exception(&crash_print, exception);
     }
     hal_shutdown(SHUTDOWN_CRASH);
 }

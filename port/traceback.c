@@ -78,20 +78,29 @@ static void print_frame(const mp_code_state_t *state) {
         (unsigned)mp_bytecode_get_source_line(ip, lines_end, offset), qstr_str(names[name]));
 }
 
+// Callers and left-overs below them hold the same pointer; its first mention is the innermost.
+static bool contains(const void *const *items, unsigned n, const void *item) {
+    while (n > 0) {
+        if (items[--n] == item) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void traceback_print(const void *sp) {
     if (MP_STATE_MEM(area).gc_pool_start == NULL) {
         return; // Python has not started
     }
     const void **word = (const void **)((uintptr_t)sp & ~(uintptr_t)7);
     const void **top = (const void **)MP_STATE_THREAD(stack_top);
-    const void *last = NULL;
+    const void *seen[FRAMES_MAX];
     unsigned frames = 0;
     crash_printf("Python, innermost frame first:\n");
     for (; word < top && frames < FRAMES_MAX; word++) {
-        if (*word != last && is_frame(*word)) {
-            last = *word;
-            print_frame(last);
-            frames++;
+        if (is_frame(*word) && !contains(seen, frames, *word)) {
+            seen[frames++] = *word;
+            print_frame(*word);
         }
     }
     if (frames == 0) {
