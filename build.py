@@ -1,0 +1,63 @@
+#!/usr/bin/env python3
+"""Build, test and try the firewall image. Needs Python 3.9, apt, and root or user namespaces.
+
+The first run makes a tool root (a small Debian 13 with compiler, Xen, QEMU and kernels) in the
+user's cache folder, which takes a few minutes and about 1.5 GB; later runs take seconds to start.
+"""
+import argparse
+import os
+import sys
+
+sys.dont_write_bytecode = True
+from images import archive, kernel, lock, progress, toolroot  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def image(options):
+    """Build build/vmlinuz and print its path, size and SHA-256."""
+    path = kernel.build("image", options.apt_sources, options.jobs)
+    print("%s\n%d octets\nSHA-256 %s" % (path, os.path.getsize(path), archive.sha256(path)))
+
+
+def write_locks(options):
+    """Resolve the wanted packages against today's archive and rewrite both locks."""
+    source = archive.Archive(toolroot.cache_folder(), options.apt_sources)
+    build, lab = lock.read(kernel.BUILD_LOCK), lock.read(kernel.LAB_LOCK)
+    date, packages = source.resolve(build.want)
+    origs = [source.source(item.name, item.version) for item in build.sources]
+    for before, now in zip(build.sources, origs):
+        if before.sha256 != now.sha256:
+            raise progress.Problem("%s %s has changed in the archive" % (now.name, now.version))
+    lock.write(kernel.BUILD_LOCK, lock.Lock(archive.SUITE, date, build.want, origs, packages), [
+        "What can change a byte of the image. Written by `./build.py lock`; the format is in lock.py."])
+    _, both = source.resolve(build.want + lab.want)
+    ours = {item.name for item in packages}
+    lock.write(kernel.LAB_LOCK, lock.Lock(archive.SUITE, date, lab.want, [],
+                                          [item for item in both if item.name not in ours]), [
+        "What serves tests and demo beside build.lock, and cannot change the image."])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--apt-sources", metavar="FILE", type=os.path.abspath,
+                        help="take Debian packages from the archive that FILE names, in apt's format, instead of "
+                             "the one this machine's apt uses; a dated archive keeps packages that mirrors drop")
+    parser.add_argument("--jobs", metavar="N", type=int, help="compilers to run at once (default: one a CPU)")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands.add_parser("image", help="build build/vmlinuz, print its path, size and SHA-256").set_defaults(run=image)
+    commands.add_parser("lock", help="(maintainers) rewrite the package locks in images/ from today's archive"
+                        ).set_defaults(run=write_locks)
+    options = parser.parse_args()
+    try:
+        sys.exit(options.run(options))
+    except progress.Problem as problem:
+        sys.exit("build.py: %s" % problem)
+    except OSError as error:
+        sys.exit("build.py: %s: %s" % (error.filename or options.command, error.strerror))
+    except KeyboardInterrupt:
+        sys.exit("build.py: interrupted")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,159 @@
+"""What MicroPython's build makes of this checkout: the image, the test image, the simulation.
+
+The image's bytes depend on its inputs alone: the sources below, the locked packages, MicroPython's
+source. inputs_digest() is over these; it is frozen into the image and printed on its first line.
+"""
+import hashlib
+import os
+import shutil
+import subprocess
+
+from . import archive, lock, toolroot
+from .progress import Problem, Step, say
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+CHECKOUT = os.path.dirname(HERE)
+BUILD_LOCK = os.path.join(HERE, "build.lock")
+LAB_LOCK = os.path.join(HERE, "lab.lock")
+# variant of port/Makefile: (what it makes, its name in build/, folders beside those of the image)
+VARIANTS = {
+    "image": ("vmlinuz", "vmlinuz", ()),
+    "test": ("vmlinuz", "vmlinuz-test", ("port/test", "tests/guest")),
+    "sim": ("firewall-sim", "firewall-sim", ("port/sim", "tests/guest")),
+}
+_SOURCES = ("port", "firewall", "netfront", "netback")
+_NOT_SOURCES = ("port/test", "port/sim", "port/build")
+_SUFFIXES = (".c", ".h", ".S", ".ld", ".py", "Makefile")
+
+
+def version():
+    """The version that the next release will have."""
+    with open(os.path.join(HERE, "VERSION")) as text:
+        return text.read().strip()
+
+
+def inputs(variant="image"):
+    """Paths, relative to the checkout, of all files of ours that enter a variant; sorted."""
+    more = VARIANTS[variant][2]
+    found = ["images/VERSION"]
+    for top in _SOURCES + tuple(more):
+        for folder, folders, names in os.walk(os.path.join(CHECKOUT, top)):
+            here = os.path.relpath(folder, CHECKOUT)
+            folders[:] = [name for name in folders if name != "__pycache__"
+                          and (here + "/" + name not in _NOT_SOURCES or here + "/" + name in more)]
+            found += [here + "/" + name for name in names if name.endswith(_SUFFIXES)]
+    return sorted(set(found))
+
+
+def inputs_digest(root, variant="image"):
+    """16 hexadecimal digits over sources and packages; without anything of time, path or user."""
+    digest = hashlib.sha256()
+    for path in inputs(variant):
+        digest.update(("%s %s\n" % (path, archive.sha256(os.path.join(CHECKOUT, path)))).encode())
+    for item in sorted(root.packages) + lock.read(BUILD_LOCK).sources:
+        digest.update(("%s %s\n" % (item.name, item.sha256)).encode())
+    return digest.hexdigest()[:16]
+
+
+def micropython(root, sources=None):
+    """Folder with MicroPython's source and mpy-cross built in it by this root's compiler."""
+    cache = toolroot.cache_folder()
+    item = lock.read(BUILD_LOCK).sources[0]
+    path = os.path.join(cache, "sources", "%s-%s-%s" % (item.name, item.sha256[:12], root.name))
+    if os.path.isdir(path):
+        return path
+    source = archive.Archive(cache, sources)
+    with toolroot.exclusive(os.path.join(cache, "locks", os.path.basename(path))):
+        if os.path.isdir(path):
+            return path
+        if source.fetch([item]):
+            raise Problem("the archive no longer has the source of %s %s: name a dated one with --apt-sources"
+                          % (item.name, item.version))
+        with toolroot.made_whole(path) as part, Step("Building MicroPython's cross compiler"):
+            shutil.copy(source.file(item), os.path.join(part, "source"))
+            unpack = ["python3", "-c", "import tarfile; tarfile.open('source').extractall(filter='data')"]
+            _check(root.run(unpack, [(part, "/micropython")], "/micropython", stderr=subprocess.PIPE), unpack)
+            os.unlink(os.path.join(part, "source"))
+            (top,) = os.listdir(part)
+            for name in os.listdir(os.path.join(part, top)):
+                os.rename(os.path.join(part, top, name), os.path.join(part, name))
+            os.rmdir(os.path.join(part, top))
+            make = ["make", "-C", "/micropython/mpy-cross", "-j%d" % (os.cpu_count() or 1)]
+            environment = {"MICROPY_GIT_TAG": "v1.25.0", "MICROPY_GIT_HASH": "debian", "SOURCE_DATE_EPOCH": "0"}
+            _check(root.run(make, [(part, "/micropython")], "/", environment,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE), make)
+    return path
+
+
+def _check(done, argv):
+    if done.returncode:
+        last = (done.stderr or b"").decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
+        raise Problem("%s failed: %s" % (argv[0], last[0]))
+
+
+def build(variant, sources=None, jobs=None):
+    """Build a variant; returns the path of what was made, which is new only if an input is.
+
+    jobs: how many compilers run at once; does not change a byte.
+    """
+    made, name, _ = VARIANTS[variant]
+    folder = os.path.join(CHECKOUT, "build")
+    result, stamp = os.path.join(folder, name), os.path.join(folder, "stamps", variant)
+    root = toolroot.ensure([BUILD_LOCK], "build.lock", sources)
+    digest = inputs_digest(root, variant)
+    with toolroot.exclusive(os.path.join(folder, "lock")):
+        if os.path.exists(result) and _read(stamp) == _stamp(digest, root, result):
+            return result
+        mpy = micropython(root, sources)
+        _discard_stale_objects(variant, root, os.path.join(folder, variant))
+        generated = os.path.join(folder, variant, "generated")
+        os.makedirs(generated, exist_ok=True)
+        with open(os.path.join(generated, "_build.py"), "w") as out:
+            out.write('VERSION = "%s"\nDIGEST = "%s"\n' % (version(), digest))
+        log = os.path.join(folder, variant + ".log")
+        inside = "/src/build/" + variant
+        argv = ["make", "-C", "/src/port", "-j%d" % (jobs or os.cpu_count() or 1), "VARIANT=" + variant,
+                "TOP=/micropython", "XEN_HEADERS=/usr/include", "BUILD=" + inside, "GENERATED=" + inside + "/generated"]
+        with open(log, "wb") as out, Step("Building %s" % name):
+            done = root.run(argv, [(CHECKOUT, "/src"), (folder, "/src/build"), (mpy, "/micropython")],
+                            stdout=out, stderr=subprocess.STDOUT)
+        if done.returncode:
+            with open(log, errors="replace") as text:
+                say("".join(text.readlines()[-25:]))
+            raise Problem("building %s failed: the compiler's words are above and in %s" % (name, log))
+        shutil.copy(os.path.join(folder, variant, made), result + ".new")
+        os.replace(result + ".new", result)
+        os.makedirs(os.path.dirname(stamp), exist_ok=True)
+        with open(stamp, "w") as out:
+            out.write(_stamp(digest, root, result))
+    if not root.comparable:
+        say("the SHA-256 of %s cannot be compared with anyone's: the packages differ from the lock" % name)
+    return result
+
+
+def _stamp(digest, root, result):
+    return "%s %s %s\n" % (digest, root.name, archive.sha256(result))
+
+
+def _read(path):
+    try:
+        with open(path) as text:
+            return text.read()
+    except FileNotFoundError:
+        return None
+
+
+def _discard_stale_objects(variant, root, folder):
+    """Remove object files that make would wrongly keep.
+
+    make goes by file times and knows the headers, but not that a file has gone, that the compiler is
+    another, or that a flag is. What ships is compiled from nothing each time.
+    """
+    flags = archive.sha256(os.path.join(CHECKOUT, "port", "Makefile"))
+    key = "\n".join([root.name, flags] + inputs(variant)) + "\n"
+    path = os.path.join(folder, "objects-of")
+    if variant == "image" or _read(path) != key:
+        toolroot.remove(folder)
+        os.makedirs(folder)
+        with open(path, "w") as out:
+            out.write(key)
