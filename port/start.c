@@ -164,15 +164,21 @@ void *hal_xenstore_ring(int *port) {
     return xenstore_ring;
 }
 
+static bool has_rdrand(void) {
+    static int known = -1; // CPUID ends in Xen: 5 us
+    if (known < 0) {
+        uint32_t r[4];
+        cpuid(1, r);
+        known = r[2] >> 30 & 1;
+    }
+    return known;
+}
+
 uint64_t hal_entropy(void) {
-    uint32_t r[4];
     uint64_t word = 0;
-    cpuid(1, r);
-    if (r[2] & 1u << 30) { // RDRAND; it may be dry for a moment
-        unsigned char ok = 0;
-        for (int tries = 0; !ok && tries < 10; tries++) {
-            __asm__ volatile ("rdrand %0; setc %1" : "=r" (word), "=q" (ok));
-        }
+    unsigned char ok = 0;
+    for (int tries = 0; has_rdrand() && !ok && tries < 10; tries++) { // it may be dry for a moment
+        __asm__ volatile ("rdrand %0; setc %1" : "=r" (word), "=q" (ok) :: "cc");
     }
     return word ^ read_tsc();
 }
