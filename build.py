@@ -20,6 +20,37 @@ def image(options):
     print("%s\n%d octets\nSHA-256 %s" % (path, os.path.getsize(path), archive.sha256(path)))
 
 
+def _lab(options):
+    """The lab's root, and what its programs see: the checkout, its build folder, the cache."""
+    root = toolroot.ensure([kernel.BUILD_LOCK, kernel.LAB_LOCK], "lab.lock", options.apt_sources)
+    binds = [(HERE, "/src"), (toolroot.cache_folder(), "/cache/qubes-python-firewall")]
+    kept = {"HYPOTHESIS_STORAGE_DIRECTORY": "/src/build/hypothesis"}
+    kept.update({name: os.environ[name] for name in ("CI", "TERM", "COLUMNS") if os.environ.get(name)})
+    return root, binds, kept
+
+
+def _run_in_lab(options, argv):
+    root, binds, kept = _lab(options)
+    return root.run(argv, binds, "/src", kept).returncode
+
+
+def test(options):
+    """Build what the tests need and run pytest in the lab's root; its exit status is ours."""
+    kinds = [options.kind] if options.kind else ["host", "sim", "xen"]
+    variants = {"host": ["sim"], "sim": ["sim"], "xen": ["image", "test"]}
+    for variant in sorted({name for kind in kinds for name in variants[kind]}):
+        kernel.build(variant, options.apt_sources, options.jobs)
+    paths = ["tests/" + kind for kind in kinds if os.path.isdir(os.path.join(HERE, "tests", kind))]
+    colour = ["--color=yes"] if sys.stdout.isatty() else []
+    return _run_in_lab(options, ["python3", "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir=/src"]
+                       + colour + paths + options.rest)
+
+
+def inside(options):
+    """Run the words after -- in the lab's root, in /src; a shell when there are none."""
+    return _run_in_lab(options, options.rest or ["/bin/bash"])
+
+
 def write_locks(options):
     """Resolve the wanted packages against today's archive and rewrite both locks."""
     source = archive.Archive(toolroot.cache_folder(), options.apt_sources)
@@ -38,17 +69,37 @@ def write_locks(options):
         "What serves tests and demo beside build.lock, and cannot change the image."])
 
 
-def main():
+def _parser():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--apt-sources", metavar="FILE", type=os.path.abspath,
                         help="take Debian packages from the archive that FILE names, in apt's format, instead of "
                              "the one this machine's apt uses; a dated archive keeps packages that mirrors drop")
     parser.add_argument("--jobs", metavar="N", type=int, help="compilers to run at once (default: one a CPU)")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    commands.add_parser("image", help="build build/vmlinuz, print its path, size and SHA-256").set_defaults(run=image)
-    commands.add_parser("lock", help="(maintainers) rewrite the package locks in images/ from today's archive"
-                        ).set_defaults(run=write_locks)
-    options = parser.parse_args()
+
+    def command(run, name, text, **more):
+        made = commands.add_parser(name, help=text, description=text, **more)
+        made.set_defaults(run=run)
+        return made
+
+    command(image, "image", "build build/vmlinuz; print its path, size and SHA-256")
+    some = command(test, "test", "run all tests, or one kind; words after -- go to pytest",
+                   epilog="example: ./build.py test host -- -k checksum -x")
+    some.add_argument("kind", nargs="?", choices=["host", "sim", "xen"],
+                      help="host: seconds; sim: simulated Xen, a minute; xen: a real Xen under QEMU, minutes")
+    command(inside, "inside", "run the command after -- in the tool root, with the checkout at /src",
+            epilog="example: ./build.py inside -- objdump -d build/image/vmlinuz.elf")
+    command(write_locks, "lock", "(maintainers) rewrite the package locks in images/ from today's archive")
+    return parser
+
+
+def main():
+    words = sys.argv[1:]
+    rest = []
+    if "--" in words:
+        words, rest = words[:words.index("--")], words[words.index("--") + 1:]
+    options = _parser().parse_args(words)
+    options.rest = rest
     try:
         sys.exit(options.run(options))
     except progress.Problem as problem:

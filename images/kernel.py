@@ -117,10 +117,10 @@ def build(variant, sources=None, jobs=None):
         with open(log, "wb") as out, Step("Building %s" % name):
             done = root.run(argv, [(CHECKOUT, "/src"), (folder, "/src/build"), (mpy, "/micropython")],
                             stdout=out, stderr=subprocess.STDOUT)
-        if done.returncode:
-            with open(log, errors="replace") as text:
-                say("".join(text.readlines()[-25:]))
-            raise Problem("building %s failed: the compiler's words are above and in %s" % (name, log))
+            if done.returncode:
+                with open(log, errors="replace") as text:
+                    say("".join(text.readlines()[-25:]).rstrip())
+                raise Problem("building %s failed: the compiler's words are above and in %s" % (name, log))
         shutil.copy(os.path.join(folder, variant, made), result + ".new")
         os.replace(result + ".new", result)
         os.makedirs(os.path.dirname(stamp), exist_ok=True)

@@ -20,7 +20,7 @@ from . import archive, lock
 from .progress import Problem, Step, say
 
 _RECIPE = 1  # part of a root's name; raise it when unpacking below changes what is in a root
-_PLACES = "dev proc sys tmp run src cache micropython root etc".split()
+_PLACES = "dev proc sys tmp run src cache/qubes-python-firewall micropython root etc".split()
 _OMIT = ["./usr/share/" + name for name in ("doc", "man", "locale", "info", "lintian", "bug")]
 
 # Runs as root of a mount namespace of its own. $1: the root; then "FROM TO" pairs of folders to bind,
