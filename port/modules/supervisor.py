@@ -1,0 +1,139 @@
+"""Every task starts here, with a name and a verdict on what its end means.
+
+MicroPython's asyncio swallows the exception of a task that nobody awaits; here it is named in the log, and then
+
+| policy  | for                                        | an exception, or the end of the task                       |
+|---------|--------------------------------------------|------------------------------------------------------------|
+| LINK    | one client, the uplink: one neighbour each | the task ends; its own finally gives the resources back    |
+| SERVICE | QubesDB, qrexec, DNS, xenstore             | it starts again after 1 s, 2 s, 4 s ... 64 s               |
+| FATAL   | what the firewall cannot be without        | the domain crashes with the traceback                      |
+
+Whatever the policy, a failed assert is a broken invariant of ours and crashes the domain. A cancelled task just
+ends. Packets are judged outside of tasks: see Guard.
+"""
+import gc
+import io
+import sys
+import xen
+import loop
+from asyncio import CancelledError, create_task, sleep_ms
+from log import Log
+from micropython import const
+from peererror import PeerError
+
+LINK = const(0)
+SERVICE = const(1)
+FATAL = const(2)
+
+_FIRST_DELAY_MS = const(1000)
+_LAST_DELAY_MS = const(64000)
+_QUIET_NS = const(300000000000)  # 5 min without an end: the next one counts as the first
+
+_log = Log("supervisor")
+
+
+def spawn(name, factory, policy):
+    """Start the coroutine that factory() returns, as a task; returns it, so that it can be cancelled.
+
+    factory is called again for every restart of a SERVICE. name appears in the log.
+    """
+    return create_task(_supervise(name, factory, policy))
+
+
+async def _supervise(name, factory, policy):
+    delay = _FIRST_DELAY_MS
+    while True:
+        started = xen.ns()
+        try:
+            await factory()
+            reason = "returned"
+        except CancelledError:
+            _log.debug("%s: cancelled", name)
+            return
+        except Exception as exception:
+            if policy == FATAL or isinstance(exception, AssertionError):
+                loop.crash(exception)
+                return
+            reason = explain(exception)
+        if policy == FATAL:
+            loop.crash(RuntimeError("%s returned" % name))
+        if policy != SERVICE:
+            _tell("%s: ended: %s", name, reason)
+            return
+        if xen.ns() - started > _QUIET_NS:
+            delay = _FIRST_DELAY_MS
+        _tell("%s: ended, starts again in %d s: %s", name, delay // 1000, reason)
+        try:
+            await sleep_ms(delay)
+        except CancelledError:
+            return
+        delay = min(2 * delay, _LAST_DELAY_MS)
+
+
+def explain(exception):
+    """One line that names an exception and where it was raised: "ValueError: no such word, file.py:12 in f".
+
+    A neighbour's lie is told by its own words. Never raises: without memory it says less.
+    """
+    if isinstance(exception, PeerError):
+        return str(exception)
+    try:
+        out = io.StringIO()
+        sys.print_exception(exception, out)
+        lines = out.getvalue().strip().split("\n")
+        what = lines[-1]
+        for text in reversed(lines[:-1]):
+            if text.startswith('  File "'):
+                _, file, rest = text.split('"')  # '  File "', 'loop.py', ', line 12, in f'
+                return "%s, %s:%s" % (what, file, rest[len(", line ") :].replace(",", ""))
+        return what
+    except MemoryError:
+        return "out of memory"
+
+
+def _tell(text, *args):
+    """Log an error, also when memory has run out: what the ended task held can be collected by now."""
+    try:
+        _log.error(text, *args)
+    except MemoryError:
+        gc.collect()
+        _log.error(text, *args)
+
+
+class Guard:
+    """For the judging of one client's packets: a packet that makes it fail costs that packet only.
+
+    An exception or MemoryError drops the packet, is counted and logged in one line. FAILURES of them within
+    WINDOW_NS are no accident: disconnect() is called, once, to end that client's link.
+    """
+
+    FAILURES = 100
+    WINDOW_NS = 10000000000
+
+    def __init__(self, name, disconnect):
+        self.name = name
+        self.disconnect = disconnect
+        self.failed = 0  # packets dropped so, since the link began
+        self.times = [-self.WINDOW_NS] * self.FAILURES  # of the last failures, in ns; a ring
+
+    def judge(self, function, packet):
+        """function(packet), or None if that failed. A failed assert is ours and not caught."""
+        try:
+            return function(packet)
+        except AssertionError:
+            raise
+        except Exception as exception:
+            self._drop(exception)
+            return None
+
+    def _drop(self, exception):
+        now = xen.ns()
+        at = self.failed % self.FAILURES
+        oldest = self.times[at]
+        self.times[at] = now
+        self.failed += 1
+        _tell("%s: packet dropped: %s", self.name, explain(exception))
+        if self.failed >= self.FAILURES and now - oldest < self.WINDOW_NS:
+            self.times = [-self.WINDOW_NS] * self.FAILURES
+            _tell("%s: disconnected: %d packets failed within 10 s", self.name, self.FAILURES)
+            self.disconnect()
