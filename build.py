@@ -46,6 +46,13 @@ def test(options):
                        + colour + paths + options.rest)
 
 
+def explain(options):
+    """Say what rules do with packets: JSON lines in, JSON lines or sentences out. Needs no tool root."""
+    sys.path.append(os.path.join(HERE, "tests", "stubs"))  # the firewall's code is MicroPython's
+    from firewall import explain as questions
+    return questions.main(options.file, options.text)
+
+
 def inside(options):
     """Run the words after -- in the lab's root, in /src; a shell when there are none."""
     return _run_in_lab(options, options.rest or ["/bin/bash"])
@@ -87,6 +94,10 @@ def _parser():
                    epilog="example: ./build.py test host -- -k checksum -x")
     some.add_argument("kind", nargs="?", choices=["host", "sim", "xen"],
                       help="host: seconds; sim: simulated Xen, a minute; xen: a real Xen under QEMU, minutes")
+    some = command(explain, "explain", "say what rule lists do with packets, by the firewall's own rule code",
+                   epilog="the lines that FILE holds are described in firewall/explain.py")
+    some.add_argument("file", metavar="FILE", help="one JSON object a line; - for standard input")
+    some.add_argument("--text", action="store_true", help="answer in sentences instead of JSON")
     command(inside, "inside", "run the command after -- in the tool root, with the checkout at /src",
             epilog="example: ./build.py inside -- objdump -d build/image/vmlinuz.elf")
     command(write_locks, "lock", "(maintainers) rewrite the package locks in images/ from today's archive")

@@ -64,35 +64,33 @@ def explain(row, text=False):
 
 
 def run(lines, out, text=False):
-    """Answer each of lines on out; number of lines that are no question, which are answered with an error."""
+    """Answer each of lines on out. Gives how many are no question; these get {"id", "error"} as answer."""
     faults = 0
     for count, line in enumerate(lines, 1):
         if not line.strip():
             continue
+        row = None
         try:
-            answer = explain(json.loads(line), text)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            row = json.loads(line)
+            answer = explain(row, text)
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
             faults += 1
-            answer = {"id": None, "error": "line %d: not a question: %r" % (count, error)}
+            name = row.get("id") if isinstance(row, dict) else None
+            answer = {"id": name, "error": "line %d is no question: %r" % (count, error)}
         out.write((answer if isinstance(answer, str) else json.dumps(answer)) + "\n")
     return faults
 
 
-def main(arguments):
-    """Exit status for the arguments after "explain": 0; 1 if some line was no question; 2 for a wrong call."""
-    text = "--text" in arguments
-    files = [argument for argument in arguments if argument != "--text"]
-    if len(files) != 1:
-        sys.stderr.write("usage: build.py explain FILE [--text]     (FILE - for standard input)\n")
-        return 2
+def main(path, text=False):
+    """Answer the file at path ("-": standard input) on standard output. Exit status: 1 if some line
+    was no question, 2 if there is no such file."""
     try:
-        if files[0] == "-":
-            return 1 if run(sys.stdin, sys.stdout, text) else 0
-        with open(files[0], encoding="utf-8") as lines:
-            return 1 if run(lines, sys.stdout, text) else 0
-    except (OSError, UnicodeDecodeError) as error:
-        sys.stderr.write("explain: %s: %s\n" % (files[0], error))
+        lines = sys.stdin if path == "-" else open(path, encoding="utf-8")
+    except OSError as error:
+        sys.stderr.write("explain: %s: %s\n" % (path, error.strerror))
         return 2
+    with lines:
+        return 1 if run(lines, sys.stdout, text) else 0
 
 
 def _entries(row):

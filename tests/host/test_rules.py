@@ -1,0 +1,226 @@
+"""Rules: parsing, sealing, deciding. The rows of the case files are in test_rule_cases.py."""
+import ipaddress
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firewall import explain, ipv4, rules, sealed
+
+import rulegen
+
+CLIENT = rulegen.CLIENT
+ELSEWHERE = ipv4.address("192.0.2.50")
+RESOLVERS = tuple(ipv4.address(address) for address in rulegen.RESOLVERS)
+
+
+class Names:
+    """A table that a test fills; each change is an epoch. Counts what it is asked."""
+
+    def __init__(self, **found):
+        self.found = {host.replace("_", "."): addresses for host, addresses in found.items()}
+        self.now = 0
+        self.asked = 0
+
+    def lookup(self, host, now):
+        self.asked += 1
+        return self.found.get(host)
+
+    def epoch(self, now):
+        return self.now
+
+
+def entries(*texts, policy="drop"):
+    found = {"%04d" % i: text.encode() for i, text in enumerate(texts)}
+    found["policy"] = policy.encode()
+    return found
+
+
+def sealed_list(*texts, policy="drop", names=None):
+    return rules.seal(rules.parse(entries(*texts, policy=policy), CLIENT), RESOLVERS, names or sealed.NoNames())
+
+
+def accepts(rule_list, dst=ELSEWHERE, proto=ipv4.TCP, dport=443, icmp_type=-1, now=0):
+    return rule_list.decide(proto, dst, dport, icmp_type, now)[0]
+
+
+def error(*texts, address=CLIENT):
+    try:
+        rules.parse(entries(*texts), address)
+    except rules.RuleError as fault:
+        return fault
+    return None
+
+
+def test_behaviour_02_a_client_without_a_rules_entry_gets_nothing_out():
+    for proto in range(256):
+        assert rules.DENY.decide(proto, ELSEWHERE, 443, 8, 0) == (False, None)
+    refused, why = rules.load({}, CLIENT, RESOLVERS, sealed.NoNames())
+    assert refused is rules.DENY and "policy" in why
+
+
+def test_behaviour_03_one_bad_rule_refuses_all_of_that_client_and_only_of_that_client():
+    bad, why = rules.load(entries("action=accept", "action=maybe"), CLIENT, RESOLVERS, sealed.NoNames())
+    good, none = rules.load(entries("action=accept"), "10.137.7.22", RESOLVERS, sealed.NoNames())
+    assert not accepts(bad) and why == "0001: action: got 'maybe', expected drop or accept"
+    assert accepts(good) and none is None
+
+
+def test_behaviour_04_a_duplicated_option_is_an_error():
+    full = "action=accept dst4=192.0.2.0/24 proto=tcp specialtarget=dns dstports=53-53".split(" ")
+    assert error(" ".join(full)) is None
+    for option in full:
+        fault = error(" ".join(full + [option]))
+        assert (fault.entry, fault.key, fault.expected) == ("0000", option.split("=")[0], "each option once")
+
+
+def test_behaviour_05_more_than_one_destination_kind_is_an_error():
+    kinds = ("dst4=192.0.2.0/24", "dst6=2001:db8::/32", "dsthost=one.example")
+    for first in kinds:
+        for second in kinds:
+            if first != second:
+                for address in (CLIENT, "fd09:24ef:4179::a89:7"):
+                    assert error("action=accept %s %s" % (first, second), address=address) is not None
+
+
+def test_behaviour_06_a_list_in_force_is_whole_whatever_happens_to_what_it_came_from():
+    source = entries("action=accept proto=tcp", "action=accept proto=udp")
+    parsed = rules.parse(source, CLIENT)
+    rule_list = rules.seal(parsed, RESOLVERS, sealed.NoNames())
+    source.clear()
+    parsed.rules.clear()
+    assert accepts(rule_list) and accepts(rule_list, proto=ipv4.UDP)
+    assert not accepts(rule_list, proto=ipv4.ICMP, dport=-1, icmp_type=8)
+
+
+def test_behaviour_07_a_tree_half_removed_or_half_written_widens_nothing():
+    """What lacks the policy is never a list. (What has it counts only once it is committed.)"""
+    whole = entries("action=accept", "action=accept proto=tcp", policy="accept")
+    del whole["policy"]
+    while whole:
+        rule_list, why = rules.load(whole, CLIENT, RESOLVERS, sealed.NoNames())
+        assert rule_list is rules.DENY and "policy" in why
+        whole.popitem()
+    assert rules.load(whole, CLIENT, RESOLVERS, sealed.NoNames())[0] is rules.DENY
+
+
+def test_behaviour_11_an_expired_rule_is_a_gap_in_the_numbers():
+    """dom0 leaves it out and writes the rest under their old numbers, which the verdicts keep."""
+    source = entries("action=drop proto=udp", "action=accept dst4=192.0.2.50/32", "action=drop", "action=accept")
+    before = rules.load(source, CLIENT, RESOLVERS, sealed.NoNames())[0]
+    del source["0001"]
+    after = rules.load(source, CLIENT, RESOLVERS, sealed.NoNames())[0]
+    assert before.decide(ipv4.TCP, ELSEWHERE, 443, -1, 0) == (True, 1)
+    assert after.decide(ipv4.TCP, ELSEWHERE, 443, -1, 0) == (False, 2)
+
+
+def test_behaviour_90_64_addresses_of_one_name_are_all_honoured():
+    many = tuple(range(0x0A000000, 0x0A000000 + 64))
+    rule_list = sealed_list("action=accept dsthost=many.example", names=Names(many_example=many))
+    for address in range(many[0] - 1, many[-1] + 2):
+        assert accepts(rule_list, dst=address) == (address in many)
+
+
+def test_errors_name_entry_key_value_and_expectation():
+    fault = error("action=accept", "action=accept proto=tcp dstports=90-80")
+    assert (fault.entry, fault.key, fault.value) == ("0001", "dstports", "90-80")
+    assert str(fault) == "0001: dstports: got '90-80', expected FIRST-LAST, both from 0 to 65535, in order"
+    assert str(error("proto=tcp")) == "0000: action: got nothing, expected accept or drop"
+
+
+def test_names_are_asked_anew_only_when_the_epoch_changes():
+    names = Names(one_example=(1,), two_example=(2,))
+    rule_list = sealed_list("action=accept dsthost=one.example", "action=accept dsthost=two.example", names=names)
+    assert accepts(rule_list, dst=1) and accepts(rule_list, dst=2) and not accepts(rule_list, dst=3)
+    asked = names.asked
+    for dst in range(1000):
+        accepts(rule_list, dst=dst)
+    assert names.asked == asked
+    names.found["one.example"] = (3,)
+    names.now = 1
+    assert accepts(rule_list, dst=3) and not accepts(rule_list, dst=1)
+    del names.found["two.example"]
+    names.now = 2
+    assert not accepts(rule_list, dst=2)
+
+
+def test_a_name_without_an_answer_is_closed_either_way():
+    names = Names(dead_example=())
+    accept = sealed_list("action=accept dsthost=gone.example", names=names)
+    drop = sealed_list("action=drop dsthost=gone.example", "action=accept", names=names)
+    assert not accepts(accept) and not accepts(drop)
+    assert not accepts(sealed_list("action=accept dsthost=dead.example", names=names))
+    assert accepts(sealed_list("action=drop dsthost=dead.example", "action=accept", names=names))
+    names.found["gone.example"] = (ELSEWHERE,)
+    names.now = 1
+    assert accepts(accept) and not accepts(drop) and accepts(drop, dst=1)
+
+
+def test_a_port_or_type_that_is_absent_matches_no_predicate_on_it():
+    assert not accepts(sealed_list("action=accept proto=tcp dstports=0-65535"), dport=-1)
+    assert not accepts(sealed_list("action=accept proto=icmp icmptype=0"), proto=ipv4.ICMP, dport=-1)
+    assert accepts(sealed_list("action=accept proto=tcp"), dport=-1)
+
+
+@given(st.binary(max_size=60) | st.text(alphabet="action=ceptdro prostuhl0123456789./-", max_size=60).map(str.encode))
+@settings(max_examples=500)
+def test_any_octets_are_a_rule_or_a_rule_error(value):
+    try:
+        assert len(rules.parse({"policy": b"drop", "0000": value}, CLIENT).rules) == 1
+    except rules.RuleError as fault:
+        assert fault.entry == "0000" and fault.expected and str(fault)
+
+
+@given(st.dictionaries(st.text(max_size=6) | st.sampled_from(("policy", "0000", "0001")), st.binary(max_size=20)))
+def test_any_entries_are_rules_or_a_rule_error(found):
+    rule_list, why = rules.load(found, CLIENT, RESOLVERS, sealed.NoNames())
+    assert (rule_list is rules.DENY) == (why is not None)
+
+
+@given(st.text(max_size=30) | st.text(alphabet="0123456789abcdefABCDEF:./", max_size=30))
+def test_address_takes_what_the_standard_library_takes(text):
+    try:
+        expected = int(ipaddress.ip_address(text)) if "%" not in text else -1
+    except ValueError:
+        expected = -1
+    assert rules.address(text) == expected
+
+
+@given(st.randoms(use_true_random=False), st.integers(0, 200), st.sampled_from(("drop", "accept")))
+@settings(max_examples=100, deadline=None)
+def test_decisions_are_those_of_walking_down_the_list(rng, length, policy):
+    texts = [rulegen.rule(rng) for _ in range(length)]
+    names = explain.Names(rulegen.NAMES)
+    rule_list = rules.seal(rules.parse(entries(*texts, policy=policy), CLIENT), RESOLVERS, names)
+    for _ in range(20):
+        packet = rulegen.packet(rng)
+        proto = explain._protocol(packet)
+        got = rule_list.decide(
+            proto, ipv4.address(packet["dst"]), packet.get("dport", -1), packet.get("type", -1), 0
+        )
+        assert got == rulegen.decide(texts, policy, packet)
+
+
+def test_every_length_around_a_group():
+    """The last rule of n decides, for each n up to three groups; so does the policy behind it."""
+    for n in range(1, 182):
+        texts = ["action=drop proto=tcp dstports=%d-%d" % (i, i) for i in range(n - 1)]
+        rule_list = sealed_list(*texts, "action=accept proto=tcp dstports=7777-7777")
+        assert rule_list.decide(ipv4.TCP, 1, 7777, -1, 0) == (True, n - 1)
+        assert rule_list.decide(ipv4.TCP, 1, 7778, -1, 0) == (False, None)
+
+
+def test_a_thousand_rules_of_every_kind():
+    rng = random.Random(1)
+    texts = [rulegen.rule(rng) for _ in range(1000)]
+    rule_list = sealed_list(*texts, names=explain.Names(rulegen.NAMES))
+    for _ in range(1000):
+        packet = rulegen.packet(rng)
+        got = rule_list.decide(
+            explain._protocol(packet),
+            ipv4.address(packet["dst"]),
+            packet.get("dport", -1),
+            packet.get("type", -1),
+            0,
+        )
+        assert got == rulegen.decide(texts, "drop", packet)
