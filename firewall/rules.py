@@ -82,7 +82,7 @@ def parse(entries, address):
     for entry in sorted(entries):
         text = _text(entry, entries[entry])
         if entry == "policy":
-            accept = _choice(entry, "policy", text, ("drop", "accept")) == 1
+            accept = _choice(entry, "policy", text, ("accept", "drop")) == "accept"
         elif len(entry) == 4 and _number(entry.lstrip("0") or "0", 9999) >= 0:
             rules.append(_rule(entry, text, family))
         else:
@@ -132,11 +132,10 @@ def _rule(entry, text, family):
     rule = Rule(int(entry))
     if "action" not in options:
         raise RuleError(entry, "action", None, "accept or drop")
-    rule.accept = _choice(entry, "action", options["action"], ("drop", "accept")) == 1
+    rule.accept = _choice(entry, "action", options["action"], ("accept", "drop")) == "accept"
     _destination(rule, entry, options, family)
     if "proto" in options:
-        names = ("tcp", "udp", "icmp")
-        rule.proto = _PROTOCOLS[names[_choice(entry, "proto", options["proto"], names)]]
+        rule.proto = _PROTOCOLS[_choice(entry, "proto", options["proto"], ("tcp", "udp", "icmp"))]
         if family == 6 and rule.proto == ipv4.ICMP:
             rule.proto = ICMPV6
     _service(rule, entry, options)
@@ -189,10 +188,10 @@ def _service(rule, entry, options):
 
 
 def _choice(entry, key, value, words):
-    """Index of value in words. Exactly so: no other case, nothing around it."""
+    """value, which is one of words. Exactly so: no other case, nothing around it."""
     if value not in words:
         raise RuleError(entry, key, value, " or ".join(words))
-    return words.index(value)
+    return value
 
 
 def _number(text, most):

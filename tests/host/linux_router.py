@@ -85,9 +85,8 @@ def _which(program):
 
 
 def _run(*command, text=None):
-    return subprocess.run(
-        (_which(command[0]),) + command[1:], input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    command = (_which(command[0]),) + command[1:]
+    return subprocess.run(command, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def _set_up():

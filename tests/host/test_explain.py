@@ -47,7 +47,8 @@ def test_json_out(tmp_path):
 
 
 def test_sentences_out():
-    done = command("-", "--text", text=lines(VERDICT, GOOD, dict(VERDICT, id="none", rules=[]), dict(VERDICT, rules=["x"])))
+    rows = (VERDICT, GOOD, dict(VERDICT, id="none", rules=[]), dict(VERDICT, rules=["x"]))
+    done = command("-", "--text", text=lines(*rows))
     assert done.returncode == 0
     assert done.stdout.splitlines() == [
         "web: the packet is accepted by rule 0001: action=accept dstports=80-80.",

@@ -107,7 +107,8 @@ def calls(rng):
     yield "ipv4.address", "%d.%d.%d.%d" % tuple(rng.choice((0, 9, 99, 255, 256)) for _ in range(4))
     yield "icmp.message", 8, 0, address, data
     yield "arp.build", 2, data[:6], address, data[:6], 7
-    yield "rules.address", ":".join(rng.choice(("", "0", "ffff", "12345", "1.2.3.4")) for _ in range(rng.randrange(9)))
+    groups = [rng.choice(("", "0", "ffff", "12345", "1.2.3.4")) for _ in range(rng.randrange(9))]
+    yield "rules.address", ":".join(groups)
 
 
 @under_micropython

@@ -137,9 +137,9 @@ def disagreements(router, rng, lists):
             packet = packets[i]
             proto = explain._protocol(packet)
             dst = ipv4.address(packet["dst"])
-            verdict = sealed.decide(proto, dst, packet.get("dport", -1), packet.get("type", -1), 0)
-            if verdict[0] != passed:
-                found.append("ours %r, Linux %r: %r on %r, policy %s" % (verdict, passed, packet, texts, policy))
+            ours = sealed.decide(proto, dst, packet.get("dport", -1), packet.get("type", -1), 0)
+            if ours[0] != passed:
+                found.append("ours %r, Linux %r: %r on %r, then %s" % (ours, passed, packet, texts, policy))
     return found
 
 
