@@ -32,7 +32,8 @@ def _rule(random):
     kind = random.random()
     if kind < 0.45:
         address = random.choice(HOSTS + RESOLVERS)
-        options.append("dst4=%s/%d" % (address, random.choice((0, 1, 8, 16, 23, 24, 25, 28, 31, 32, 32, 32))))
+        prefix = random.choice(("", "/0", "/1", "/8", "/16", "/23", "/24", "/25", "/31", "/32", "/32"))
+        options.append("dst4=" + address + prefix)
     elif kind < 0.6:
         options.append("dsthost=" + random.choice(sorted(NAMES)))
     proto = random.choice(("", "tcp", "tcp", "udp", "icmp"))
@@ -43,7 +44,8 @@ def _rule(random):
             options.append("specialtarget=dns")
         if random.random() < 0.5:
             first, last = sorted((random.choice(PORTS), random.choice(PORTS)))
-            options.append("dstports=%d-%d" % random.choice(((first, last), (first, first), (53, 53))))
+            forms = ("%d-%d" % (first, last), "%d-%d" % (first, first), "%d" % first, "53-53", "53")
+            options.append("dstports=" + random.choice(forms))
     elif random.random() < 0.5:
         options.append("icmptype=%d" % random.choice(ICMP_TYPES))
     return " ".join(options)
@@ -78,13 +80,13 @@ def matches(text, packet):
     if options.get("proto", packet["proto"]) != packet["proto"]:
         return False
     if "specialtarget" in options:
-        if options.get("dstports", "53-53") != "53-53":
+        if options.get("dstports", "53") not in ("53", "53-53"):
             return False
         if packet["dst"] not in RESOLVERS or packet.get("dport") != 53:
             return False
     if "dstports" in options:
-        first, last = map(int, options["dstports"].split("-"))
-        if not first <= packet.get("dport", -1) <= last:
+        ports = [int(port) for port in options["dstports"].split("-")]
+        if not ports[0] <= packet.get("dport", -1) <= ports[-1]:
             return False
     return "icmptype" not in options or int(options["icmptype"]) == packet.get("type")
 

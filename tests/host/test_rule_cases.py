@@ -15,7 +15,7 @@ def rows(*names):
             yield pytest.param(json.loads(line), id=json.loads(line)["id"])
 
 
-@pytest.mark.parametrize("row", rows("rule_parse.jsonl", "rule_verdict.jsonl", "rule_more.jsonl"))
+@pytest.mark.parametrize("row", list(rows("rule_parse.jsonl", "rule_verdict.jsonl", "rule_more.jsonl")))
 def test_case(row):
     answer = explain.explain(row)
     expected = row["expect"]
