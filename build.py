@@ -49,7 +49,7 @@ def test(options):
 def explain(options):
     """Say what rules do with packets: JSON lines in, JSON lines or sentences out. Needs no tool root."""
     sys.path.append(os.path.join(HERE, "tests", "stubs"))  # the firewall's code is MicroPython's
-    from firewall import explain as questions
+    from images import explain as questions
     return questions.main(options.file, options.text)
 
 
@@ -95,7 +95,7 @@ def _parser():
     some.add_argument("kind", nargs="?", choices=["host", "sim", "xen"],
                       help="host: seconds; sim: simulated Xen, a minute; xen: a real Xen under QEMU, minutes")
     some = command(explain, "explain", "say what rule lists do with packets, by the firewall's own rule code",
-                   epilog="the lines that FILE holds are described in firewall/explain.py")
+                   epilog="the lines that FILE holds are described in images/explain.py")
     some.add_argument("file", metavar="FILE", help="one JSON object a line; - for standard input")
     some.add_argument("--text", action="store_true", help="answer in sentences instead of JSON")
     command(inside, "inside", "run the command after -- in the tool root, with the checkout at /src",

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from firewall import explain
+from images import explain
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VERDICT = {
@@ -57,6 +57,13 @@ def test_sentences_out():
         "web: the packet is dropped, as is everything from this client: 0000: got 'x', "
         "expected key=value pairs with single spaces between.",
     ]
+
+
+def test_octets_that_are_no_text_are_no_question(tmp_path):
+    path = tmp_path / "questions.jsonl"
+    path.write_bytes(b"\xff\xfe\n" + lines(GOOD).encode())
+    done = command(str(path), "--text")
+    assert done.returncode == 1 and done.stdout.splitlines()[1] == "two: 2 rules, then accept."
 
 
 def test_wrong_calls():

@@ -4,7 +4,7 @@ import pathlib
 
 import pytest
 
-from firewall import explain
+from images import explain
 
 HERE = pathlib.Path(__file__).resolve().parent.parent / "cases"
 

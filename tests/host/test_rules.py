@@ -5,7 +5,8 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firewall import explain, ipv4, rules, sealed
+from firewall import ipv4, rules, sealed
+from images import explain
 
 import rulegen
 
@@ -204,7 +205,7 @@ def test_decisions_are_those_of_walking_down_the_list(rng, length, policy):
     rule_list = rules.seal(rules.parse(entries(*texts, policy=policy), CLIENT), RESOLVERS, names)
     for _ in range(20):
         packet = rulegen.packet(rng)
-        proto = explain._protocol(packet)
+        proto = explain.protocol(packet)
         got = rule_list.decide(
             proto, ipv4.address(packet["dst"]), packet.get("dport", -1), packet.get("type", -1), 0
         )
@@ -227,7 +228,7 @@ def test_a_thousand_rules_of_every_kind():
     for _ in range(1000):
         packet = rulegen.packet(rng)
         got = rule_list.decide(
-            explain._protocol(packet),
+            explain.protocol(packet),
             ipv4.address(packet["dst"]),
             packet.get("dport", -1),
             packet.get("type", -1),

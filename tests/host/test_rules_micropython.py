@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from firewall import arp, checksum, ethernet, explain, icmp, ipv4, rules, tcp, udp
+from firewall import arp, checksum, ethernet, icmp, ipv4, rules, tcp, udp
+from images import explain
 
 import interpreter
 import rulegen
@@ -26,13 +27,13 @@ def questions():
             asked = None
             if packet:
                 dst = rules.address(packet["dst"])
-                asked = explain._protocol(packet), dst, packet.get("dport", -1), packet.get("type", -1), 0
+                asked = explain.protocol(packet), dst, packet.get("dport", -1), packet.get("type", -1), 0
             names = {
-                host: None if found is None else explain._addresses(found)
+                host: None if found is None else explain.addresses(found)
                 for host, found in row.get("names", {}).items()
             }
             address = row.get("address") or (packet or {}).get("src", "")
-            yield explain._entries(row), address, explain._addresses(row.get("dns", ())), names, asked
+            yield explain.entries(row), address, explain.addresses(row.get("dns", ())), names, asked
 
 
 # repr() of text and octets differs between the two interpreters; lists of numbers do not

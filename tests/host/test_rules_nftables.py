@@ -13,7 +13,8 @@ import struct
 
 import pytest
 
-from firewall import explain, ipv4, rules
+from firewall import ipv4, rules
+from images import explain
 
 import linux_router
 import rulegen
@@ -104,7 +105,7 @@ def datagram(packet, src, sport):
     else:
         data = bytes(8)
     dst = ipv4.address(packet["dst"])
-    return bytes(ipv4.header(20 + len(data), 0, 0, 64, explain._protocol(packet), src, dst)) + data
+    return bytes(ipv4.header(20 + len(data), 0, 0, 64, explain.protocol(packet), src, dst)) + data
 
 
 @pytest.fixture
@@ -135,7 +136,7 @@ def disagreements(router, rng, lists):
             entries["policy"] = policy.encode()
             sealed = rules.seal(rules.parse(entries, rulegen.CLIENT), resolvers, names)
             packet = packets[i]
-            proto = explain._protocol(packet)
+            proto = explain.protocol(packet)
             dst = ipv4.address(packet["dst"])
             ours = sealed.decide(proto, dst, packet.get("dport", -1), packet.get("type", -1), 0)
             if ours[0] != passed:

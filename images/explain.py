@@ -8,8 +8,8 @@ decided}; in names, null is "no answer" and [] "does not exist". An object witho
 gets {"id", "rules": how many, "then": policy} or {"id", "deny_all": why}. Rules in a list are
 numbered from 0, as dom0 numbers them.
 
-Runs on the administrator's machine under CPython, on the firewall's own rule code; it is not
-part of the image.
+It runs under CPython on the administrator's machine, but the rules are read and decided by the very
+code that is in the image, firewall/rules.py.
 """
 import json
 import sys
@@ -17,6 +17,7 @@ import sys
 from firewall import rules
 
 _PROTOCOLS = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "icmpv6": 58, "sctp": 132}
+_VERDICT = {True: "accept", False: "drop"}
 
 
 class Names:
@@ -27,7 +28,7 @@ class Names:
 
     def lookup(self, host, now):
         found = self._found.get(host)
-        return None if found is None else _addresses(found)
+        return None if found is None else addresses(found)
 
     def epoch(self, now):
         return 0
@@ -35,32 +36,31 @@ class Names:
 
 def explain(row, text=False):
     """The answer to one object, as an object, or as a sentence if text."""
-    entries = _entries(row)
+    held = entries(row)
     packet = row.get("packet")
     address = row.get("address") or (packet or {}).get("src") or ""
     if packet is None:
-        try:
-            parsed = rules.parse(entries, address)
-        except rules.RuleError as error:
-            if text:
-                return "%s: everything from this client is refused: %s." % (row.get("id"), error)
-            return {"id": row.get("id"), "deny_all": str(error)}
-        then = "accept" if parsed.accept else "drop"
-        if text:
-            count = len(parsed.rules)
-            return "%s: %d rule%s, then %s." % (row.get("id"), count, "" if count == 1 else "s", then)
-        return {"id": row.get("id"), "rules": len(parsed.rules), "then": then}
-    sealed, why = rules.load(entries, address, _addresses(row.get("dns", ())), Names(row.get("names") or {}))
-    accept, number = sealed.decide(
-        _protocol(packet),
-        rules.address(packet["dst"]),
-        packet.get("dport", -1),
-        packet.get("type", -1),
-        0,
-    )
+        return _what_a_list_is(row.get("id"), held, address, text)
+    names = Names(row.get("names") or {})
+    sealed, why = rules.load(held, address, addresses(row.get("dns", ())), names)
+    dst = rules.address(packet["dst"])
+    accept, number = sealed.decide(protocol(packet), dst, packet.get("dport", -1), packet.get("type", -1), 0)
     if text:
-        return "%s: the packet is %s." % (row.get("id"), _because(entries, accept, number, why))
-    return {"id": row.get("id"), "verdict": "accept" if accept else "drop", "rule": number}
+        return "%s: the packet is %s." % (row.get("id"), _because(held, accept, number, why))
+    return {"id": row.get("id"), "verdict": _VERDICT[accept], "rule": number}
+
+
+def _what_a_list_is(name, held, address, text):
+    try:
+        parsed = rules.parse(held, address)
+    except rules.RuleError as error:
+        if text:
+            return "%s: everything from this client is refused: %s." % (name, error)
+        return {"id": name, "deny_all": str(error)}
+    count = len(parsed.rules)
+    if text:
+        return "%s: %d rule%s, then %s." % (name, count, "" if count == 1 else "s", _VERDICT[parsed.accept])
+    return {"id": name, "rules": count, "then": _VERDICT[parsed.accept]}
 
 
 def run(lines, out, text=False):
@@ -85,7 +85,7 @@ def main(path, text=False):
     """Answer the file at path ("-": standard input) on standard output. Exit status: 1 if some line
     was no question, 2 if there is no such file."""
     try:
-        lines = sys.stdin if path == "-" else open(path, encoding="utf-8")
+        lines = open(0 if path == "-" else path, encoding="utf-8", errors="replace")
     except OSError as error:
         sys.stderr.write("explain: %s: %s\n" % (path, error.strerror))
         return 2
@@ -93,7 +93,7 @@ def main(path, text=False):
         return 1 if run(lines, sys.stdout, text) else 0
 
 
-def _entries(row):
+def entries(row):
     """The row's rules as QubesDB would hold them: key -> bytes."""
     if "entries" in row:
         given = row["entries"]
@@ -104,11 +104,11 @@ def _entries(row):
     return {key: value.encode("utf-8", "surrogatepass") for key, value in given.items()}
 
 
-def _addresses(texts):
+def addresses(texts):
     return tuple(rules.address(text) for text in texts)
 
 
-def _protocol(packet):
+def protocol(packet):
     """IP protocol number of a packet: its ipproto, or by the name of its proto."""
     if "ipproto" in packet:
         return packet["ipproto"]
@@ -118,10 +118,10 @@ def _protocol(packet):
     return _PROTOCOLS[proto]
 
 
-def _because(entries, accept, number, why):
-    verdict = "accepted" if accept else "dropped"
+def _because(held, accept, number, why):
+    verdict = {True: "accepted", False: "dropped"}[accept]
     if why is not None:
         return "%s, as is everything from this client: %s" % (verdict, why)
     if number is None:
-        return "%s: no rule matches, and the policy is %s" % (verdict, "accept" if accept else "drop")
-    return "%s by rule %04d: %s" % (verdict, number, entries["%04d" % number].decode())
+        return "%s: no rule matches, and the policy is %s" % (verdict, _VERDICT[accept])
+    return "%s by rule %04d: %s" % (verdict, number, held["%04d" % number].decode())
