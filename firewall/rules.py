@@ -20,6 +20,7 @@ _KEYS = ("action", "dst4", "dst6", "dsthost", "proto", "specialtarget", "dstport
 _DESTINATIONS = ("dst4", "dst6", "dsthost")
 _PROTOCOLS = {"tcp": ipv4.TCP, "udp": ipv4.UDP, "icmp": ipv4.ICMP}
 _HOST = "abcdefghijklmnopqrstuvwxyz0123456789-_"  # of a label; dom0 lets nothing else through
+_HEX = "0123456789abcdefABCDEF"
 _MAX_LABEL = const(63)  # octets (RFC 1035 2.3.4)
 _MAX_NAME = const(253)  # octets in text form
 
@@ -248,37 +249,23 @@ def address(text):
 
 
 def _address6(text):
-    """The IPv6 address in text (RFC 4291 2.2, an IPv4 tail included), or -1."""
+    """The IPv6 address in text (RFC 4291 2.2), or -1."""
+    start, _, quad = text.rpartition(":")
+    if "." in quad:  # an IPv4 tail, as two groups; -1 makes groups that are none
+        value = ipv4.address(quad)
+        text = "%s:%x:%x" % (start, value >> 16, value & 0xFFFF)
     head, gap, tail = text.partition("::")
-    high = _groups(head, not gap)
-    low = _groups(tail, True) if gap else []
-    if high is None or low is None:
-        return -1
+    high = head.split(":") if head else []
+    low = tail.split(":") if tail else []
     missing = 8 - len(high) - len(low)
     if missing < 1 if gap else missing != 0:
         return -1
     value = 0
-    for group in high + [0] * missing + low:
-        value = value << 16 | group
+    for group in high + ["0"] * missing + low:
+        if not 1 <= len(group) <= 4 or not all(c in _HEX for c in group):
+            return -1
+        value = value << 16 | int(group, 16)
     return value
-
-
-def _groups(text, last):
-    """16-bit groups of colon-separated hexadecimal text, or None. last: it may end in a dotted quad."""
-    groups = []
-    parts = text.split(":") if text else []
-    for i, part in enumerate(parts):
-        if last and i == len(parts) - 1 and "." in part:
-            quad = ipv4.address(part)
-            if quad < 0:
-                return None
-            groups.append(quad >> 16)
-            groups.append(quad & 0xFFFF)
-        elif 1 <= len(part) <= 4 and all(c in "0123456789abcdefABCDEF" for c in part):
-            groups.append(int(part, 16))
-        else:
-            return None
-    return groups
 
 
 DENY = RuleList((), False, ipv4.ICMP, (), None)  # what a client without understood rules gets
