@@ -2,11 +2,13 @@
 import gc
 import xen
 import cmdline
+import control
 import log
 import loop
 import supervisor
 from _build import DIGEST, VERSION
 from micropython import const
+from xenstore import Store
 
 _GC_THRESHOLD = const(1 << 20)  # octets; a smaller one costs time, none at all makes for one long pause later
 
@@ -29,19 +31,22 @@ def main():
         free >> 10,
     )
     supervisor.spawn("log", log.tell_when_calm, supervisor.SERVICE)
-    supervisor.spawn("program", lambda: _program(words), supervisor.FATAL)
+    store = Store(*xen.xenstore())
+    store.start()
+    supervisor.spawn("control", lambda: control.run(store), supervisor.SERVICE)
+    supervisor.spawn("program", lambda: _program(store, words), supervisor.FATAL)
     loop.run()
 
 
-async def _program(words):
-    """What this domain is for: in builds for tests what run=NAME names, otherwise the firewall."""
+async def _program(store, words):
+    """What this domain is for: in builds for tests the program that run=NAME names."""
     start = None
     try:
         from guest import start  # tests/guest/guest.py; not in the image that ships
     except ImportError:
         pass
     if start:
-        await start(words)
+        await start(store, words)
     await loop.Flag().wait()  # nothing more to do: an idle domain, until it is shut down
 
 

@@ -1,0 +1,80 @@
+"""What dom0 asks of this domain through control/shutdown: to power off or to reboot.
+
+Source: Xen docs/misc/xenstore-paths.pandoc (control/), docs/misc/xenstore.txt.
+"""
+import xen
+import supervisor
+from asyncio import TimeoutError, wait_for_ms
+from log import Log
+from logline import printable
+from micropython import const
+from xenstore import Missing, StoreError
+
+_SHUTDOWN = "control/shutdown"
+_FEATURES = (("feature-poweroff", b"1"), ("feature-reboot", b"1"), ("feature-suspend", b"0"))
+_REASONS = {b"poweroff": xen.POWEROFF, b"halt": xen.POWEROFF, b"reboot": xen.REBOOT}
+_HOOKS_MS = const(500)  # for all together: dom0 shall see the end within a second
+
+_log = Log("control")
+_hooks = []
+
+
+def before_end(name, hook):
+    """Await hook() before the domain powers off or reboots. All hooks together have 500 ms."""
+    _hooks.append((name, hook))
+
+
+async def run(store):
+    """For the supervisor, as a SERVICE: obey dom0, until the end."""
+    for name, value in _FEATURES:
+        try:
+            await store.write("control/" + name, value)
+        except StoreError as refusal:
+            _log.debug("%s", refusal)  # dom0 need not know
+    watch = await store.watch(_SHUTDOWN)
+    try:
+        while True:
+            await watch.changes()
+            word = await _take(store)
+            if word in _REASONS:
+                await _end(word)
+            elif word:
+                _log.warning("unknown word ignored: %s", printable(word, 80))
+    finally:
+        await watch.close()
+
+
+async def _take(store):
+    """The word that dom0 wrote; one that we obey is acknowledged by emptying the node."""
+
+    async def acknowledge(t):
+        word = await t.read(_SHUTDOWN)
+        if word in _REASONS:
+            await t.write(_SHUTDOWN, b"")
+        return word
+
+    try:
+        return await store.transaction(acknowledge)
+    except Missing:
+        return b""
+    except StoreError as refusal:  # no right to write, no quota: obey all the same
+        _log.debug("not acknowledged: %s", refusal)
+    try:
+        return await store.read(_SHUTDOWN)
+    except StoreError:
+        return b""
+
+
+async def _end(word):
+    text = word.decode()
+    _log.info("dom0 asks for %s", text)
+    until = xen.ns() + _HOOKS_MS * 1000000
+    for name, hook in _hooks:
+        try:
+            await wait_for_ms(hook(), max(1, (until - xen.ns()) // 1000000))
+        except TimeoutError:
+            _log.warning("%s: not done in time", name)
+        except Exception as exception:
+            _log.error("%s: %s", name, supervisor.explain(exception))
+    _log.info("%s now", text)
+    xen.shutdown(_REASONS[word])  # the console drains; does not return

@@ -1,0 +1,268 @@
+"""The connection to xenstored: requests into the ring, replies to whoever waits, again from the start if need be.
+
+One task, run(), does it all. Nothing here has a time-out: a slow daemon is waited for, with one line in the log,
+while everything else goes on.
+
+xenstored is dom0's and trusted, but its octets are judged all the same. An answer without sense to one request is
+that request's StoreError EPROTO. A reply nobody waits for, a length or an index that cannot be: ProtocolError ends
+run(), and the supervisor starts it again with growing delay. It then begins the connection anew, and requests
+without an answer are sent again; only transactions are lost (Again), and begin again by themselves.
+
+Source: Xen docs/misc/xenstore-ring.txt, public/io/xs_wire.h.
+"""
+import xen
+import loop
+from asyncio import CancelledError, Event, sleep_ms
+from log import Log
+from micropython import const
+from xsring import RING, Ring
+from xswire import (
+    ERROR,
+    HEADER,
+    RESET_WATCHES,
+    WATCH_EVENT,
+    Again,
+    ProtocolError,
+    error,
+    pack,
+    unpack_header,
+)
+
+_UNANSWERED_MAX = const(20)  # xenstored's quota for a domain
+_CONNECTION_POLL_MS = const(100)  # the daemon may connect without an event
+_PATIENCE_NS = const(10000000000)  # then a line in the log
+
+_log = Log("xenstore")
+
+
+class Request:
+    """One request from the queue to its answer."""
+
+    def __init__(self, kind, payload, tx_id=0, late=None):
+        self.kind = kind
+        self.payload = payload
+        self.tx_id = tx_id
+        self.late = late  # called with the request when its answer comes and its task has gone
+        self.orphan = False  # nobody waits, or not any longer
+        self.sent_at = None  # ns; of the first time, should it be sent again
+        self.answered = Event()
+        self.reply = None  # payload, or
+        self.error = None  # StoreError
+        self.connection = 0  # number of the connection it was answered on
+
+    def about(self):
+        """What was asked, for errors and the log."""
+        path = self.payload.split(b"\0")[0][:80]
+        return "request %d %s" % (self.kind, "".join(chr(octet) for octet in path))
+
+
+class Connection:
+    """page, port: from xen.xenstore(). on_event(payload) is called for each watch event, on_begin() whenever the
+    daemon has forgotten all watches."""
+
+    def __init__(self, page, port, on_event, on_begin):
+        self.ring = Ring(page, port)
+        self.on_event = on_event
+        self.on_begin = on_begin
+        self.number = 0  # of this connection; counts the beginnings
+        self.queue = []  # Requests not yet in the ring
+        self.sent = {}  # req_id -> Request without an answer
+        self._next_id = 1 + int.from_bytes(xen.random(3), "little")  # a boot loader's late replies have others
+        self._out = b""  # message being put into the ring
+        self._out_done = 0  # octets of it that are in
+        self._in = bytearray()  # what came in and is no whole message yet
+        self._wake = loop.Flag()  # the ring has news, or the queue has
+        self._asked = loop.Flag()  # something waits for an answer
+        self._distrusted = None  # why the connection has to begin anew
+        loop.bind(port, self._wake.set)
+
+    async def exchange(self, request):
+        """Queue the request and wait for its answer; returns it with its reply, or raises its error."""
+        self.queue.append(request)
+        self._wake.set()
+        try:
+            await request.answered.wait()
+        except CancelledError:
+            self._abandon(request)
+            raise
+        if request.error:
+            raise request.error
+        return request
+
+    def post(self, kind, payload, tx_id=0):
+        """Send a request whose answer does not matter."""
+        request = Request(kind, payload, tx_id)
+        request.orphan = True
+        self.queue.append(request)
+        self._wake.set()
+
+    def distrust(self, why):
+        """Let the connection begin anew."""
+        self._distrusted = why
+        self._wake.set()
+
+    def _abandon(self, request):
+        if request in self.queue:
+            self.queue.remove(request)
+        elif not request.answered.is_set():
+            request.orphan = True
+        elif request.late:
+            request.late(request)
+
+    # ---- moving octets ------------------------------------------------------------------------
+
+    async def run(self):
+        """For the supervisor, as a SERVICE. Ends only by ProtocolError; what was asked stays asked."""
+        await self._begin()
+        while True:
+            if self._distrusted:
+                raise ProtocolError(self._distrusted)
+            moved = self._send()
+            if self._receive():
+                self._take_messages()
+                moved = True
+            if moved:
+                await sleep_ms(0)  # however fast the daemon talks, other tasks have their turn
+            else:
+                await self._wake.wait()
+
+    def _send(self):
+        """Put requests into the ring while there is room and quota. True if anything went."""
+        moved = self._put()
+        while self._out_done == len(self._out) and self.queue and len(self.sent) < _UNANSWERED_MAX:
+            request = self.queue.pop(0)
+            self._out = pack(request.kind, self._enter(request), request.tx_id, request.payload)
+            self._out_done = 0
+            moved = self._put() or moved
+        return moved
+
+    def _enter(self, request):
+        """A number for a request that from now on waits for its answer."""
+        req_id = self._next_id
+        self._next_id = req_id % 0xFFFFFFFF + 1  # 0 is for watch events
+        request.sent_at = request.sent_at or xen.ns()
+        self.sent[req_id] = request
+        self._asked.set()
+        return req_id
+
+    def _put(self):
+        n = self.ring.send(self._out, self._out_done)
+        self._out_done += n
+        return n > 0
+
+    def _receive(self):
+        got = self.ring.receive(RING)
+        self._in += got
+        return len(got) > 0
+
+    def _take_messages(self):
+        """Deal with all whole messages that have come in."""
+        at = 0
+        while len(self._in) - at >= HEADER:
+            kind, req_id, _, octets = unpack_header(self._in, at)
+            end = at + HEADER + octets
+            if len(self._in) < end:
+                break
+            payload = bytes(self._in[at + HEADER : end])
+            at = end
+            if kind == WATCH_EVENT:
+                self.on_event(payload)
+            else:
+                self._answer(kind, req_id, payload)
+        self._in = self._in[at:]
+
+    def _answer(self, kind, req_id, payload):
+        request = self.sent.get(req_id)
+        if request is None or (kind != request.kind and kind != ERROR):
+            raise ProtocolError("reply of type %d to request %d" % (kind, req_id))
+        del self.sent[req_id]
+        request.connection = self.number
+        if kind == ERROR:
+            request.error = error(payload, request.about())
+        else:
+            request.reply = payload
+        request.answered.set()
+        if request.orphan and request.late:
+            request.late(request)
+
+    # ---- beginning, and beginning anew --------------------------------------------------------
+
+    async def _begin(self):
+        """Begin with a daemon that knows nothing of us: no watch, no transaction.
+
+        A daemon that can reconnect empties both rings as well. Otherwise the rest of a message half sent has to
+        follow, and what comes in may start in the middle of one, or be meant for whoever was here before us: all of
+        it is skipped, up to the reply to our RESET_WATCHES.
+        """
+        again = self.number > 0
+        self.number += 1
+        self._distrusted = None
+        if again:
+            self._fall_back()
+            if self.ring.reconnect():
+                self._out = b""
+                self._out_done = 0
+            else:
+                self.ring.drop_received()
+        reset = Request(RESET_WATCHES, b"\0")
+        req_id = self._enter(reset)
+        while not self.ring.connected():
+            await sleep_ms(_CONNECTION_POLL_MS)
+        self._out = self._out[self._out_done :] + pack(RESET_WATCHES, req_id, 0, reset.payload)
+        self._out_done = 0
+        self._in = bytearray()
+        while not self._reset_answered(req_id):
+            moved = self._put()
+            moved = self._receive() or moved
+            if moved:
+                await sleep_ms(0)
+            else:
+                await self._wake.wait()
+        del self.sent[req_id]
+        reset.answered.set()
+        self.on_begin()
+        _log.debug("connection %d", self.number)
+
+    def _fall_back(self):
+        """Requests without an answer return to the queue, but those of transactions, which are over."""
+        unanswered = list(self.sent.values()) + self.queue
+        self.sent = {}
+        self.queue = []
+        for request in unanswered:
+            if request.tx_id or request.orphan or request.kind == RESET_WATCHES:
+                request.error = Again("EAGAIN", "connection began anew")
+                request.answered.set()
+            else:
+                self.queue.append(request)
+
+    def _reset_answered(self, req_id):
+        """Skip what came in, up to and including the reply to RESET_WATCHES; False if that is not here yet."""
+        for kind in (RESET_WATCHES, ERROR):  # a daemon that does not know it: nothing to be done
+            at = self._in.find(pack(kind, req_id, 0, b"")[:12])
+            if at < 0:
+                continue
+            if len(self._in) >= at + HEADER:
+                end = at + HEADER + unpack_header(self._in, at)[3]
+                if len(self._in) >= end:
+                    self._in = self._in[end:]
+                    return True
+            return False
+        self._in = self._in[-HEADER:]  # its beginning may be here
+        return False
+
+    # ---- patience -----------------------------------------------------------------------------
+
+    async def tell_silence(self):
+        """For the supervisor: one line when a request has waited 10 s for its answer, one when it has it."""
+        while True:
+            await self._asked.wait()
+            while self.sent:
+                oldest = min(self.sent.values(), key=lambda request: request.sent_at)
+                left = oldest.sent_at + _PATIENCE_NS - xen.ns()
+                if left > 0:
+                    await sleep_ms(left // 1000000 + 1)
+                    continue
+                waiting = len(self.sent) + len(self.queue)
+                _log.warning("no answer for 10 s: %s; %d requests wait", oldest.about(), waiting)
+                await oldest.answered.wait()
+                _log.warning("answers again after %d s", (xen.ns() - oldest.sent_at) // 1000000000)
