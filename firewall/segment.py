@@ -1,0 +1,72 @@
+"""Aggregated TCP cut into the segments it stands for, and blank checksums worked out: for a link that cannot.
+
+A super-frame has one header and up to 64 KiB of payload (netif.h, GSO TCPv4); its receiver was promised segments of
+at most `gso` octets of payload. Each gets the header with its own length, identification, sequence number and
+checksums; CWR stays on the first only, FIN and PSH on the last (as any network card does it).
+
+The frame has been judged: header lengths are inside (packet.py).
+"""
+from micropython import const
+
+from firewall import ethernet, ipv4, tcp
+from firewall.checksum import fold, pseudo, total
+from firewall.ipv4 import put16
+
+_IP = const(14)
+_SEQUENCE = const(4)  # octet offset in a TCP header; 4
+_DATA_OFFSET = const(12)
+_FLAGS = const(13)
+_FIN_PSH = const(0x09)
+_CWR = const(0x80)
+
+
+def segments(frame, octets, gso):
+    """List of frames (bytearrays, checksums complete) for the super-frame in frame[:octets]."""
+    view = memoryview(frame)
+    size = (frame[_IP] & 0x0F) << 2
+    at = _IP + size
+    data = at + (frame[at + _DATA_OFFSET] >> 4 << 2)
+    head = bytes(view[:data])
+    sequence = int.from_bytes(head[at + _SEQUENCE : at + _SEQUENCE + 4], "big")
+    ident = head[_IP + ipv4.IDENT] << 8 | head[_IP + ipv4.IDENT + 1]
+    flags = head[at + _FLAGS]
+    out = []
+    position = data
+    while position < octets:
+        end = min(position + gso, octets)
+        segment = bytearray(head) + view[position:end]
+        put16(segment, _IP + ipv4.TOTAL, len(segment) - ethernet.SIZE)
+        put16(segment, _IP + ipv4.IDENT, (ident + len(out)) & 0xFFFF)
+        number = (sequence + position - data) & 0xFFFFFFFF
+        segment[at + _SEQUENCE : at + _SEQUENCE + 4] = number.to_bytes(4, "big")
+        kept = flags
+        if out:
+            kept &= ~_CWR
+        if end < octets:
+            kept &= ~_FIN_PSH
+        segment[at + _FLAGS] = kept
+        put16(segment, _IP + ipv4.CHECKSUM, 0)
+        put16(segment, _IP + ipv4.CHECKSUM, total(segment, _IP, size, 0) ^ 0xFFFF)
+        put16(segment, at + tcp.CHECKSUM, 0)
+        _sum_transport(segment, len(segment), at + tcp.CHECKSUM)
+        out.append(segment)
+        position = end
+    return out
+
+
+def complete(frame, octets):
+    """Work out the blank transport checksum of a frame that is whole in frame[:octets]: TCP or UDP over IPv4."""
+    at = _IP + ((frame[_IP] & 0x0F) << 2)
+    check = at + (tcp.CHECKSUM if frame[_IP + ipv4.PROTOCOL] == ipv4.TCP else 6)
+    put16(frame, check, 0)
+    _sum_transport(frame, octets, check)
+
+
+def _sum_transport(frame, octets, check):
+    """Write the checksum at octet `check`, whose field is 0 now; 0 is sent as 0xFFFF (RFC 768), right for TCP too."""
+    at = _IP + ((frame[_IP] & 0x0F) << 2)
+    end = min(octets, _IP + (frame[_IP + ipv4.TOTAL] << 8 | frame[_IP + ipv4.TOTAL + 1]))
+    src = int.from_bytes(frame[_IP + ipv4.SRC : _IP + ipv4.SRC + 4], "big")
+    dst = int.from_bytes(frame[_IP + ipv4.DST : _IP + ipv4.DST + 4], "big")
+    seed = pseudo(src, dst, frame[_IP + ipv4.PROTOCOL], end - at)
+    put16(frame, check, (fold(total(frame, at, end - at, 0) + seed) ^ 0xFFFF) or 0xFFFF)

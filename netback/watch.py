@@ -1,0 +1,68 @@
+"""All devices that dom0 gives us: one watch on backend/vif, one task for each device.
+
+Only the device whose path an event names is looked at. Directories of domains stay behind empty when a client ends,
+so devices are what is tracked, never domains.
+"""
+import supervisor
+from log import Log
+import xsvalues as nodes
+from netback.vif import Vif
+from xswire import Denied, Missing
+
+_ROOT = "backend/vif"
+_log = Log("netback")
+
+
+class Backends:
+    """See the module. vifs: (domid, devid) -> Vif, for as long as its task lives."""
+
+    def __init__(self, store, connect, attach, detach):
+        self.store = store
+        self.hooks = (connect, attach, detach)
+        self.vifs = {}
+
+    async def run(self):
+        """For the supervisor, as a SERVICE."""
+        watch = await self.store.watch(_ROOT, levels=2)
+        try:
+            while True:
+                for path in await watch.changes():
+                    await self._look(path.split("/")[2:])
+        finally:
+            await watch.close()
+
+    async def _look(self, names):
+        """names: of a domain and a device; of a domain; or none: then all are looked at."""
+        if len(names) < 2:
+            path = "/".join([_ROOT] + names)
+            for name in await self._children(path):
+                await self._look(names + [name])
+            return
+        domid = nodes.decimal(names[0].encode(), 0x7FEF)
+        devid = nodes.decimal(names[1].encode(), 0xFFFF)
+        if domid is None or devid is None:
+            return
+        vif = self.vifs.get((domid, devid))
+        if vif:
+            vif.poke()
+        elif await nodes.read(self.store, "%s/%d/%d/frontend" % (_ROOT, domid, devid)):
+            self._start(domid, devid)
+
+    async def _children(self, path):
+        try:
+            return await self.store.directory(path)
+        except (Missing, Denied):
+            return ()
+
+    def _start(self, domid, devid):
+        vif = Vif(self.store, domid, devid, *self.hooks)
+        self.vifs[domid, devid] = vif
+        supervisor.spawn("vif %s" % vif.name, lambda: self._live(vif, (domid, devid)), supervisor.LINK)
+
+    async def _live(self, vif, key):
+        try:
+            await vif.run()
+        finally:
+            del self.vifs[key]
+        # it may have been made again while its end was under way
+        await self._look(["%d" % key[0], "%d" % key[1]])

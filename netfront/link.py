@@ -1,0 +1,272 @@
+"""The rings of one connection to the netvm: frames into tx, frames out of rx.
+
+Every page the netvm can see was cleared of what it must not see (pool.clear), is lent for one use, and is ours
+again only when the revocation succeeded; until then it is in quarantine. Page and grant of a request are found by
+its id, which is the number of a free entry of ours, never by what the netvm says otherwise.
+
+Raises PeerError when the netvm breaks the protocol: this connection is over, clients live on without an uplink.
+
+Source: Xen public/io/netif.h; reference behaviour Linux netfront.
+"""
+import xen
+import netif
+from frame import Frame
+from micropython import const
+from netif import PAGE, RX_WORDS, TX_WORDS
+from peererror import PeerError
+from ring import FIRST, SLOTS, FrontRing
+
+_FIRST_HALF = const(32)
+_GREF_NONE = const(0)
+_ETHERNET = const(14)  # octets; less is no frame
+_HEADERS = const(192)  # octets: Ethernet, IPv4 and TCP with all options, and what an ICMP error quotes
+
+
+class _Lent:
+    """Pages lent under the 256 ids of one ring."""
+
+    def __init__(self):
+        self.page = [-1] * SLOTS
+        self.gref = [_GREF_NONE] * SLOTS
+
+    def forget(self, id):
+        page = self.page[id]
+        self.page[id] = -1
+        return page
+
+
+class Link:
+    def __init__(self, name, pool, quarantine, domid, sg, gso, csum):
+        """Allocates and grants two rings and a port for the backend's domain. OSError, MemoryError."""
+        self.name = name
+        self.pool = pool
+        self.quarantine = quarantine
+        self.domid = domid
+        self.sg = sg
+        self.gso = gso and sg
+        self.csum = csum
+        self.memory = xen.mem(2 * PAGE)
+        octets = memoryview(self.memory)
+        self.tx = FrontRing(octets[:PAGE], "tx")
+        self.rx = FrontRing(octets[PAGE:], "rx")
+        self.tx_halves = xen.view(octets[:PAGE], "H")
+        self.rx_halves = xen.view(octets[PAGE:], "H")
+        frame = xen.frame(self.memory)
+        self.refs = (xen.grant(frame, domid, False), xen.grant(frame + 1, domid, False))
+        self.port = xen.evtchn_alloc(domid)
+        self.tx_lent = _Lent()
+        self.rx_lent = _Lent()
+        self.tx_ids = list(range(SLOTS))  # free ones
+        self.dropped = 0
+        self.post()
+
+    def close(self):
+        """End the connection: the port is closed, every page goes back to the pool or into quarantine."""
+        xen.evtchn_close(self.port)
+        for lent in (self.tx_lent, self.rx_lent):
+            for id in range(SLOTS):
+                if lent.page[id] >= 0:
+                    self._take_back(lent, id)
+        self.quarantine.ring(self.refs, self.memory)
+
+    def _take_back(self, lent, id):
+        """Revoke and free the page of a request that has ended; False if the netvm still holds it."""
+        gref = lent.gref[id]
+        page = lent.forget(id)
+        if xen.revoke(gref):
+            self.pool.give(page)
+            return True
+        self.quarantine.page(gref, page)
+        return False
+
+    # ---- to the netvm -------------------------------------------------------------------------
+
+    def room(self, frame):
+        """Whether send() would take this frame now."""
+        slots = len(frame.parts) + (1 if frame.gso_size else 0)
+        return self.tx.room() >= slots and len(self.tx_ids) >= len(frame.parts)
+
+    def send(self, frame):
+        """Queue a frame; the link has its pages from now on. What finds no room is dropped: the netvm is slow."""
+        if not self.room(frame):
+            self.dropped += 1
+            frame.release(self.pool)
+            return
+        parts = frame.parts
+        for i in range(len(parts)):
+            page, offset, octets = parts[i]
+            flags = netif.MORE_DATA if i < len(parts) - 1 else 0
+            size = octets
+            if i == 0:
+                size = frame.octets  # the first request tells the size of all
+                if frame.blank:
+                    flags |= netif.TX_CSUM_BLANK | netif.TX_DATA_VALIDATED
+                elif frame.validated:
+                    flags |= netif.TX_DATA_VALIDATED
+                if frame.gso_size:
+                    flags |= netif.EXTRA_INFO
+            self._request(page, offset, octets, flags, size)
+            if i == 0 and frame.gso_size:
+                self._extra(frame.gso_size)
+        frame.parts = []
+
+    def _request(self, page, offset, octets, flags, size):
+        self.pool.clear(page, offset + octets)
+        id = self.tx_ids.pop()
+        gref = xen.grant(self.pool.frame(page), self.domid, True)
+        self.tx_lent.page[id] = page
+        self.tx_lent.gref[id] = gref
+        at = _FIRST_HALF + (self.tx.req_prod & (SLOTS - 1)) * TX_WORDS * 2
+        halves = self.tx_halves
+        halves[at] = gref & 0xFFFF
+        halves[at + 1] = gref >> 16
+        halves[at + 2] = offset
+        halves[at + 3] = flags
+        halves[at + 4] = id
+        halves[at + 5] = size
+        self.tx.req_prod = (self.tx.req_prod + 1) & 0xFFFFFFFF
+
+    def _extra(self, gso_size):
+        at = _FIRST_HALF + (self.tx.req_prod & (SLOTS - 1)) * TX_WORDS * 2
+        halves = self.tx_halves
+        halves[at] = netif.EXTRA_GSO
+        halves[at + 1] = gso_size
+        halves[at + 2] = netif.GSO_TCPV4
+        halves[at + 3] = halves[at + 4] = halves[at + 5] = 0
+        self.tx.req_prod = (self.tx.req_prod + 1) & 0xFFFFFFFF
+
+    def complete(self):
+        """Take back the pages of frames that the netvm has sent. True if there were any. Raises PeerError."""
+        n = self.tx.waiting()
+        for _ in range(n):
+            at = _FIRST_HALF + (self.tx.rsp_cons & (SLOTS - 1)) * TX_WORDS * 2
+            id = self.tx_halves[at]
+            status = self.tx_halves[at + 1]
+            self.tx.rsp_cons = (self.tx.rsp_cons + 1) & 0xFFFFFFFF
+            if status == netif.NULL:
+                continue  # answers an extra info
+            if id >= SLOTS or self.tx_lent.page[id] < 0:
+                raise PeerError("tx response with id %d, which is not in flight" % id)
+            if not self._take_back(self.tx_lent, id):
+                raise PeerError("tx page still held after its response")
+            self.tx_ids.append(id)
+        return n > 0
+
+    # ---- from the netvm -----------------------------------------------------------------------
+
+    def post(self):
+        """Lend pages for what the netvm receives, as many as there is room and pages for."""
+        while self.rx.room() and self.pool.free:
+            id = self.rx.req_prod & (SLOTS - 1)
+            if self.rx_lent.page[id] >= 0:
+                break
+            page = self.pool.take()
+            self.pool.clear(page, 0)
+            gref = xen.grant(self.pool.frame(page), self.domid, False)
+            self.rx_lent.page[id] = page
+            self.rx_lent.gref[id] = gref
+            at = _FIRST_HALF + id * RX_WORDS * 2
+            self.rx_halves[at] = id
+            self.rx_halves[at + 1] = 0
+            self.rx_halves[at + 2] = gref & 0xFFFF
+            self.rx_halves[at + 3] = gref >> 16
+            self.rx.req_prod = (self.rx.req_prod + 1) & 0xFFFFFFFF
+
+    def receive(self, slots):
+        """Whole frames from the rx ring, at least one and about `slots` responses of them. Raises PeerError."""
+        frames = []
+        waiting = self.rx.waiting()
+        taken = 0
+        while taken < waiting and taken < slots:
+            frame = Frame(False, False, 0)
+            try:
+                taken += self._packet(frame, waiting - taken)
+            except PeerError:
+                frame.release(self.pool)
+                raise
+            if frame.octets >= _ETHERNET and frame.parts[0][2] >= _ETHERNET:
+                frame.level(self.pool, _HEADERS)
+                frames.append(frame)
+            else:  # an error told by the netvm, or too short for a frame
+                frame.release(self.pool)
+        return frames
+
+    def _packet(self, frame, limit):
+        """One packet of at most `limit` responses into frame; returns how many it had. A bad one leaves it empty."""
+        failed = False
+        count = parts = 0
+        flags = netif.MORE_DATA
+        while flags & netif.MORE_DATA:
+            if count == limit or parts > netif.SLOTS_MAX:
+                raise PeerError("rx packet unfinished after %d slots" % count)
+            at = self._response_at()
+            id, offset, flags, status = (self.rx_halves[at + i] for i in range(4))  # one load each
+            page = self._take_posted(id)
+            count += 1
+            parts += 1
+            if status & 0x8000:
+                failed = True
+                status = 0
+            if offset + status > PAGE:
+                self.pool.give(page)
+                raise PeerError("rx response crosses a page: offset %d, %d octets" % (offset, status))
+            if status:
+                frame.add(page, offset, status)
+            else:
+                self.pool.give(page)
+            if parts == 1:
+                frame.blank = flags & netif.RX_CSUM_BLANK != 0
+                frame.validated = flags & netif.RX_DATA_VALIDATED != 0
+                if flags & netif.EXTRA_INFO:
+                    count += self._extras(frame, limit - count)
+        if failed:
+            frame.release(self.pool)
+            frame.octets = 0
+        return count
+
+    def _extras(self, frame, limit):
+        count = 0
+        more = True
+        while more:
+            if count == limit:
+                raise PeerError("rx extra info missing")
+            at = self._response_at()
+            word, size, kind = (self.rx_halves[at + i] for i in range(3))
+            self.pool.give(self._take_posted(self.rx.rsp_cons - 1 & (SLOTS - 1)))  # the page of its request went unused
+            count += 1
+            if word & 0xFF != netif.EXTRA_GSO or kind & 0xFF != netif.GSO_TCPV4 or size == 0 or frame.gso_size:
+                raise PeerError("rx extra info of type %d, gso type %d, size %d" % (word & 0xFF, kind & 0xFF, size))
+            frame.gso_size = size
+            more = word >> 8 & netif.EXTRA_MORE
+        return count
+
+    def _response_at(self):
+        """Where the next response lies, as an index of halves; counts it as taken."""
+        at = _FIRST_HALF + (self.rx.rsp_cons & (SLOTS - 1)) * RX_WORDS * 2
+        self.rx.rsp_cons = (self.rx.rsp_cons + 1) & 0xFFFFFFFF
+        return at
+
+    def _take_posted(self, id):
+        """The page posted under this id, ours again. A response stands in the slot of its request."""
+        if id != self.rx.rsp_cons - 1 & (SLOTS - 1) or self.rx_lent.page[id] < 0:
+            raise PeerError("rx response with id %d, which is not posted there" % id)
+        page = self.rx_lent.forget(id)
+        gref = self.rx_lent.gref[id]
+        if not xen.revoke(gref):
+            self.quarantine.page(gref, page)
+            raise PeerError("rx page still held after its response")
+        return page
+
+    # ---- both ---------------------------------------------------------------------------------
+
+    def flush(self):
+        """Publish what was queued and posted; notify the netvm if it asked for it."""
+        tx = self.tx.published != self.tx.req_prod and self.tx.publish()
+        rx = self.rx.published != self.rx.req_prod and self.rx.publish()
+        if tx or rx:
+            xen.evtchn_send(self.port)
+
+    def rearm(self):
+        """Before sleep: ask for events; True if there is work already."""
+        tx = self.tx.rearm()
+        return self.rx.rearm() or tx

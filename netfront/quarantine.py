@@ -1,0 +1,50 @@
+"""Pages that a netvm still holds although it has no right to any more. They are asked for again every second.
+
+A page whose revocation failed may be read or written by that domain at any moment; using it for anything would show
+the netvm what is none of its business, or take what it wrote for something else. So it stays here, for as long as
+that domain holds it. The number is bounded: a netvm that keeps collecting gets no uplink any more (XSA-396, MSA-02).
+"""
+import xen
+from micropython import const
+
+LIMIT = const(512)  # pages; a quarter of the pool
+
+
+class Quarantine:
+    def __init__(self, pool):
+        self.pool = pool
+        self.held = []  # (gref, page), or (gref, None) for a ring page
+        self.rings = []  # [grefs still held, memory]
+
+    def page(self, gref, page):
+        """A page of the pool whose revocation has failed."""
+        self.held.append((gref, page))
+
+    def ring(self, refs, memory):
+        """A connection's two ring pages: freed now if the netvm let go of both."""
+        left = [gref for gref in refs if not xen.revoke(gref)]
+        if left:
+            self.rings.append([left, memory])
+        else:
+            xen.free(memory)
+
+    def size(self):
+        return len(self.held) + 2 * len(self.rings)
+
+    def full(self):
+        return self.size() >= LIMIT
+
+    def retry(self):
+        """Take back what can be taken back. Once a second."""
+        still = []
+        for gref, page in self.held:
+            if xen.revoke(gref):
+                self.pool.mark[page] = 4096  # it may have been written to meanwhile, by whoever held it
+                self.pool.give(page)
+            else:
+                still.append((gref, page))
+        self.held = still
+        rings = self.rings
+        self.rings = []
+        for refs, memory in rings:
+            self.ring(refs, memory)

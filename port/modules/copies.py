@@ -1,0 +1,57 @@
+"""A burst of copies between our pages and peers' granted pages: one hypercall for all of them.
+
+Build with in_() and out(), run() once, then look at every status: a peer can make any single one fail.
+
+Source: Xen public/grant_table.h, struct gnttab_copy (40 octets) and GNTTABOP_copy.
+"""
+import struct
+import xen
+from micropython import const
+
+_OP = const(40)
+_SELF = const(0x7FF0)
+_SOURCE_GREF = const(1)
+_DEST_GREF = const(2)
+_STATUS = const(36)  # octet offset in an operation
+# source gref or frame, domain, offset, pad; destination likewise; length, flags, status, pad
+_LAYOUT = "<QHHIQHHIHHhH"
+_POISON = const(-1)  # a status that Xen never reached
+
+
+class Copies:
+    def __init__(self, most):
+        """most: operations in one burst."""
+        self.most = most
+        self.ops = xen.mem(most * _OP)
+        self.count = 0
+
+    def room(self):
+        """How many more operations fit."""
+        return self.most - self.count
+
+    def in_(self, domid, gref, offset, frame, at, octets):
+        """From the peer's page to octet `at` of our frame. Returns the operation's number."""
+        return self._add(gref, domid, offset, frame, _SELF, at, octets, _SOURCE_GREF)
+
+    def out(self, frame, at, domid, gref, offset, octets):
+        """From octet `at` of our frame to the peer's page. Returns the operation's number."""
+        return self._add(frame, _SELF, at, gref, domid, offset, octets, _DEST_GREF)
+
+    def _add(self, source, source_domid, source_at, dest, dest_domid, dest_at, octets, flags):
+        n = self.count
+        struct.pack_into(
+            _LAYOUT, self.ops, n * _OP, source, source_domid, source_at, 0, dest, dest_domid, dest_at, 0, octets, flags, _POISON, 0
+        )
+        self.count = n + 1
+        return n
+
+    def run(self):
+        """Do all of them; statuses can be asked afterwards, until the next in_() or out()."""
+        if self.count:
+            xen.copy(self.ops, self.count)
+        self.count = 0
+
+    def okay(self, n):
+        """Whether operation n of the last run() succeeded."""
+        at = n * _OP + _STATUS
+        return self.ops[at] == 0 and self.ops[at + 1] == 0

@@ -1,0 +1,74 @@
+"""An Ethernet frame in our own pages, on its way from one link to another."""
+
+
+class Frame:
+    """Parts in order; each lies within one page of the pool. Who holds the frame holds its pages."""
+
+    def __init__(self, blank, validated, gso_size):
+        self.parts = []  # (page, offset, octets)
+        self.octets = 0  # of all parts
+        self.blank = blank  # the transport checksum is only begun (Xen public/io/netif.h, csum_blank)
+        self.validated = validated  # the sender vouches for the data
+        self.gso_size = gso_size  # octets of payload in each segment; 0: one packet
+
+    def add(self, page, offset, octets):
+        self.parts.append((page, offset, octets))
+        self.octets += octets
+
+    def release(self, pool):
+        """Give all pages back; they must not be lent."""
+        for page, _, _ in self.parts:
+            pool.give(page)
+        self.parts = []
+
+    def head(self, pool):
+        """The first part, as a view: what the judge reads and rewrites."""
+        page, offset, octets = self.parts[0]
+        return pool.part(page, offset, octets)
+
+    def gather(self, pool):
+        """All octets in one bytearray of their own."""
+        whole = bytearray(self.octets)
+        at = 0
+        for page, offset, octets in self.parts:
+            whole[at : at + octets] = pool.part(page, offset, octets)
+            at += octets
+        return whole
+
+    def level(self, pool, octets):
+        """Make the first part hold at least this many octets, if the frame has them: headers come in one piece.
+
+        A peer may split them over as many slots as it likes. A first part that ends at the end of its page stays
+        as it is; whoever needs more then gathers.
+        """
+        page, offset, have = self.parts[0]
+        octets = min(octets, 4096 - offset)
+        while have < octets and len(self.parts) > 1:
+            next_page, next_offset, next_octets = self.parts[1]
+            moved = min(octets - have, next_octets)
+            pool.part(page, offset + have, moved)[:] = pool.part(next_page, next_offset, moved)
+            have += moved
+            pool.written(page, offset + have)
+            if moved == next_octets:
+                pool.give(next_page)
+                del self.parts[1]
+            else:
+                self.parts[1] = (next_page, next_offset + moved, next_octets - moved)
+        self.parts[0] = (page, offset, have)
+
+
+def from_octets(pool, octets):
+    """A Frame of our own making with these octets, checksums complete; None when the pool is empty."""
+    frame = Frame(False, True, 0)
+    at = 0
+    while at < len(octets):
+        page = pool.take()
+        if page < 0:
+            frame.release(pool)
+            return None
+        n = min(4096, len(octets) - at)
+        pool.part(page, 0, n)[:] = octets[at : at + n]
+        pool.written(page, n)
+        frame.add(page, 0, n)
+        at += n
+    return frame
