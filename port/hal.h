@@ -78,6 +78,7 @@ void hal_crash(const char *why) __attribute__((noreturn));
 void python_start(void *heap, size_t heap_octets, void *pystack, size_t pystack_octets, void *stack_top, size_t stack_octets);
 // Import a frozen module as the main program; never returns: whatever ends it ends the domain as crashed.
 void python_run(const char *module) __attribute__((noreturn));
+void python_report(void *exception); // what an uncaught exception says at the end: the cause, then its traceback
 // Name and line of each Python frame found between sp and the top of the stack, innermost first.
 void traceback_print(const void *sp);
 void crash_printf(const char *format, ...) __attribute__((format(printf, 1, 2))); // to hal_crash_text()

@@ -91,6 +91,13 @@ void python_start(void *heap, size_t heap_octets, void *pystack, size_t pystack_
     mp_init();
 }
 
+void python_report(void *exception) {
+    crash_printf("crash: uncaught "); // the cause first: a long traceback may not find room
+    mp_obj_print_helper(&crash_print, MP_OBJ_FROM_PTR(exception), PRINT_EXC);
+    crash_printf("\n");
+    mp_obj_print_exception(&crash_print, MP_OBJ_FROM_PTR(exception));
+}
+
 void python_run(const char *module) {
     nlr_buf_t nlr;
     if (nlr_push(&nlr) == 0) {
@@ -98,11 +105,7 @@ void python_run(const char *module) {
         nlr_pop();
         crash_printf("crash: the main program ended\n");
     } else {
-        mp_obj_t exception = MP_OBJ_FROM_PTR(nlr.ret_val);
-        crash_printf("crash: uncaught "); // the cause first: a long traceback may not find room
-        mp_obj_print_helper(&crash_print, exception, PRINT_EXC);
-        crash_printf("\n");
-        mp_obj_print_exception(&crash_print, exception);
+        python_report(nlr.ret_val);
     }
     hal_shutdown(SHUTDOWN_CRASH);
 }

@@ -1,0 +1,68 @@
+// Event channels, sleeping and time on the simulated ground.
+#include <time.h>
+
+#include "ground.h"
+
+void hypercall(void) {
+    uint64_t n = ++self->hypercalls;
+    if (machine->preempt_every && !machine->real_start_ns && n % machine->preempt_every == 0) {
+        hv_pass_turn(machine, self, UINT64_MAX, true);
+    }
+}
+
+uint64_t hal_ns(void) {
+    return hv_now(machine);
+}
+
+uint64_t hal_wall_ns(void) {
+    return machine->wall_ns + hv_now(machine);
+}
+
+void hal_sleep(uint64_t deadline_ns) {
+    while (!hv_evtchn_any(self)) {
+        uint64_t now = hal_ns();
+        if (now >= deadline_ns) {
+            break;
+        }
+        if (machine->real_start_ns) {
+            hv_sleep_real(self, deadline_ns == NO_DEADLINE ? UINT64_MAX : deadline_ns - now);
+        } else {
+            hv_pass_turn(machine, self, deadline_ns, false);
+        }
+    }
+    self->deadline = UINT64_MAX;
+}
+
+unsigned hal_pending(uint16_t *ports, unsigned max) {
+    return hv_evtchn_take(machine, self_domid, ports, max);
+}
+
+int hal_evtchn_alloc(unsigned domid) {
+    hypercall();
+    return hv_evtchn_alloc(machine, self_domid, domid);
+}
+
+int hal_evtchn_bind(unsigned domid, unsigned remote) {
+    hypercall();
+    return hv_evtchn_bind(machine, self_domid, domid, remote);
+}
+
+int hal_evtchn_send(unsigned port) {
+    hypercall();
+    return hv_evtchn_send(machine, self_domid, port);
+}
+
+int hal_evtchn_close(unsigned port) {
+    hypercall();
+    return hv_evtchn_close(machine, self_domid, port);
+}
+
+// The same numbers in every run with the same seed (splitmix64). In real time the clock goes in too.
+uint64_t hal_entropy(void) {
+    static uint64_t state;
+    state += 0x9e3779b97f4a7c15ull;
+    uint64_t z = state + machine->seed + (machine->real_start_ns ? hal_ns() : 0);
+    z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9ull;
+    z = (z ^ z >> 27) * 0x94d049bb133111ebull;
+    return z ^ z >> 31;
+}
