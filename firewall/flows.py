@@ -1,0 +1,327 @@
+"""The flow table: records, who may have how many, and how they go.
+
+Memory is given from outside and never grows: records (record.py), an index of both halves, an
+index of mappings (a client's address, protocol and port: what RFC 4787 calls an endpoint), and
+per client two lists, in order of entry: flows nobody answered or that are over, and those that
+are held (flowstate.HELD). Every operation touches a bounded number of records, however full the
+table is; large tasks (sweeping, burying a client) go in slices through tick().
+
+    cap(client) = capacity - SHARE * other attached clients (at least an even part)
+    at its cap, a client recycles its own oldest flow that is not held, else is refused
+    table full: who has less than SHARE takes from the largest holder, its oldest not held,
+                else the longest idle of the _LOOKS oldest held; others recycle their own
+"""
+from micropython import const
+
+from firewall import flowstate
+from firewall.index import KEY_OCTETS, Index
+from firewall.record import (
+    BACK,
+    CLIENT,
+    EGRESS,
+    GENERATION,
+    KIND,
+    NEXT,
+    PORTS,
+    PREV,
+    SEEN,
+    SRC,
+    WORDS,
+)
+
+SHARE = const(512)  # flows that a client gets whatever others hold
+_LOOKS = const(32)  # held flows compared for the longest idle
+_NO_RING = const(0xFFFFFFFF)  # NEXT back of a flow without a mapping
+_REMOVAL = const(16)  # what a removal costs in visits of the sweep, measured
+
+
+class Flows:
+    def __init__(self, capacity, words, random, clients, share=SHARE):
+        """capacity: flows, a power of two, 16 to 65536. words(n): a zeroed u32 view of n words.
+
+        random(octets) -> bytes: for the index keys; seed it first. clients: clients.Clients.
+        """
+        self.capacity = capacity
+        self.count = 0
+        self.records = words(capacity * WORDS)
+        self.clients = clients
+        self.share = share
+        self._slots = (words(capacity * 4), words(capacity * 2))
+        self.index = Index(self._slots[0], self.records, random(KEY_OCTETS))
+        self.mappings = Index(self._slots[1], self.records, random(KEY_OCTETS), CLIENT, 0xFFFF)
+        self.on_unmapped = None  # called with (protocol, PORTS word of the half back) when a mapping ends
+        self._zeros = words(32)
+        self._fresh = 0  # records from here on were never used
+        self._free = 0  # record + 1 of a list through PREV
+        self._cursor = 0
+
+    # --- asking ---
+
+    def find(self, src, dst, ports, kind):
+        """The half that a packet with these words belongs to, or -1. It may be stale: see live()."""
+        return self.index.find(src, dst, ports, kind)
+
+    def live(self, half, now):
+        """True if the flow of half still counts: not expired, both its clients the same as then."""
+        w = self.records
+        there = (half & ~1) << 4
+        back = there + BACK
+        slot = w[there + CLIENT]
+        client = self.clients.by_slot[slot]
+        if client is None or self.clients.by_address.get(client.address) is not client:
+            return False
+        if w[back + GENERATION] != self.clients.lives[w[back + CLIENT]]:
+            return False
+        state = w[there + EGRESS] >> 16
+        return flowstate.idle(state, now, w[there + SEEN], w[back + SEEN]) <= flowstate.TIMEOUT[state]
+
+    def mapping(self, client, src, port, kind):
+        """A record of the flows that share this endpoint of client, or -1. port: its word's low half."""
+        half = self.mappings.find(src, client.slot, port, kind)
+        return -1 if half < 0 else half >> 1
+
+    def cap(self, client):
+        """How many flows this client may have."""
+        attached = len(self.clients.by_address)
+        even = self.capacity // (attached or 1)
+        cap = self.capacity - self.share * (attached - 1)
+        return cap if cap > even else even
+
+    # --- entering ---
+
+    def room(self, client, now):
+        """Make room for one more flow of client. False: it is at its limit and has none to spare."""
+        if client.flows >= self.cap(client):
+            return self._recycle(client)
+        if self.count < self.capacity:
+            return True
+        if self.clients.leaving:
+            self.remove(self._oldest(self.clients.leaving[0]))
+            return True
+        largest = self.clients.largest()
+        if client.flows >= self.share or largest is client:
+            return self._recycle(client)
+        if not self._recycle(largest):
+            self.remove(self._longest_idle(largest, now))
+        return True
+
+    def add(self, client, there, back, mapped, now):
+        """Enter a flow; room() has said True. The record's number, or -1: the index has no place.
+
+        there, back: the words SRC to GENERATION of each half. mapped: a record whose mapping it
+        joins, -1 to begin one, None for a flow that has none (TCP, no NAT).
+        """
+        record = self._free - 1
+        if record < 0:
+            record = self._fresh
+        at = record * WORDS
+        w = self.records
+        free = w[at + PREV]
+        half = record * 2
+        if not self.index.add(half, there[0], there[1], there[2], there[3]):
+            return -1
+        if not self.index.add(half + 1, back[0], back[1], back[2], back[3]):
+            self.index.remove(half, there[0], there[1], there[2], there[3])
+            return -1
+        if mapped == -1 and not self.mappings.add(half, there[0], client.slot, there[2] & 0xFFFF, there[3]):
+            self.index.remove(half, there[0], there[1], there[2], there[3])
+            self.index.remove(half + 1, back[0], back[1], back[2], back[3])
+            return -1
+        if self._free:
+            self._free = free
+        else:
+            self._fresh += 1
+        w[at : at + WORDS] = self._zeros
+        for i in range(GENERATION + 1):
+            w[at + i] = there[i]
+            w[at + BACK + i] = back[i]
+        w[at + SEEN] = w[at + BACK + SEEN] = now & 0xFFFFFFFF
+        self._join(record, mapped)
+        self._enlist(client, record, flowstate.HELD[there[EGRESS] >> 16])
+        client.flows += 1
+        self.count += 1
+        return record
+
+    def turn(self, record, state):
+        """The flow's state becomes another."""
+        w = self.records
+        egress = record * WORDS + EGRESS
+        old = w[egress] >> 16
+        w[egress] = w[egress] & 0xFFFF | state << 16
+        if flowstate.HELD[old] != flowstate.HELD[state]:
+            client = self.clients.by_slot[w[record * WORDS + CLIENT]]
+            self._delist(client, record, flowstate.HELD[old])
+            self._enlist(client, record, flowstate.HELD[state])
+
+    # --- leaving ---
+
+    def remove(self, record):
+        """End a flow, and its mapping if it was the last of it."""
+        w = self.records
+        at = record * WORDS
+        back = at + BACK
+        half = record * 2
+        self.index.remove(half, w[at], w[at + 1], w[at + 2], w[at + 3])
+        self.index.remove(half + 1, w[back], w[back + 1], w[back + 2], w[back + 3])
+        client = self.clients.by_slot[w[at + CLIENT]]
+        self._leave(record, client)
+        self._delist(client, record, flowstate.HELD[w[at + EGRESS] >> 16])
+        client.flows -= 1
+        self.count -= 1
+        w[at + KIND] = 0
+        w[at + PREV] = self._free
+        self._free = record + 1
+
+    def clear(self):
+        """End all flows at once: our own address changed. Ports are the caller's to free."""
+        zeros = self._zeros
+        for slots in self._slots:
+            for i in range(0, len(slots), len(zeros)):
+                slots[i : i + len(zeros)] = zeros
+        # records from 0 on count as never used: the sweep stops at _fresh
+        self._fresh = self._free = self._cursor = self.count = 0
+        for client in self.clients.by_slot:
+            if client is not None:
+                client.flows = 0
+                client.first = [0, 0]
+                client.last = [0, 0]
+
+    def tick(self, now, visits):
+        """Bury detached clients, then sweep on. visits: how many records to look at, at most."""
+        leaving = self.clients.leaving
+        while leaving and visits > 0:
+            client = leaving[0]
+            visits -= _REMOVAL
+            if client.flows:
+                self.remove(self._oldest(client))
+            if not client.flows:
+                self.clients.release(client)
+        w = self.records
+        ends = self._fresh
+        if visits > ends:
+            visits = ends
+        while visits > 0:
+            if self._cursor >= ends:
+                self._cursor = 0
+            at = self._cursor * WORDS
+            visits -= 1
+            if w[at + KIND]:
+                state = w[at + EGRESS] >> 16
+                if flowstate.idle(state, now, w[at + SEEN], w[at + BACK + SEEN]) > flowstate.TIMEOUT[state]:
+                    self.remove(self._cursor)
+                    visits -= _REMOVAL
+            self._cursor += 1
+
+    def steal(self, client, kind):
+        """End a flow of the largest holder that alone has its mapping, so that its port is free.
+
+        For a client below its share that found no port. kind: of the flow. False: none is found.
+        """
+        largest = self.clients.largest()
+        if client.flows >= self.share or largest is client:
+            return False
+        w = self.records
+        link = largest.first[0]
+        for _ in range(_LOOKS):
+            if not link:
+                return False
+            at = (link - 1) * WORDS
+            if w[at + KIND] == kind and w[at + BACK + NEXT] == link - 1:
+                self.remove(link - 1)
+                return True
+            link = w[at + NEXT]
+        return False
+
+    def _recycle(self, client):
+        if not client.first[0]:
+            return False
+        self.remove(client.first[0] - 1)
+        return True
+
+    def _oldest(self, client):
+        return (client.first[0] or client.first[1]) - 1
+
+    def _longest_idle(self, client, now):
+        """The record that rested longest among the first held ones; they go to the end of the list.
+
+        An exact order would cost a move on every packet. Moving those that were looked at lets the
+        next search see others.
+        """
+        w = self.records
+        found = -1
+        longest = -1
+        for _ in range(_LOOKS):
+            record = client.first[1] - 1
+            at = record * WORDS
+            state = w[at + EGRESS] >> 16
+            rest = flowstate.idle(state, now, w[at + SEEN], w[at + BACK + SEEN])
+            if rest > longest:
+                found = record
+                longest = rest
+            self._delist(client, record, 1)
+            self._enlist(client, record, 1)
+        return found
+
+    # --- lists of a client, rings of a mapping ---
+
+    def _enlist(self, client, record, which):
+        w = self.records
+        at = record * WORDS
+        last = client.last[which]
+        w[at + PREV] = last
+        w[at + NEXT] = 0
+        if last:
+            w[(last - 1) * WORDS + NEXT] = record + 1
+        else:
+            client.first[which] = record + 1
+        client.last[which] = record + 1
+
+    def _delist(self, client, record, which):
+        w = self.records
+        at = record * WORDS
+        before = w[at + PREV]
+        after = w[at + NEXT]
+        if before:
+            w[(before - 1) * WORDS + NEXT] = after
+        else:
+            client.first[which] = after
+        if after:
+            w[(after - 1) * WORDS + PREV] = before
+        else:
+            client.last[which] = before
+
+    def _join(self, record, mapped):
+        """Into the ring of the record mapped; alone in a ring of its own if there is none."""
+        w = self.records
+        back = record * WORDS + BACK
+        if mapped is None:
+            w[back + NEXT] = _NO_RING
+            return
+        if mapped < 0:
+            mapped = record
+            after = record
+        else:
+            after = w[mapped * WORDS + BACK + NEXT]
+        w[back + PREV] = mapped
+        w[back + NEXT] = after
+        w[mapped * WORDS + BACK + NEXT] = record
+        w[after * WORDS + BACK + PREV] = record
+
+    def _leave(self, record, client):
+        w = self.records
+        at = record * WORDS
+        back = at + BACK
+        after = w[back + NEXT]
+        if after == _NO_RING:
+            return
+        src, port, kind = w[at + SRC], w[at + PORTS] & 0xFFFF, w[at + KIND]
+        if after == record:
+            self.mappings.remove(record * 2, src, client.slot, port, kind)
+            if self.on_unmapped:
+                self.on_unmapped(kind & 0xFF, w[back + PORTS])
+            return
+        before = w[back + PREV]
+        w[before * WORDS + BACK + NEXT] = after
+        w[after * WORDS + BACK + PREV] = before
+        if self.mappings.find(src, client.slot, port, kind) == record * 2:
+            self.mappings.replace(record * 2, after * 2, src, client.slot, port, kind)

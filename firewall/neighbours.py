@@ -1,0 +1,110 @@
+"""Who is around: the clients' links, the uplink, and the addresses that are ours or known.
+
+Owns the flow table and the ports with it, because a neighbour that goes takes its flows along.
+Drivers call attach(), detach(), uplink_up() and uplink_down(); QubesDB's task calls set_rules(),
+set_connected(), set_pairs() and sets gateway. Addresses are ints, Ethernet addresses 6 octets.
+"""
+from micropython import const
+
+from firewall import ethernet, replies
+from firewall.clients import Bucket, Clients, Link
+from firewall.flows import SHARE, Flows
+from firewall.fragments import Reassembly
+from firewall.nat import Nat
+
+UPLINK = const(0)  # its link number; clients' are the drivers' choice from 1 to 65535
+
+
+class Neighbours:
+    def __init__(self, capacity, words, random, share=SHARE):
+        """As flows.Flows; words_of(n) gives zeroed u32 views outside the heap."""
+        self.clients = Clients(words)
+        self.flows = Flows(capacity, words, random, self.clients, share)
+        self.nat = Nat(self.flows, words, random)
+        self.fragments = Reassembly()
+        self.links = {}
+        self.uplink = None
+        self.gateway = 0  # the address clients know us by (/qubes-netvm-gateway); 0: the uplink's
+        self.connected = frozenset()  # /connected-ips: clients that exist, running or not
+        self.pairs = frozenset()  # (sender, receiver) that a setting lets talk to each other
+        self.broadcast = -1  # of the uplink's network, if it is one
+        self.upstream = 0  # the gateway we use
+        self.mac = bytes(6)  # ours on the uplink
+        self._bucket = Bucket()
+
+    def ours(self, address):
+        """True for an address that is the firewall's own, on either side."""
+        return address != 0 and (address == self.gateway or address == self.nat.address)
+
+    def attach(self, address, number, mac, mtu=1500, gso=True):
+        """A client's interface is there. The Link; None: too many clients.
+
+        Of several with one address the newest gets what no flow has a way for (behaviours: HVM's
+        two vifs; Linux prefers the newest domain too). Rules are DENY until set_rules().
+        """
+        client = self.clients.attach(address)
+        if client is None:
+            return None
+        link = Link(number, client, ethernet.header(mac, replies.OUR_MAC, ethernet.IPV4), mtu, gso, client.bucket)
+        client.links.append(link)
+        self.links[number] = link
+        return link
+
+    def detach(self, number):
+        """The interface is gone; with its last one the client is, and all its flows."""
+        link = self.links.pop(number)
+        client = link.client
+        client.links.remove(link)
+        if not client.links:
+            self.fragments.drop(client.slot)
+            self.clients.detach(client)
+
+    def set_rules(self, address, rules):
+        """A RuleList for an attached client, in force at its next packet. False: not attached."""
+        client = self.clients.by_address.get(address)
+        if client is None:
+            return False
+        self.clients.set_rules(client, rules)
+        return True
+
+    def set_connected(self, addresses):
+        self.connected = frozenset(addresses)
+
+    def set_pairs(self, pairs):
+        """Who may talk to whom: (sender, receiver) each. Flows of all are judged again."""
+        self.pairs = frozenset(pairs)
+        for client in self.clients.by_address.values():
+            self.clients.set_rules(client, client.rules)
+
+    def uplink_up(self, address, mac, upstream, mtu=1500, gso=True, netmask=0xFFFFFFFF):
+        """There is an uplink. The frame to send on it at once: the question who the gateway is.
+
+        Until it is answered, and if it never is, the gateway is fe:ff:ff:ff:ff:ff, which a netvm
+        of Qubes always is (behaviours 58). With the same address as before all flows go on.
+        """
+        self.fragments.drop(UPLINK)
+        if address != self.nat.address:
+            self.nat.renumber(address)
+        self.mac = mac
+        self.upstream = upstream
+        # a network of one or two addresses has no broadcast (RFC 3021)
+        self.broadcast = address | ~netmask & 0xFFFFFFFF if netmask < 0xFFFFFFFE else -1
+        self.uplink = Link(UPLINK, None, b"", mtu, gso, self._bucket)
+        self.links[UPLINK] = self.uplink
+        self.gateway_is(replies.OUR_MAC)
+        return replies.arp_request(address, mac, upstream)
+
+    def gateway_is(self, mac):
+        """The Ethernet address of our gateway."""
+        self.uplink.header = ethernet.header(mac, self.mac, ethernet.IPV4)
+
+    def uplink_down(self):
+        """No uplink: clients are told so, flows wait for one with the same address."""
+        self.uplink = None
+        self.links.pop(UPLINK, None)
+        self.fragments.drop(UPLINK)
+
+    def tick(self, now, visits=512):
+        """Call some 20 times a second: old fragments, leaving clients, a slice of the flow table."""
+        self.fragments.tick(now)
+        self.flows.tick(now, visits)

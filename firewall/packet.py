@@ -1,0 +1,109 @@
+"""The packet being judged: where its headers are and what they say.
+
+There is one Packet, filled anew for each frame, so that judging allocates little. read() and
+transport() are the only places that look at lengths; after them every offset here is inside.
+"""
+from struct import unpack_from
+
+from micropython import const
+
+from firewall import icmp, ipv4, reasons, tcp, udp
+from firewall.words import ports as ports_word
+
+IP = const(14)  # where the IPv4 header begins
+CHECKED = const(0)  # read(), transport(): nothing is wrong
+
+_QUERY = (icmp.ECHO, icmp.TIMESTAMP)
+_ANSWER = {icmp.ECHO_REPLY: icmp.ECHO, icmp.TIMESTAMP_REPLY: icmp.TIMESTAMP}
+
+
+class Packet:
+    """link: where it came in. frame: the buffer, with Ethernet header; end: behind the datagram.
+
+    size, total, fragment, ttl, proto, src, dst: as ipv4.parse() returns them. l4: where the
+    transport header begins. ports: its PORTS word (record.py), 0 if it has none. flags: of TCP.
+    kind, code: of ICMP, kind -1 otherwise. query: it begins or answers a query of ICMP.
+    blank: the transport checksum holds only the pseudo-header's sum (netif.h, csum_blank).
+    gso: payload octets of each segment that a super-frame stands for, else 0.
+    whole: it was in pieces and has been put together by us.
+    """
+
+    def read(self, link, frame, octets, blank, gso):
+        """Take the frame and its IPv4 header. CHECKED, or a reason."""
+        self.link = link
+        self.frame = frame
+        self.blank = blank
+        self.gso = gso
+        self.whole = False
+        fields = ipv4.parse(frame, IP, octets)
+        if fields is None:
+            return reasons.IP_HEADER
+        self.size, self.total, self.fragment, self.ttl, self.proto, self.src, self.dst = fields
+        self.l4 = IP + self.size
+        self.end = IP + self.total
+        self.ports = 0
+        self.kind = -1
+        self.query = False
+        if not ipv4.checksum_ok(frame, IP, self.size):
+            return reasons.IP_CHECKSUM
+        if self.size > ipv4.SIZE:
+            options = ipv4.options(frame, IP, self.size)
+            if options != ipv4.PLAIN:
+                return reasons.SOURCE_ROUTE if options == ipv4.SOURCE_ROUTE else reasons.IP_OPTIONS
+        return CHECKED
+
+    def transport(self):
+        """Read the transport header. CHECKED, or a reason. Not for a fragment."""
+        proto = self.proto
+        frame = self.frame
+        if proto == ipv4.TCP:
+            fields = tcp.parse(frame, self.l4, self.end)
+            if fields is None:
+                return reasons.TRANSPORT
+            self.flags = fields[3]
+            if not tcp.possible(self.flags):
+                return reasons.TCP_FLAGS
+            self.ports = unpack_from("<I", frame, self.l4)[0]
+            return self._offload(fields[2])
+        if proto == ipv4.UDP:
+            if udp.parse(frame, self.l4, self.end) is None:
+                return reasons.TRANSPORT
+            self.ports = unpack_from("<I", frame, self.l4)[0]
+        elif proto == ipv4.ICMP:
+            fields = icmp.parse(frame, self.l4, self.end)
+            if fields is None:
+                return reasons.TRANSPORT
+            self.kind, self.code, ident = fields
+            if self.kind in _QUERY:
+                self.query = True
+                self.ports = ports_word(ident, self.kind)
+            elif self.kind in _ANSWER:
+                self.query = True
+                self.ports = ports_word(_ANSWER[self.kind], ident)
+        return self._offload(0)
+
+    def _offload(self, header):
+        """Do the ring's promises fit? header: octets of the TCP header, 0 for another protocol.
+
+        Only TCP and UDP can be blank, and only TCP comes as a super-frame; its checksum is blank
+        even if the sender forgot to say so (Linux takes it so too).
+        """
+        if self.gso:
+            self.blank = True
+            if not header or self.total - self.size - header <= 0:
+                return reasons.OFFLOAD
+        if self.blank and self.proto != ipv4.TCP and self.proto != ipv4.UDP:
+            return reasons.OFFLOAD
+        return CHECKED
+
+    def destination_port(self):
+        """The destination port of TCP and UDP, else -1."""
+        if self.proto == ipv4.TCP or self.proto == ipv4.UDP:
+            return self.frame[self.l4 + 2] << 8 | self.frame[self.l4 + 3]
+        return -1
+
+    def begins(self):
+        """True if it may be the first packet of a flow: a lone SYN, a query, anything not TCP or ICMP."""
+        if self.proto == ipv4.TCP:
+            return self.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN) == tcp.SYN
+        return self.proto != ipv4.ICMP or self.kind in _QUERY

@@ -1,0 +1,109 @@
+"""ICMP errors that pass: the datagram they quote must be of a live flow, and is translated too.
+
+An error that comes in on one side quotes a packet that went out there, so the packet with both
+ends exchanged is what would come in there: its half says how to turn all addresses back.
+
+    from the uplink:  quote  own:P > remote      looked up as  remote > own:P     (the way back)
+    from a client:    quote  remote > client:p   looked up as  client:p > remote  (the way there)
+
+Errors never change or end a flow (RFC 4787 REQ-12, RFC 5382 REQ-10). Source: RFC 5508 4.
+"""
+from struct import pack_into, unpack_from
+
+from micropython import const
+
+from firewall import icmp, ipv4, tcp, udp, words
+from firewall.checksum import delta16, delta32, total, update
+from firewall.ipv4 import put16
+from firewall.packet import IP
+from firewall.record import DST, NEW_DST, NEW_PORTS, NEW_SRC, PORTS, SRC
+
+PASSING = (icmp.DEST_UNREACHABLE, icmp.TIME_EXCEEDED, icmp.PARAMETER_PROBLEM)
+_PORTS_OCTETS = const(4)  # of the quoted transport header that must be there
+_QUERY_OCTETS = const(8)
+
+
+def key(p, side):
+    """The (SRC, DST, PORTS, KIND) words of the half that error p is about, or None: a broken quote.
+
+    None as well for a wrong checksum of the message or of the quoted header (RFC 5508 REQ-3), and
+    for a later fragment. Options in the quoted header are passed over; nothing behind is trusted.
+    """
+    frame = p.frame
+    at = p.l4 + icmp.QUOTE
+    fields = ipv4.parse_quoted(frame, at, p.end)
+    if fields is None or fields[2] & ipv4.OFFSET_MASK:
+        return None
+    if not icmp.checksum_ok(frame, p.l4, p.end) or not ipv4.checksum_ok(frame, at, fields[0]):
+        return None
+    proto, src, dst = fields[4], fields[5], fields[6]
+    at += fields[0]
+    ports = 0
+    if proto == ipv4.TCP or proto == ipv4.UDP:
+        if p.end - at < _PORTS_OCTETS:
+            return None
+        word = unpack_from("<I", frame, at)[0]
+        ports = word >> 16 | (word & 0xFFFF) << 16
+    elif proto == ipv4.ICMP:
+        if p.end - at < _QUERY_OCTETS:
+            return None
+        kind = frame[at]
+        ident = frame[at + icmp.IDENT] << 8 | frame[at + icmp.IDENT + 1]
+        if kind == icmp.ECHO or kind == icmp.TIMESTAMP:
+            ports = words.ports(kind, ident)
+        elif kind == icmp.ECHO_REPLY:
+            ports = words.ports(ident, icmp.ECHO)
+        elif kind == icmp.TIMESTAMP_REPLY:
+            ports = words.ports(ident, icmp.TIMESTAMP)
+        else:
+            return None
+    return words.swap(dst), words.swap(src), ports, proto | side
+
+
+def translate(p, w, half):
+    """Rewrite error p, key() of which led to the live half of the records w."""
+    frame = p.frame
+    at = half << 4
+    outer_src = words.swap(p.src)
+    if outer_src == w[at + SRC]:
+        outer_src = w[at + NEW_SRC]  # the other end itself; a router between keeps its address
+    _quote(frame, p.l4 + icmp.QUOTE, p.end, w, at)
+    pack_into("<II", frame, IP + ipv4.SRC, outer_src, w[at + NEW_DST])
+    frame[IP + ipv4.TTL] = p.ttl - 1
+    put16(frame, IP + ipv4.CHECKSUM, 0)
+    put16(frame, IP + ipv4.CHECKSUM, total(frame, IP, p.size, 0) ^ 0xFFFF)
+    put16(frame, p.l4 + icmp.CHECKSUM, 0)
+    put16(frame, p.l4 + icmp.CHECKSUM, total(frame, p.l4, p.end - p.l4, 0) ^ 0xFFFF)
+
+
+def _quote(frame, at, end, w, half):
+    """Turn the quoted packet: its source is the half's destination, and the other way round.
+
+    Its transport checksum is updated, not judged: it may be cut off, or never have been complete.
+    """
+    l4 = at + ((frame[at] & 15) << 2)
+    proto = frame[at + ipv4.PROTOCOL]
+    pack_into("<II", frame, at + ipv4.SRC, w[half + NEW_DST], w[half + NEW_SRC])
+    address = delta32(words.swap(w[half + DST]), words.swap(w[half + NEW_DST])) + delta32(
+        words.swap(w[half + SRC]), words.swap(w[half + NEW_SRC])
+    )
+    _update(frame, at + ipv4.CHECKSUM, address)
+    old, new = w[half + PORTS], w[half + NEW_PORTS]
+    change = delta16(words.first(old), words.first(new)) + delta16(words.second(old), words.second(new))
+    if proto == ipv4.TCP or proto == ipv4.UDP:
+        pack_into("<I", frame, l4, new >> 16 | (new & 0xFFFF) << 16)
+        check = l4 + (tcp.CHECKSUM if proto == ipv4.TCP else udp.CHECKSUM)
+        if check + 2 > end or proto == ipv4.UDP and frame[check] | frame[check + 1] == 0:
+            return
+        _update(frame, check, address + change)
+        if proto == ipv4.UDP and frame[check] | frame[check + 1] == 0:
+            put16(frame, check, 0xFFFF)
+    elif proto == ipv4.ICMP:
+        # in the word, type and identifier may stand in either order; only the identifier changed
+        asked = frame[l4] == icmp.ECHO or frame[l4] == icmp.TIMESTAMP
+        put16(frame, l4 + icmp.IDENT, words.second(new) if asked else words.first(new))
+        _update(frame, l4 + icmp.CHECKSUM, change)
+
+
+def _update(frame, at, delta):
+    put16(frame, at, update(frame[at] << 8 | frame[at + 1], delta))

@@ -1,0 +1,85 @@
+"""What the firewall says itself: ICMP errors, answers to pings, ARP.
+
+No error is ever sent about an ICMP error, a later fragment, a group address or a source that is no
+single host (RFC 1122 3.2.2); the judge drops the last two before they get here, and there are no
+later fragments, as all are put together first. Errors quote as much as fits 576 octets (RFC 1812
+4.3.2.3), of the packet as it was sent.
+"""
+from micropython import const
+
+from firewall import arp, ethernet, icmp, ipv4
+from firewall.packet import IP
+
+_TTL = const(64)
+_QUOTE = const(548)  # octets of the quoted datagram: 576 less two headers
+OUR_MAC = b"\xfe\xff\xff\xff\xff\xff"  # of every vif of a netvm, so ours towards clients
+
+
+def may_answer(p):
+    """True if an error about packet p is allowed."""
+    return not (p.proto == ipv4.ICMP and icmp.is_error(p.frame[p.l4])) and not p.fragment & ipv4.OFFSET_MASK
+
+
+def error(p, kind, code, rest, source, ident):
+    """The frame of an ICMP error about p, back where it came from, before p is changed.
+
+    rest: octets 4 to 7. source: the address we have on that side. ident: of the IP header.
+    """
+    quote = bytes(memoryview(p.frame)[IP : IP + min(p.total, _QUOTE)])
+    message = icmp.message(kind, code, rest, quote)
+    header = ipv4.header(ipv4.SIZE + len(message), ident, 0, _TTL, ipv4.ICMP, source, p.src)
+    return bytearray(p.link.header + header + message)
+
+
+def pong(p, ident):
+    """The frame that answers ping p, or None if its checksum is wrong. It may be larger than the MTU."""
+    if not icmp.checksum_ok(p.frame, p.l4, p.end):
+        return None
+    data = memoryview(p.frame)[p.l4 + icmp.SIZE : p.end]
+    rest = int.from_bytes(bytes(memoryview(p.frame)[p.l4 + 4 : p.l4 + 8]), "big")
+    message = icmp.message(icmp.ECHO_REPLY, 0, rest, data)
+    header = ipv4.header(ipv4.SIZE + len(message), ident, 0, _TTL, ipv4.ICMP, p.dst, p.src)
+    return bytearray(p.link.header + header + message)
+
+
+def arp_for_client(frame, octets, client):
+    """The answer to a client's ARP request for any address but its own (behaviours 57), or None.
+
+    Requests for its own are its probe for duplicates; and another sender's address is no business
+    of this client, so nothing it says moves anybody's packets (behaviours 19, 20).
+    """
+    packet = arp.parse(memoryview(frame)[:octets], ethernet.SIZE)
+    if packet is None:
+        return None
+    oper, sha, spa, asked = packet
+    # a probe (RFC 5227) has sender 0 and asks for the address its sender wants
+    if oper != arp.REQUEST or asked == client.address or spa not in (client.address, 0):
+        return None
+    return _reply(sha, spa, OUR_MAC, asked)
+
+
+def arp_for_uplink(frame, octets, address, mac):
+    """The answer to the netvm's request for our own address, or None."""
+    packet = arp.parse(memoryview(frame)[:octets], ethernet.SIZE)
+    if packet is None or packet[0] != arp.REQUEST or packet[3] != address or packet[2] == address:
+        return None
+    return _reply(packet[1], packet[2], mac, address)
+
+
+def arp_request(address, mac, asked):
+    """The frame that asks who has asked."""
+    return ethernet.header(ethernet.BROADCAST, mac, ethernet.ARP) + arp.build(
+        arp.REQUEST, mac, address, bytes(6), asked
+    )
+
+
+def arp_answer(frame, octets, asked):
+    """The Ethernet address that a reply gives for asked; None for anything else, or a group's."""
+    packet = arp.parse(memoryview(frame)[:octets], ethernet.SIZE)
+    if packet is None or packet[0] != arp.REPLY or packet[2] != asked or packet[1][0] & 1 or not any(packet[1]):
+        return None
+    return packet[1]
+
+
+def _reply(to, spa, mac, asked):
+    return ethernet.header(to, mac, ethernet.ARP) + arp.build(arp.REPLY, mac, asked, to, spa)
