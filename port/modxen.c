@@ -400,6 +400,21 @@ static mp_obj_t xen_crash(mp_obj_t text) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(xen_crash_obj, xen_crash);
 
+// where(exception) -> (file, line, function) that raised it, or None: it has no traceback, which needs memory.
+static mp_obj_t xen_where(mp_obj_t exception) {
+    if (!mp_obj_is_exception_instance(exception)) {
+        mp_raise_TypeError(MP_ERROR_TEXT("expected an exception"));
+    }
+    size_t n, *entries; // in threes, the innermost frame first
+    mp_obj_exception_get_traceback(exception, &n, &entries);
+    if (n < 3) {
+        return mp_const_none;
+    }
+    mp_obj_t items[] = { MP_OBJ_NEW_QSTR(entries[0]), MP_OBJ_NEW_SMALL_INT(entries[1]), MP_OBJ_NEW_QSTR(entries[2]) };
+    return mp_obj_new_tuple(3, items);
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(xen_where_obj, xen_where);
+
 // ---- contents ---------------------------------------------------------------------------------
 
 #define FUNCTION(name) { MP_ROM_QSTR(MP_QSTR_##name), MP_ROM_PTR(&xen_##name##_obj) }
@@ -412,7 +427,7 @@ static const mp_rom_map_elem_t xen_globals_table[] = {
     FUNCTION(grant), FUNCTION(revoke), FUNCTION(map), FUNCTION(unmap), FUNCTION(copy),
     FUNCTION(mb), FUNCTION(cmpxchg32), FUNCTION(and8), FUNCTION(or8),
     FUNCTION(csum), FUNCTION(random), FUNCTION(seed),
-    FUNCTION(console), FUNCTION(cmdline), FUNCTION(xenstore), FUNCTION(shutdown), FUNCTION(crash),
+    FUNCTION(console), FUNCTION(cmdline), FUNCTION(xenstore), FUNCTION(shutdown), FUNCTION(crash), FUNCTION(where),
     { MP_ROM_QSTR(MP_QSTR_POWEROFF), MP_ROM_INT(SHUTDOWN_POWEROFF) },
     { MP_ROM_QSTR(MP_QSTR_REBOOT), MP_ROM_INT(SHUTDOWN_REBOOT) },
     { MP_ROM_QSTR(MP_QSTR_CRASH), MP_ROM_INT(SHUTDOWN_CRASH) },

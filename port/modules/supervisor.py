@@ -12,8 +12,6 @@ Whatever the policy, a failed assert is a broken invariant of ours and crashes t
 ends. Packets are judged outside of tasks: see Guard.
 """
 import gc
-import io
-import sys
 import xen
 import loop
 from asyncio import CancelledError, create_task, sleep_ms
@@ -71,22 +69,16 @@ async def _supervise(name, factory, policy):
 
 
 def explain(exception):
-    """One line that names an exception and where it was raised: "ValueError: no such word, file.py:12 in f".
+    """One line that names an exception and where it was raised: "ValueError: no such word (ring.py:12 in take)".
 
     A neighbour's lie is told by its own words. Never raises: without memory it says less.
     """
-    if isinstance(exception, PeerError):
-        return str(exception)
     try:
-        out = io.StringIO()
-        sys.print_exception(exception, out)
-        lines = out.getvalue().strip().split("\n")
-        what = lines[-1]
-        for text in reversed(lines[:-1]):
-            if text.startswith('  File "'):
-                _, file, rest = text.split('"')  # '  File "', 'loop.py', ', line 12, in f'
-                return "%s, %s:%s" % (what, file, rest[len(", line ") :].replace(",", ""))
-        return what
+        if isinstance(exception, PeerError):
+            return str(exception)
+        what = "%s: %s" % (type(exception).__name__, exception)
+        where = xen.where(exception)
+        return "%s (%s:%d in %s)" % ((what,) + where) if where else what
     except MemoryError:
         return "out of memory"
 
