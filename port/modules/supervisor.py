@@ -28,6 +28,7 @@ _LAST_DELAY_MS = const(64000)
 _QUIET_NS = const(300000000000)  # 5 min without an end: the next one counts as the first
 
 _log = Log("supervisor")
+_judge_log = Log("judge")  # its own, so that a flood of bad packets suppresses nothing else
 
 
 def spawn(name, factory, policy):
@@ -42,6 +43,7 @@ async def _supervise(name, factory, policy):
     delay = _FIRST_DELAY_MS
     while True:
         started = xen.ns()
+        write = _log.error
         try:
             await factory()
             reason = "returned"
@@ -53,14 +55,17 @@ async def _supervise(name, factory, policy):
                 loop.crash(exception)
                 return
             reason = explain(exception)
+            if isinstance(exception, PeerError):
+                write = _log.warning
         if policy == FATAL:
             loop.crash(RuntimeError("%s returned" % name))
-        if policy != SERVICE:
-            _tell("%s: ended: %s", name, reason)
+            return
+        if policy == LINK:
+            _tell(write, "%s: link closed: %s", name, reason)
             return
         if xen.ns() - started > _QUIET_NS:
             delay = _FIRST_DELAY_MS
-        _tell("%s: ended, starts again in %d s: %s", name, delay // 1000, reason)
+        _tell(write, "%s: ended, starts again in %d s: %s", name, delay // 1000, reason)
         try:
             await sleep_ms(delay)
         except CancelledError:
@@ -83,13 +88,13 @@ def explain(exception):
         return "out of memory"
 
 
-def _tell(text, *args):
-    """Log an error, also when memory has run out: what the ended task held can be collected by now."""
+def _tell(write, text, *args):
+    """write(text, *args), also when memory has run out: what the ended task held can be collected by now."""
     try:
-        _log.error(text, *args)
+        write(text, *args)
     except MemoryError:
         gc.collect()
-        _log.error(text, *args)
+        write(text, *args)
 
 
 class Guard:
@@ -124,8 +129,8 @@ class Guard:
         oldest = self.times[at]
         self.times[at] = now
         self.failed += 1
-        _tell("%s: packet dropped: %s", self.name, explain(exception))
+        _tell(_judge_log.warning, "%s: packet dropped: %s", self.name, explain(exception))
         if self.failed >= self.FAILURES and now - oldest < self.WINDOW_NS:
             self.times = [-self.WINDOW_NS] * self.FAILURES
-            _tell("%s: disconnected: %d packets failed within 10 s", self.name, self.FAILURES)
+            _tell(_judge_log.error, "%s: disconnected: %d packets failed within 10 s", self.name, self.FAILURES)
             self.disconnect()

@@ -6,8 +6,8 @@
     watch = await store.watch("backend/vif", levels=2)
     await store.transaction(body)  # body(t) does t.read(...), t.write(...)
 
-What the daemon refuses raises Missing (ENOENT), Denied (EACCES), QuotaError (ENOSPC, EQUOTA), Again (EAGAIN) or
-another StoreError with the daemon's word in .name. xsnodes.py has the requests, xsconnection.py what happens when
+What the daemon refuses raises Missing (ENOENT), Denied (EACCES), QuotaError (ENOSPC, EQUOTA, E2BIG), Again (EAGAIN)
+or another StoreError with the daemon's word in .name. xsnodes.py has the requests, xsconnection.py what happens when
 the daemon is slow, silent or wrong.
 
 Source: Xen docs/misc/xenstore.txt.

@@ -104,6 +104,7 @@ class Connection:
     def _abandon(self, request):
         if request in self.queue:
             self.queue.remove(request)
+            request.answered.set()  # tell_silence() may wait for it
         elif not request.answered.is_set():
             request.orphan = True
         elif request.late:

@@ -40,7 +40,7 @@ class Watch:
         return below + "/".join(path[len(below) :].split("/")[: self.levels])
 
     async def changes(self):
-        """Wait for changes; returns the set of paths to look at, all of it if that is the watched path itself."""
+        """Wait for changes; returns the set of paths to look at. All of it if the watched path itself is among them."""
         await self._flag.wait()
         dirty = self._dirty
         self._dirty = set()

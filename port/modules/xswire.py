@@ -50,7 +50,7 @@ class Denied(StoreError):
 
 
 class QuotaError(StoreError):
-    """ENOSPC or EQUOTA: no more nodes, watches, transactions or octets for this domain."""
+    """ENOSPC, EQUOTA, E2BIG: no more nodes, watches, transactions or octets for us; daemons differ in the word."""
 
 
 class Again(StoreError):
@@ -61,7 +61,14 @@ class ProtocolError(Exception):
     """The connection's octets cannot be trusted any longer; it has to begin anew."""
 
 
-_CLASSES = {"ENOENT": Missing, "EACCES": Denied, "ENOSPC": QuotaError, "EQUOTA": QuotaError, "EAGAIN": Again}
+_CLASSES = {
+    "ENOENT": Missing,
+    "EACCES": Denied,
+    "ENOSPC": QuotaError,
+    "EQUOTA": QuotaError,
+    "E2BIG": QuotaError,
+    "EAGAIN": Again,
+}
 
 
 def error(payload, about):
@@ -87,7 +94,7 @@ def unpack_header(octets, offset=0):
 
 
 def strings(*parts):
-    """A payload of strings, each ended by NUL. StoreError EINVAL: one contains NUL; E2BIG: too long together."""
+    """A payload of strings, each ended by NUL. StoreError EINVAL: one contains NUL. QuotaError: too long together."""
     payload = bytearray()
     for part in parts:
         octets = part.encode()
@@ -99,16 +106,16 @@ def strings(*parts):
 
 
 def checked(payload):
-    """The payload itself. StoreError E2BIG: longer than the daemon takes; it would end the connection for that."""
+    """The payload itself. QuotaError: longer than the daemon takes; it would end the connection for that."""
     if len(payload) > PAYLOAD_MAX:
-        raise StoreError("E2BIG", "%d octets" % len(payload))
+        raise QuotaError("E2BIG", "%d octets" % len(payload))
     return payload
 
 
 def path_ok(path):
-    """The path itself. StoreError E2BIG: longer than 3072 octets, or 2048 if it is relative."""
+    """The path itself. QuotaError: longer than 3072 octets, or 2048 if it is relative."""
     if len(path) > (_ABSOLUTE_MAX if path.startswith("/") else _RELATIVE_MAX):
-        raise StoreError("E2BIG", "path of %d octets" % len(path))
+        raise QuotaError("E2BIG", "path of %d octets" % len(path))
     return path
 
 

@@ -62,7 +62,7 @@ def test_payloads_have_a_longest():
         ("EQUOTA", xswire.QuotaError),
         ("EAGAIN", xswire.Again),
         ("EINVAL", xswire.StoreError),
-        ("E2BIG", xswire.StoreError),
+        ("E2BIG", xswire.QuotaError),
     ],
 )
 def test_errors_keep_the_daemons_name(name, kind):

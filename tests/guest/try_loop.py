@@ -1,0 +1,218 @@
+"""The loop from inside: run=try_loop mode=NAME. Prints "done", or crashes with the assertion that failed."""
+import asyncio
+import gc
+import micropython
+import xen
+import loop
+
+PEER = 1  # the domain that the test plays
+
+
+async def main(store, words):
+    await globals()["mode_" + words["mode"]]()
+    print("done")
+
+
+def offer():
+    """A port for the test to bind; it learns the number from the console."""
+    port = xen.evtchn_alloc(PEER)
+    print("port", port)
+    return port
+
+
+async def mode_nothing_to_do():
+    """1000 passes that find nothing, timer wake-ups and a bound port's events included, allocate nothing."""
+    rounds = 0
+
+    def service():
+        nonlocal rounds
+        rounds += 1
+        return False
+
+    flag = loop.Flag()
+    port = offer()
+    loop.bind(port, flag.set)
+    loop.serve(service)
+    await asyncio.sleep_ms(100)
+    gc.collect()
+    before = gc.mem_alloc()
+    micropython.heap_lock()
+    for _ in range(1000):
+        await asyncio.sleep_ms(1)
+    micropython.heap_unlock()
+    assert flag.is_set()  # the test sent events meanwhile
+    assert rounds >= 1000
+    assert gc.mem_alloc() == before, gc.mem_alloc() - before
+
+
+async def mode_events():
+    """Each event wakes the one who waits, once."""
+    flag = loop.Flag()
+    port = offer()
+    loop.bind(port, flag.set)
+    for n in range(100):
+        await flag.wait()
+        assert not flag.is_set()
+        print("event", n)
+
+
+async def mode_close():
+    """A closed port is Xen's again, and can be bound anew under the same number."""
+    seen = []
+    port = offer()
+    loop.bind(port, lambda: seen.append(1))
+    while not seen:
+        await asyncio.sleep_ms(1)
+    loop.close(port)
+    try:
+        xen.evtchn_send(port)
+        assert False
+    except OSError:
+        pass
+    again = xen.evtchn_alloc(PEER)
+    assert again == port
+    flag = loop.Flag()
+    loop.bind(again, flag.set)
+    print("port", again)
+    await flag.wait()
+    assert len(seen) == 1
+
+
+async def mode_strays():
+    """Events of a port that nobody registered are counted and do no harm."""
+    offer()
+    before = loop.strays()
+    while loop.strays() == before:
+        await asyncio.sleep_ms(1)
+
+
+async def mode_many_ports():
+    """More ports with events than one pass takes: none is forgotten."""
+    seen = set()
+    flag = loop.Flag()
+
+    def waker(port):
+        def wake():
+            seen.add(port)
+            flag.set()
+
+        return wake
+
+    ports = set()
+    for _ in range(700):
+        port = xen.evtchn_alloc(PEER)
+        ports.add(port)
+        loop.bind(port, waker(port))
+    print("ports", min(ports), max(ports))
+    while seen != ports:
+        await flag.wait()
+
+
+async def mode_services():
+    """A round of services before every step of a task; no sleep while one has work; leaving from within is allowed."""
+    rounds = 0
+    work = 50
+
+    def service():
+        nonlocal rounds, work
+        rounds += 1
+        if work:
+            work -= 1
+            return True
+        return False
+
+    def once():
+        loop.leave(once)
+        return True
+
+    loop.serve(once)
+    loop.serve(service)
+    started = xen.ns()
+    await asyncio.sleep_ms(1000)
+    assert work == 0
+    assert xen.ns() - started >= 1000000000
+    before = rounds
+    for _ in range(10):
+        await asyncio.sleep_ms(0)
+    assert rounds - before == 10, rounds - before
+    loop.leave(service)
+    await asyncio.sleep_ms(0)
+    assert rounds - before == 10
+
+
+async def mode_service_wakes_task():
+    """A service that readies a task but says it did nothing: the task runs at once all the same."""
+    flag = loop.Flag()
+    armed = False
+
+    def service():
+        nonlocal armed
+        if armed:
+            armed = False
+            flag.set()
+        return False
+
+    async def waiter():
+        await flag.wait()
+        print("woken at", xen.ns() - started)
+
+    loop.serve(service)
+    asyncio.create_task(waiter())
+    await asyncio.sleep_ms(0)
+    started = xen.ns()
+    armed = True
+    await asyncio.sleep_ms(5000)
+
+
+async def mode_deadlines():
+    """Sleeping tasks wake in order, and not before their time; at most 1 ms after it."""
+    order = []
+
+    async def sleeper(ms):
+        until = xen.ns() + ms * 1000000
+        await asyncio.sleep_ms(ms)
+        late = xen.ns() - until
+        assert -1000000 < late <= 1000000, late
+        order.append(ms)
+
+    times = (5, 700, 1, 30, 29, 3000, 2)
+    for ms in times:
+        asyncio.create_task(sleeper(ms))
+    await asyncio.sleep_ms(4000)
+    assert order == sorted(times), order
+
+
+async def mode_gap():
+    """The longest time between two rounds is known; time slept in the loop does not count."""
+    loop.longest_gap_ns()
+    await asyncio.sleep_ms(300)
+    assert loop.longest_gap_ns() < 1000000
+    xen.sleep(xen.ns() + 50000000)  # what nobody but the loop may do
+    await asyncio.sleep_ms(0)
+    gap = loop.longest_gap_ns()
+    assert 50000000 <= gap < 52000000, gap
+    assert loop.longest_gap_ns() < 1000000
+
+
+async def mode_service_raises():
+    def broken_service():
+        return [][1]
+
+    loop.serve(broken_service)
+    await asyncio.sleep_ms(10)
+
+
+async def mode_wake_raises():
+    def broken_wake():
+        raise MemoryError("no more")
+
+    loop.bind(offer(), broken_wake)
+    await asyncio.sleep_ms(100000)
+
+
+async def mode_unsupervised():
+    async def broken_task():
+        raise ValueError("nobody waits")
+
+    asyncio.create_task(broken_task())
+    await asyncio.sleep_ms(10)

@@ -1,0 +1,271 @@
+"""The client of xenstore from inside: run=try_xenstore mode=NAME. Prints "done", or crashes with what failed."""
+import asyncio
+import gc
+import supervisor
+from sharednode import SharedNode
+from xenstore import Again, Denied, Missing, QuotaError, StoreError
+
+
+async def main(store, words):
+    await globals()["mode_" + words["mode"]](store)
+    print("done")
+
+
+async def refused(kind, name, request):
+    """Await a request that must be refused in this way."""
+    try:
+        await request
+    except StoreError as refusal:
+        assert type(refusal) is kind and refusal.name == name, refusal
+        return
+    assert False, "not refused"
+
+
+async def mode_requests(store):
+    """Every request, honestly answered."""
+    assert await store.read("domid") == b"2"
+    await store.write("data/a", b"1")
+    await store.write("data/b", "text")
+    await store.write("data/empty", b"")
+    assert await store.read("data/a") == b"1"
+    assert await store.read("data/empty") == b""
+    octets = bytes(range(256))
+    await store.write("data/octets", octets)
+    assert await store.read("data/octets") == octets
+    await store.mkdir("data/dir/sub")
+    await store.mkdir("data/dir")  # exists
+    assert sorted(await store.directory("data")) == ["a", "b", "dir", "empty", "octets"]
+    assert await store.directory("data/dir/sub") == []
+    await store.rm("data/dir")
+    await store.rm("data/dir")  # not there: no error
+    await refused(Missing, "ENOENT", store.read("data/dir"))
+    await refused(Missing, "ENOENT", store.directory("nothing"))
+    await refused(Denied, "EACCES", store.read("/local/domain/0/secret"))
+    await refused(Denied, "EACCES", store.write("/local/domain/0/mine", b"1"))
+    await refused(StoreError, "EINVAL", store.read("a//b"))
+    await refused(StoreError, "EINVAL", store.read("a\0b"))
+    await refused(QuotaError, "E2BIG", store.write("data/big", bytes(4090)))
+    await refused(QuotaError, "E2BIG", store.read("x" * 2049))
+    assert await store.get_domain_path(7) == "/local/domain/7"
+    assert await store.get_perms("data/a") == ["n2"]
+    await store.set_perms("data/a", ["n2", "r1"])
+    assert await store.get_perms("data/a") == ["n2", "r1"]
+
+
+async def mode_large(store):
+    """Messages larger than the ring, both ways at once; a directory that needs parts."""
+    value = bytes(i * 7 & 0xFF for i in range(2000))
+    await asyncio.gather(*[store.write("large/%d" % i, value) for i in range(60)])
+    found = await asyncio.gather(*[store.read("large/%d" % i) for i in range(60)])
+    assert all(octets == value for octets in found)
+    name = "a-name-of-some-length-%03d"
+    for i in range(300):
+        await store.mkdir("many/" + name % i)
+    assert sorted(await store.directory("many")) == [name % i for i in range(300)]
+
+
+async def mode_quotas(store):
+    """What the daemon has no room for is refused by name, and nothing else breaks."""
+    watches = []
+    try:
+        while True:
+            watches.append(await store.watch("w/%d" % len(watches)))
+    except QuotaError as refusal:
+        print("watches", len(watches), refusal.name)
+    for watch in watches:
+        await watch.close()
+    await (await store.watch("w")).close()
+    nodes = 0
+    try:
+        while True:
+            await store.mkdir("n/%d" % nodes)
+            nodes += 1
+    except QuotaError as refusal:
+        print("nodes", nodes, refusal.name)
+    await store.rm("n")
+    try:
+        await store.write("big", bytes(3000))
+        assert False
+    except QuotaError as refusal:
+        print("octets", refusal.name)
+    await store.write("small", b"1")
+
+
+async def mode_transactions(store):
+    """All or nothing; conflicts are tried again; an exception within leaves none open."""
+    await store.write("count", b"0")
+
+    async def add(t):
+        await t.write("count", b"%d" % (int(await t.read("count")) + 1))
+
+    await asyncio.gather(*[store.transaction(add) for _ in range(30)])
+    assert await store.read("count") == b"30"
+
+    tries = 0
+
+    async def disturbed(t):
+        nonlocal tries
+        tries += 1
+        await t.read("count")
+        if tries < 4:
+            await store.write("count", b"%d" % tries)
+        await t.write("count", b"mine")
+        return "result"
+
+    assert await store.transaction(disturbed) == "result"
+    assert tries == 4 and await store.read("count") == b"mine"
+
+    async def hopeless(t):
+        await t.read("count")
+        await store.write("count", b"theirs")
+        await t.write("count", b"mine")
+
+    await refused(Again, "EAGAIN", store.transaction(hopeless))
+
+    async def fails(t):
+        await t.write("count", b"never")
+        raise ZeroDivisionError
+
+    for _ in range(30):  # only 10 may be open
+        try:
+            await store.transaction(fails)
+            assert False
+        except ZeroDivisionError:
+            pass
+    assert await store.read("count") == b"theirs"
+
+    async def endless(t):
+        await t.write("count", b"never")
+        await asyncio.sleep_ms(1000000)
+
+    for ms in (0, 1, 10) * 10:  # cancelled before, during and after the start
+        task = asyncio.create_task(store.transaction(endless))
+        await asyncio.sleep_ms(ms)
+        task.cancel()
+    await store.transaction(add_nothing)
+
+
+async def add_nothing(t):
+    await t.read("count")
+
+
+async def mode_watches(store):
+    """A watch fires at once, then for what is written below it; as a set, cut to its levels."""
+    flat = await store.watch("tree")
+    deep = await store.watch("tree", levels=2)
+    assert await flat.changes() == {"tree"} and await deep.changes() == {"tree"}
+    for path in ("tree/7/0/state", "tree/7/0/mac", "tree/8/1/state", "tree/9", "treetop"):
+        await store.write(path, b"1")
+    assert await flat.changes() == {"tree"}
+    assert await deep.changes() == {"tree/7/0", "tree/8/1", "tree/9"}
+    await store.rm("tree")
+    assert "tree" in await deep.changes()
+    await flat.changes()
+    await flat.close()
+    await store.write("tree/7", b"2")
+    assert await deep.changes() == {"tree/7"}
+    for n in range(1000):
+        await store.write("tree/%d" % (n % 300), b"%d" % n)
+    changed = await deep.changes()
+    assert "tree" in changed and len(changed) <= 257
+    for n in range(1000):  # places in the quota come back
+        await (await store.watch("tree")).close()
+
+
+async def mode_echo(store):
+    """A node that both sides write: our own writes are no news, others' are never overwritten unseen."""
+    await store.write("device/state", b"1")
+    watch = await store.watch("device/state")
+    node = SharedNode(store, "device/state")
+    await watch.changes()
+    assert await node.look() == b"1"
+    assert await node.write(b"2") is None
+    await watch.changes()
+    assert await node.look() is None  # the echo
+    print("ready")  # the test writes 5
+    await watch.changes()
+    assert await node.write(b"4") == b"5"
+    assert await node.look() is None
+    assert await node.write(b"6") is None
+    assert await store.read("device/state") == b"6"
+    await store.rm("device")
+    await refused(Missing, "ENOENT", node.look())
+    await refused(Missing, "ENOENT", node.write(b"6"))
+    await refused(Missing, "ENOENT", store.read("device"))
+
+
+async def mode_patient(store):
+    """A request that is answered late. Meanwhile others live."""
+    ticks = 0
+
+    async def ticker():
+        nonlocal ticks
+        while True:
+            await asyncio.sleep_ms(1000)
+            ticks += 1
+
+    supervisor.spawn("ticker", ticker, supervisor.FATAL)
+    print("asking")
+    assert await store.read("domid") == b"2"
+    print("ticks", ticks)
+
+
+async def mode_hostile(store):
+    """Eight tasks ask whatever the daemon answers, until it is honest again; says how much memory lives."""
+    outcomes = {"refused": 0, "answered": 0}
+
+    async def body(t):
+        await t.write("hostile/t", await t.read("hostile/t"))
+
+    async def ask(n):
+        if n == 0:
+            await store.read("hostile/a")
+        elif n == 1:
+            await store.write("hostile/b", bytes(1500))
+        elif n == 2:
+            await store.directory("hostile")
+        elif n == 3:
+            await store.transaction(body)
+        elif n == 4:
+            watch = await store.watch("hostile", levels=1)
+            await watch.changes()
+            await watch.close()
+        elif n == 5:
+            await store.get_perms("hostile/a")
+        elif n == 6:
+            await store.get_domain_path(7)
+        else:
+            await store.rm("hostile/c")
+
+    async def asker(n):
+        while True:
+            try:
+                await ask(n)
+                outcomes["answered"] += 1
+            except StoreError:
+                outcomes["refused"] += 1
+            await asyncio.sleep_ms(1)
+
+    tasks = [supervisor.spawn("asker %d" % n, lambda n=n: asker(n), supervisor.FATAL) for n in range(8)]
+    watch = await store.watch("end")
+    told = 0
+    while True:
+        await asyncio.sleep_ms(1000)
+        asked = outcomes["refused"] + outcomes["answered"]
+        if asked >= told + 250:
+            told = asked
+            gc.collect()
+            print("memory", asked, gc.mem_alloc())
+        try:
+            if await store.read("end") == b"honest":
+                break
+        except StoreError:
+            pass
+    await watch.changes()
+    for task in tasks:
+        task.cancel()
+    await asyncio.sleep_ms(1000)
+    await mode_requests(store)
+    gc.collect()
+    print("memory", asked, gc.mem_alloc())
+    print("outcomes", outcomes["answered"], outcomes["refused"])
