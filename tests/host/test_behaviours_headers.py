@@ -1,0 +1,241 @@
+"""Behaviours 43 to 58: headers and options, broadcast, multicast and ARP, through the whole firewall."""
+import struct
+
+import pytest
+from packets import ACK, FIN, PSH, RST, SYN, URG, Look, arp, echo, ip, tcp, tcp_segment, total, udp, udp_datagram
+
+from tests.network import CLIENT_MAC, OUR_MAC, Network
+
+A = "10.137.0.21"
+OURS, SERVER = "10.138.0.2", "192.0.2.50"
+
+
+@pytest.fixture
+def net():
+    with Network() as net:
+        yield net
+
+
+def nothing(*wires):
+    assert [wire.recv(0) for wire in wires] == [None] * len(wires)
+
+
+def resum(frame):
+    """The frame with a right IP header checksum, whatever else is wrong with its header."""
+    size = max((frame[14] & 15) * 4, 20)
+    head = frame[14:24] + b"\0\0" + frame[26 : 14 + size]
+    return frame[:24] + struct.pack("!H", total(head) ^ 0xFFFF) + frame[26:]
+
+
+@pytest.mark.parametrize(
+    "at, value",
+    [(14, b"\x55"), (14, b"\x65"), (14, b"\x05"), (14, b"\x44"), (14, b"\x40"), (14, b"\x4f"),
+     (16, b"\x00\x13"), (16, b"\x00\x00"), (16, b"\x00\x21"), (16, b"\xff\xff")],
+)
+def test_behaviour_43_impossible_ip_headers(net, at, value):
+    """Version, IHL under 5 or over the packet, total length under the header or over the frame."""
+    client = net.client(A)
+    frame = udp(A, 1, SERVER, 80)
+    assert len(frame) == 14 + 32
+    client.send(resum(frame[:at] + value + frame[at + len(value) :]))
+    nothing(client, net.uplink)
+    assert net.counters == {"impossible IP header": 1}
+
+
+@pytest.mark.parametrize("octets", range(34))
+def test_behaviour_43_frames_cut_in_the_header(net, octets):
+    client = net.client(A)
+    client.send(udp(A, 1, SERVER, 80)[:octets])
+    nothing(client, net.uplink)
+
+
+def test_behaviour_44_wrong_header_checksum(net):
+    client = net.client(A)
+    frame = udp(A, 1, SERVER, 80)
+    for at in range(14, 34):
+        for bit in range(8):
+            client.send(frame[:at] + bytes([frame[at] ^ 1 << bit]) + frame[at + 1 :])
+    nothing(client, net.uplink)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [bytes((131, 7, 4)) + b"\xc0\x00\x02\x01\x00", bytes((137, 7, 4)) + b"\xc0\x00\x02\x01\x00",
+     b"\x01\x01" + bytes((131, 3, 4)) + b"\0\0\0", bytes((7, 3, 4, 131)) + bytes((3, 4, 0, 0)), bytes((1, 1, 1, 137))],
+    ids=["loose", "strict", "behind no-ops", "behind record route", "cut"],
+)
+def test_behaviour_45_source_routes_are_dropped(net, options):
+    client = net.client(A)
+    client.send(udp(A, 1, SERVER, 80, options=options))
+    client.send(echo(A, OURS, options=options))
+    nothing(client, net.uplink)
+    assert sum(net.counters.values()) == 2
+
+
+@pytest.mark.parametrize(
+    "options, passes",
+    [(bytes(4), True), (b"\x00\x83\x03\x04", True), (b"\x01" * 40, True), (b"\x94\x04\x00\x00", True),
+     (b"\x63\x04ab", True), (b"\x63\x00ab", False), (b"\x63\x01ab", False), (b"\x63\x09ab", False), (b"\x01\x01\x01\x63", False)],
+    ids=["end", "behind the end", "no-ops", "router alert", "unknown", "length 0", "length 1", "too long", "no length"],
+)
+def test_behaviour_46_options_are_survived(net, options, passes):
+    client = net.client(A)
+    client.send(udp(A, 1, SERVER, 80, options=options))
+    frame = net.uplink.recv(0)
+    assert (frame is not None) == passes
+    if passes:
+        assert Look(frame).datagram[20 : 20 + len(options)] == options
+
+
+@pytest.mark.parametrize("offset", [0, 1, 4, 6, 15])
+def test_behaviour_47_tcp_data_offset(net, offset):
+    client = net.client(A)
+    segment = tcp_segment(A, 1, SERVER, 80)
+    client.send(ip(A, SERVER, 6, segment[:12] + bytes([offset << 4]) + segment[13:]))
+    for cut in range(20):
+        client.send(ip(A, SERVER, 6, segment[:cut]))
+    nothing(client, net.uplink)
+
+
+@pytest.mark.parametrize("flags", [0, SYN | FIN, 0x3F, 0xFF, FIN, PSH, URG, SYN | RST, FIN | RST, FIN | PSH | URG, SYN | FIN | ACK])
+def test_behaviour_48_impossible_flags_are_dropped(net, flags):
+    client = net.client(A)
+    client.send(tcp(A, 1, SERVER, 80, flags))
+    client.send(tcp(A, 2, SERVER, 80))
+    port = Look(net.uplink.recv()).sport
+    net.uplink.send(tcp(SERVER, 80, OURS, port, flags))  # on a flow as well
+    nothing(client, net.uplink)
+    assert net.counters["impossible TCP flags"] == 2 and net.neighbours.flows.count == 1
+
+
+@pytest.mark.parametrize("flags", [ACK, SYN | ACK, RST, RST | ACK, FIN | ACK, PSH | ACK])
+def test_behaviour_49_only_a_syn_opens_a_flow(net, flags):
+    client = net.client(A)
+    client.send(tcp(A, 1, SERVER, 80, flags, b"data"))
+    net.uplink.send(tcp(SERVER, 80, OURS, 1, flags))
+    nothing(client, net.uplink)
+    assert net.neighbours.flows.count == 0 and net.counters == {"of no flow": 2}
+
+
+@pytest.mark.parametrize("length", [0, 7, 13, 65535])
+def test_behaviour_50_udp_length(net, length):
+    client = net.client(A)
+    datagram = udp_datagram(A, 1, SERVER, 80)
+    assert len(datagram) == 12
+    client.send(ip(A, SERVER, 17, datagram[:4] + struct.pack("!H", length) + datagram[6:]))
+    for cut in range(8):
+        client.send(ip(A, SERVER, 17, datagram[:cut]))
+    nothing(client, net.uplink)
+    assert net.counters == {"impossible transport header": 9}
+
+
+def test_behaviour_51_ttl(net):
+    client = net.client(A, ["action=accept dst4=%s/32" % SERVER])
+    for ttl in (255, 64, 2):
+        client.send(udp(A, 1, SERVER, 80, ttl=ttl))
+        seen = Look(net.uplink.recv())
+        assert seen.ttl == ttl - 1
+        net.uplink.send(udp(SERVER, 80, OURS, seen.sport, ttl=ttl))
+        assert Look(client.recv()).ttl == ttl - 1
+    for destination in (SERVER, "192.0.2.51"):  # the first hop shows in a traceroute to a denied place too
+        sent = udp(A, 1, destination, 80, ttl=1)
+        client.send(sent)
+        told = Look(client.recv())
+        assert (told.src, told.kind, told.code, told.data) == (OURS, 11, 0, sent[14:])
+    net.uplink.send(udp(SERVER, 80, OURS, seen.sport, ttl=1))
+    told = Look(net.uplink.recv())
+    assert (told.dst, told.kind, told.quote.dport) == (SERVER, 11, seen.sport)
+    nothing(client, net.uplink)
+
+
+def test_behaviour_52_padding_is_no_payload(net):
+    client = net.client(A)
+    client.send(udp(A, 1, SERVER, 80, b"") + b"secret padding!!!!")
+    frame = net.uplink.recv()
+    assert len(frame) == 42
+    net.uplink.send(udp(SERVER, 80, OURS, Look(frame).sport, b"") + b"other padding")
+    assert len(client.recv()) == 42
+    client.send(arp(1, CLIENT_MAC, A, OURS) + b"secret")
+    assert len(client.recv()) == 42
+    sent = udp(A, 1, SERVER, 80, ttl=1)
+    client.send(sent + b"secret")
+    assert Look(client.recv()).data == sent[14:]
+    client.send(echo(A, OURS) + b"secret")
+    assert Look(client.recv()).data == b"ping"
+
+
+@pytest.mark.parametrize("kind", [0x86DD, 0x8100, 0x88A8, 0x8847, 0x0805, 0, 46, 0x8035, 0xFFFF])
+def test_behaviour_53_other_ethernet_types_go_nowhere(net, kind):
+    client = net.client(A)
+    frame = udp(A, 1, SERVER, 80)
+    bent = frame[:12] + struct.pack("!H", kind) + frame[14:]
+    tagged = frame[:12] + struct.pack("!HH", kind, 5) + frame[12:]
+    for wire in (client, net.uplink):
+        wire.send(bent)
+        wire.send(tagged)
+    nothing(client, net.uplink)
+    assert net.counters == {"Ethernet type not carried": 4}
+
+
+GROUPS = ["255.255.255.255", "224.0.0.251", "239.1.2.3", "224.0.0.1", "240.0.0.1"]
+
+
+@pytest.mark.parametrize("destination", GROUPS)
+def test_behaviour_54_broadcast_and_multicast_leave_nowhere(net, destination):
+    client, other = net.client(A), net.client("10.137.0.22")
+    for frame in (udp(A, 1, destination, 80), echo(A, destination), tcp(A, 1, destination, 80), ip(A, destination, 2, bytes(8))):
+        client.send(frame)
+        client.send(b"\xff" * 6 + frame[6:])
+    client.send(b"\x01\x00\x5e\x00\x00\xfb" + udp(A, 1, SERVER, 80)[6:])
+    nothing(client, other, net.uplink)
+    assert net.neighbours.flows.count == 0 and net.neighbours.fragments.octets == 0
+
+
+def test_behaviour_55_directed_broadcasts(net):
+    net.netvm("10.138.0.2", netmask="255.255.255.0")
+    client = net.client(A)
+    client.send(udp(A, 1, "10.138.0.255", 80))
+    net.uplink.send(udp(SERVER, 1, "10.137.0.255", 80))
+    net.uplink.send(udp(SERVER, 1, "10.138.0.255", 80))
+    nothing(client, net.uplink)
+    client.send(udp(A, 1, "10.138.0.254", 80))
+    assert net.uplink.recv()
+
+
+@pytest.mark.parametrize("asked", [OURS, "10.138.0.1", "10.137.0.22", SERVER, "0.0.0.1"])
+def test_behaviour_57_arp_for_any_address_is_answered_by_us(net, asked):
+    client = net.client(A)
+    client.send(arp(1, CLIENT_MAC, A, asked))
+    answer = client.recv()
+    expected = arp(2, OUR_MAC, asked, A, CLIENT_MAC)
+    assert answer == CLIENT_MAC + expected[6:]
+    nothing(client, net.uplink)
+
+
+def test_behaviour_57_but_not_for_its_own(net):
+    client = net.client(A)
+    client.send(arp(1, CLIENT_MAC, A, A))  # an announcement
+    client.send(arp(1, CLIENT_MAC, "0.0.0.0", A))  # a probe: answered, the client would give up its address
+    nothing(client, net.uplink)
+    assert net.counters == {"ARP not for us": 2}
+
+
+def test_behaviour_57_the_uplink_is_answered_for_our_address_only(net):
+    net.client(A)
+    for asked, answered in ((OURS, True), (A, False), ("10.138.0.1", False), (SERVER, False)):
+        net.uplink.send(arp(1, OUR_MAC, "10.138.0.1", asked))
+        assert (net.uplink.recv(0) is not None) == answered
+
+
+def test_behaviour_58_a_silent_uplink_is_reached(net):
+    client = net.client(A)
+    client.send(udp(A, 1, SERVER, 80))
+    assert net.uplink.recv()[:12] == OUR_MAC + CLIENT_MAC
+    mac = b"\x02\x00\x00\x00\x00\x09"
+    net.uplink.send(arp(2, b"\x02\x00\x00\x00\x00\x08", SERVER, OURS))  # not the gateway
+    net.uplink.send(arp(2, b"\x03\x00\x00\x00\x00\x08", "10.138.0.1", OURS))  # a group
+    client.send(udp(A, 1, SERVER, 80))
+    assert net.uplink.recv()[:6] == OUR_MAC
+    net.uplink.send(arp(2, mac, "10.138.0.1", OURS))
+    client.send(udp(A, 1, SERVER, 80))
+    assert net.uplink.recv()[:6] == mac
