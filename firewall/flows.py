@@ -197,13 +197,12 @@ class Flows:
             if not client.flows:
                 self.clients.release(client)
         w = self.records
-        ends = self._fresh
-        if visits > ends:
-            visits = ends
-        while visits > 0:
-            if self._cursor >= ends:
+        left = self._fresh  # once round, not further
+        while left and visits > 0:
+            if self._cursor >= self._fresh:
                 self._cursor = 0
             at = self._cursor * WORDS
+            left -= 1
             visits -= 1
             if w[at + KIND]:
                 state = w[at + EGRESS] >> 16
@@ -242,24 +241,26 @@ class Flows:
         return (client.first[0] or client.first[1]) - 1
 
     def _longest_idle(self, client, now):
-        """The record that rested longest among the first held ones; they go to the end of the list.
+        """The record that rested longest among the first held ones.
 
-        An exact order would cost a move on every packet. Moving those that were looked at lets the
-        next search see others.
+        An exact order would cost a move on every packet. Instead the first one goes to the end if
+        it is not the one, so that each search sees others; of up to _LOOKS flows it is exact.
         """
         w = self.records
-        found = -1
-        longest = -1
+        link = first = client.first[1]
+        found = longest = -1
         for _ in range(_LOOKS):
-            record = client.first[1] - 1
-            at = record * WORDS
-            state = w[at + EGRESS] >> 16
-            rest = flowstate.idle(state, now, w[at + SEEN], w[at + BACK + SEEN])
+            if not link:
+                break
+            at = (link - 1) * WORDS
+            rest = flowstate.idle(w[at + EGRESS] >> 16, now, w[at + SEEN], w[at + BACK + SEEN])
             if rest > longest:
-                found = record
+                found = link - 1
                 longest = rest
-            self._delist(client, record, 1)
-            self._enlist(client, record, 1)
+            link = w[at + NEXT]
+        if found != first - 1:
+            self._delist(client, first - 1, 1)
+            self._enlist(client, first - 1, 1)
         return found
 
     # --- lists of a client, rings of a mapping ---

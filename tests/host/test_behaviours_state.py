@@ -1,0 +1,360 @@
+"""Behaviours 68 to 80 that need no rings: limits, shares, time, ports; and the uplink's comings and goings.
+
+56, 73, 74, 77 and 78 are about logs, rings and hours: the simulation and Xen show them. What 70 to
+72 ask of rates is shown there as well; here, that floods take nothing from others' tables.
+"""
+import collections
+import time
+
+import pytest
+from packets import ACK, FIN, RST, SYN, Look, echo, ip, tcp, udp
+
+from firewall import flowstate, words
+from tests.network import Network
+
+A, B, C = "10.137.0.21", "10.137.0.22", "10.137.0.23"
+OURS, SERVER = "10.138.0.2", "192.0.2.50"
+MINUTE = 60
+
+
+@pytest.fixture
+def net():
+    with Network() as net:
+        yield net
+
+
+def nothing(*wires):
+    assert [wire.recv(0) for wire in wires] == [None] * len(wires)
+
+
+def drained(*wires):
+    for wire in wires:
+        while wire.recv(0):
+            pass
+
+
+def replied(net, client, sport, server=SERVER):
+    """A UDP flow with an answer; its port outside."""
+    client.send(udp(client.address, sport, server, 80))
+    port = Look(net.uplink.recv()).sport
+    net.uplink.send(udp(server, 80, OURS, port))
+    assert Look(client.recv()).dport == sport
+    return port
+
+
+def opened(net, client, sport=4001, server=SERVER):
+    """A TCP connection; its port outside."""
+    client.send(tcp(client.address, sport, server, 80))
+    port = Look(net.uplink.recv()).sport
+    net.uplink.send(tcp(server, 80, OURS, port, SYN | ACK))
+    client.send(tcp(client.address, sport, server, 80, ACK))
+    assert client.recv() and net.uplink.recv()
+    return port
+
+
+def reaches(net, client, port, server=SERVER, build=udp, *flags):
+    net.uplink.send(build(server, 80, OURS, port, *flags))
+    return client.recv(0) is not None
+
+
+def test_behaviour_68_at_its_limit_a_client_recycles_its_oldest_unanswered(net):
+    with Network(capacity=16) as net:
+        client = net.client(A)
+        held = [replied(net, client, 5000 + i) for i in range(8)]
+        for i in range(20):
+            client.send(udp(A, 6000 + i, SERVER, 80))
+            assert Look(net.uplink.recv()).sport == 6000 + i
+        assert all(reaches(net, client, port) for port in held)
+        assert [reaches(net, client, 6000 + i) for i in range(20)] == [False] * 12 + [True] * 8
+        client.send(udp(A, 7000, SERVER, 80))  # now all are answered
+        nothing(net.uplink)
+        assert (Look(client.recv()).code, net.counters["flow limit"]) == (13, 1)
+
+
+def test_behaviour_69_a_share_is_kept_for_each_client():
+    with Network(capacity=64, share=16) as net:
+        a, b = net.client(A), net.client(B)
+        for i in range(100):
+            a.send(udp(A, 5000 + i, SERVER, 80))
+        assert net.neighbours.flows.count == 64 - 16
+        ports = [replied(net, b, 5000 + i, "192.0.2.51") for i in range(16)]
+        for i in range(100):
+            a.send(udp(A, 6000 + i, SERVER, 80))
+        drained(a, net.uplink)
+        assert all(reaches(net, b, port, "192.0.2.51") for port in ports)
+
+
+def test_behaviour_69_the_largest_holder_gives_way_its_longest_idle_first():
+    with Network(capacity=64, share=16) as net:
+        a = net.client(A)
+        ports = []
+        for i in range(64):
+            ports.append(opened(net, a, 5000 + i))
+            net.advance(1)
+        for i in (0, 1):  # not idle any more
+            a.send(tcp(A, 5000 + i, SERVER, 80, ACK))
+        b = net.client(B)
+        for i in range(16):
+            b.send(udp(B, 5000 + i, SERVER, 80))
+        drained(a, b, net.uplink)
+        alive = [reaches(net, a, port, SERVER, tcp, ACK) for port in ports]
+        assert alive == [True, True] + [False] * 16 + [True] * 46
+        b.send(udp(B, 6000, SERVER, 80))  # at its share, it recycles its own
+        assert net.neighbours.flows.count == 64
+        assert net.neighbours.clients.by_address[words.swap(0x1600890A)].flows == 16
+
+
+def test_behaviour_69_unanswered_ones_go_before_any_held():
+    with Network(capacity=64, share=16) as net:
+        a = net.client(A)
+        held = [opened(net, a, 5000 + i) for i in range(32)]
+        for i in range(32):
+            a.send(udp(A, 6000 + i, SERVER, 80))
+        b = net.client(B)
+        for i in range(16):
+            b.send(udp(B, 5000 + i, SERVER, 80))
+        drained(a, b, net.uplink)
+        assert all(reaches(net, a, port, SERVER, tcp, ACK) for port in held)
+
+
+FLOODS = {
+    70: lambda i: tcp(A, 1024 + i % 60000, "192.0.%d.%d" % (i >> 8 & 255, i & 255), 80),
+    71: lambda i: udp(A, 1 + i * 7919 % 65535, "198.51.%d.%d" % (i >> 8 & 255, i & 255), 1 + i * 31 % 65535),
+    72: lambda i: udp(A, 1 + i % 60000, "203.0.113.1", 9, b""),
+}
+
+
+@pytest.mark.parametrize("number", FLOODS)
+def test_behaviour_70_71_72_a_flood_keeps_nobody_from_connecting(number):
+    with Network(capacity=2048) as net:
+        flood = net.client(A, ["action=drop dst4=203.0.113.1/32", "action=accept"])
+        other = net.client(B)
+        before = [opened(net, other, 5000 + i) for i in range(50)]
+        for i in range(5000):
+            flood.send(FLOODS[number](i))
+        drained(flood, net.uplink)
+        after = [opened(net, other, 6000 + i) for i in range(50)]
+        assert all(reaches(net, other, port, SERVER, tcp, ACK) for port in before + after)
+        assert net.neighbours.flows.count <= 2048 - 512 + 100
+
+
+def test_behaviour_75_udp_lives_120_s_at_least(net):
+    client = net.client(A)
+    client.send(udp(A, 1, SERVER, 80))  # not answered
+    unanswered = Look(net.uplink.recv()).sport
+    net.advance(119)
+    assert reaches(net, client, unanswered)
+    net.advance(301)
+    assert not reaches(net, client, unanswered)
+    assert net.neighbours.flows.count == 0
+
+
+def test_behaviour_75_tcp_established_lives_2_h_4_min(net):
+    client = net.client(A)
+    port = opened(net, client)
+    net.advance(124 * MINUTE)
+    assert reaches(net, client, port, SERVER, tcp, ACK)
+    net.advance(124 * MINUTE)
+    client.send(tcp(A, 4001, SERVER, 80, ACK))
+    assert Look(net.uplink.recv()).sport == port
+    net.advance(124 * MINUTE + 1)
+    assert not reaches(net, client, port, SERVER, tcp, ACK)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_behaviour_75_half_open_lives_4_minutes(net, answered):
+    client = net.client(A)
+    client.send(tcp(A, 4001, SERVER, 80))
+    port = Look(net.uplink.recv()).sport
+    if answered:
+        assert reaches(net, client, port, SERVER, tcp, SYN | ACK)
+    net.advance(4 * MINUTE)
+    assert reaches(net, client, port, SERVER, tcp, SYN | ACK)
+    net.advance(4 * MINUTE + 1)
+    assert not reaches(net, client, port, SERVER, tcp, SYN | ACK)
+
+
+def test_behaviour_75_closed_and_reset_live_4_minutes(net):
+    client = net.client(A)
+    for sport, endings in ((1, ((A, FIN | ACK), (SERVER, FIN | ACK))), (2, ((SERVER, RST),)), (3, ((A, RST | ACK),))):
+        port = opened(net, client, 4000 + sport)
+        for who, flags in endings:
+            if who is A:
+                client.send(tcp(A, 4000 + sport, SERVER, 80, flags))
+                assert net.uplink.recv()
+            else:
+                assert reaches(net, client, port, SERVER, tcp, flags)
+    net.advance(4 * MINUTE)
+    assert net.neighbours.flows.count == 3
+    net.advance(2)
+    assert net.neighbours.flows.count == 0
+
+
+def test_data_after_a_reset_brings_the_connection_back(net):
+    """A RST may be forged: RFC 7857 2.2."""
+    client = net.client(A)
+    port = opened(net, client)
+    assert reaches(net, client, port, SERVER, tcp, RST)
+    client.send(tcp(A, 4001, SERVER, 80, ACK, b"still here"))
+    assert net.uplink.recv()
+    net.advance(2 * 60 * MINUTE)
+    assert reaches(net, client, port, SERVER, tcp, ACK)
+
+
+def test_behaviour_76_answers_alone_keep_no_udp_mapping(net):
+    client = net.client(A)
+    port = replied(net, client, 4001)
+    passed = 0
+    for _ in range(60):
+        net.advance(10)
+        passed += reaches(net, client, port)
+    assert 12 <= passed <= 30
+    assert net.neighbours.flows.count == 0
+
+
+def test_behaviour_79_no_port_search_is_endless():
+    """65,535 endpoints against 64,512 ports: refused at once, and none is taken from who has it."""
+    with Network(capacity=65536) as net:
+        client = net.client(A)
+        slowest = 0
+        for port in range(1, 65536):
+            before = time.perf_counter()
+            client.send(udp(A, port, SERVER, 53, b""))
+            slowest = max(slowest, time.perf_counter() - before)
+            net.uplink.frames.clear()
+        full = net.counters["no free port"]
+        assert net.counters["forwarded"] + full == 65535 and full >= 1023
+        assert Look(client.recv()).code == 13
+        assert slowest < 0.25  # seconds; the other tests of this machine included
+        b = net.client(B)  # a newcomer still gets its share, of ports that the flood held
+        for i in range(512):
+            b.send(udp(B, 5000 + i, SERVER, 53))
+        seen = collections.Counter(Look(frame).sport for frame, _, _ in net.uplink.frames)
+        assert len(seen) == 512 and max(seen.values()) == 1
+
+
+def test_behaviour_79_tcp_ports_towards_one_remote(net):
+    with Network(capacity=65536) as net:
+        client = net.client(A)
+        net.neighbours.nat._random = lambda octets: b"\x40\x00"  # a generator that is stuck
+        for _ in range(2):
+            client.send(tcp(A, 80, SERVER, 80))
+            assert Look(net.uplink.recv()).sport == 1024 + 0x4000
+        client.send(tcp(A, 81, SERVER, 80))
+        assert Look(client.recv()).code == 13 and net.counters["no free port"] == 1
+        client.send(tcp(A, 81, "192.0.2.51", 80))  # one port serves several remotes
+        assert Look(net.uplink.recv()).sport == 1024 + 0x4000
+
+
+def test_behaviour_80_bucket_choice_depends_on_the_seed():
+    """Keys chosen to share a bucket under one seed spread out under another."""
+
+    def buckets(seed):
+        with Network(capacity=4096, seed=seed) as net:
+            index = net.neighbours.flows.index
+            return [index._hash(1, n, 2, 17) & 1023 for n in range(20000)]
+
+    one, two = buckets(1), buckets(2)
+    chosen = [i for i in range(20000) if one[i] == one[0]]
+    assert len(chosen) > 10
+    assert max(collections.Counter(two[i] for i in chosen).values()) <= 4
+    assert max(collections.Counter(two).values()) < 60  # 20 a bucket on average
+
+
+# --- the uplink ---
+
+
+def test_without_an_uplink_clients_are_told_and_nothing_is_queued():
+    with Network(uplink=False) as net:
+        client = net.client(A)
+        client.send(udp(A, 1, SERVER, 80))
+        told = Look(client.recv())
+        assert (told.src, told.kind, told.code) == (OURS, 3, 0)
+        client.send(echo(A, OURS))
+        assert Look(client.recv()).kind == 0
+        for _ in range(100):
+            client.send(udp(A, 1, SERVER, 80))
+        assert len(client.frames) < 50
+        assert net.neighbours.flows.count == 0
+        uplink = net.netvm(OURS)
+        nothing(uplink)
+        client.send(udp(A, 1, SERVER, 80))
+        assert uplink.recv()
+
+
+def test_another_netvm_with_our_address_unchanged_keeps_flows(net):
+    client = net.client(A)
+    port = opened(net, client)
+    net.no_netvm()
+    client.send(tcp(A, 4001, SERVER, 80, ACK))
+    assert Look(client.recv()).code == 0
+    net.netvm(OURS)
+    assert reaches(net, client, port, SERVER, tcp, ACK)
+    client.send(tcp(A, 4001, SERVER, 80, ACK))
+    assert Look(net.uplink.recv()).sport == port
+
+
+def test_another_address_ends_all_flows_before_the_first_new_packet(net):
+    client = net.client(A)
+    port, other = opened(net, client), replied(net, client, 5001)
+    net.no_netvm()
+    net.netvm("10.138.9.9")
+    assert net.neighbours.flows.count == 0
+    for address in (OURS, "10.138.9.9"):
+        net.uplink.send(tcp(SERVER, 80, address, port, ACK))
+        net.uplink.send(udp(SERVER, 80, address, other))
+    client.send(tcp(A, 4001, SERVER, 80, ACK))
+    nothing(client, net.uplink)
+    client.send(udp(A, 5001, SERVER, 80))
+    seen = Look(net.uplink.recv())
+    assert (seen.src, seen.sport) == ("10.138.9.9", 5001)  # its port is free again
+    for i in range(1000):
+        client.send(udp(A, 6000 + i, SERVER, 80))
+    assert net.neighbours.flows.count == 1001
+
+
+# --- two interfaces with one address ---
+
+
+def test_two_vifs_with_one_address_share_and_answer_on_the_last_used(net):
+    emulated = net.client(A)
+    paravirtual = net.client(A)
+    port = replied(net, emulated, 4001)
+    paravirtual.send(udp(A, 4001, SERVER, 80))
+    assert Look(net.uplink.recv()).sport == port
+    assert reaches(net, paravirtual, port)
+    nothing(emulated)
+    net.detach(paravirtual)  # the flow goes back to the one that is left
+    stranger = net.client(B)  # its link has the number of the one that went
+    assert stranger.number == paravirtual.number
+    assert reaches(net, emulated, port)
+    nothing(stranger)
+    net.detach(emulated)
+    assert not reaches(net, stranger, port)
+
+
+def test_attach_and_detach_leave_nothing():
+    with Network(capacity=256) as net:
+        for i in range(3000):
+            wire = net.client("10.137.%d.%d" % (i >> 8 & 255, i & 255 or 1))
+            for sport in (1, 2):
+                wire.send(udp(wire.address, sport, SERVER, 80))
+                wire.send(tcp(wire.address, sport, SERVER, 80))
+            wire.send(ip(wire.address, SERVER, 17, bytes(64), fragment=0x2000))
+            net.detach(wire)
+            net.advance(0.05)
+            drained(net.uplink)
+        net.advance(5)
+        n = net.neighbours
+        assert (n.flows.count, n.fragments.octets, n.links.keys(), n.clients.leaving) == (0, 0, {0}, [])
+        assert len(n.clients._free) == 1023 and not n.clients.by_address
+        assert not any(n.flows._slots[0]) and not any(n.flows._slots[1])
+        assert not any(any(used) for used in n.nat._used.values())
+
+
+def test_tcp_states_are_total():
+    for state in range(len(flowstate.TIMEOUT)):
+        for event in range(4):
+            for back in (False, True):
+                assert 0 <= flowstate.step(state, event, back) < len(flowstate.TIMEOUT)
+    assert len(flowstate.HELD) == len(flowstate.TIMEOUT)
