@@ -47,6 +47,8 @@ async def _supervise(name, factory, policy):
         try:
             await factory()
             reason = "returned"
+            if policy == LINK:
+                write = _log.info  # it has said why
         except CancelledError:
             _log.debug("%s: cancelled", name)
             return
