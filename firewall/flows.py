@@ -48,6 +48,7 @@ class Flows:
         self.share = share
         self._slots = (words(capacity * 4), words(capacity * 2))
         self.index = Index(self._slots[0], self.records, random(KEY_OCTETS))
+        self.find = self.index.find  # (SRC, DST, PORTS, KIND) -> half or -1; it may be stale: live()
         self.mappings = Index(self._slots[1], self.records, random(KEY_OCTETS), CLIENT, 0xFFFF)
         self.on_unmapped = None  # called with (protocol, PORTS word of the half back) when a mapping ends
         self._zeros = words(32)
@@ -57,10 +58,6 @@ class Flows:
 
     # --- asking ---
 
-    def find(self, src, dst, ports, kind):
-        """The half that a packet with these words belongs to, or -1. It may be stale: see live()."""
-        return self.index.find(src, dst, ports, kind)
-
     def live(self, half, now):
         """True if the flow of half still counts: not expired, both its clients the same as then."""
         w = self.records
@@ -68,8 +65,8 @@ class Flows:
         back = there + BACK
         slot = w[there + CLIENT]
         client = self.clients.by_slot[slot]
-        if client is None or self.clients.by_address.get(client.address) is not client:
-            return False
+        if client is None or not client.links:
+            return False  # detached
         if w[back + GENERATION] != self.clients.lives[w[back + CLIENT]]:
             return False
         state = w[there + EGRESS] >> 16

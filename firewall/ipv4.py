@@ -65,20 +65,27 @@ def parse(buf, at, end):
     return fields
 
 
+def header_size(buf, at, end):
+    """Octets of the header with its options, or 0 where parse_quoted() says None. Allocates nothing."""
+    if end - at < SIZE or buf[at] >> 4 != 4:
+        return 0
+    size = (buf[at] & 0x0F) << 2
+    if size < SIZE or size > end - at or size > buf[at + 2] << 8 | buf[at + 3]:
+        return 0
+    return size
+
+
 def parse_quoted(buf, at, end):
     """As parse(), for the datagram that an ICMP error quotes: it may be cut after its header.
 
     The total length is what the datagram had, not what is here: readers look at end themselves.
     """
-    if end - at < SIZE or buf[at] >> 4 != 4:
-        return None
-    size = (buf[at] & 0x0F) << 2
-    total = buf[at + 2] << 8 | buf[at + 3]
-    if size < SIZE or size > total or size > end - at:
+    size = header_size(buf, at, end)
+    if not size:
         return None
     return (
         size,
-        total,
+        buf[at + 2] << 8 | buf[at + 3],
         buf[at + 6] << 8 | buf[at + 7],
         buf[at + 8],
         buf[at + 9],

@@ -122,7 +122,9 @@ class Judge:
         client = p.link.client
         src, dst = unpack_from("<II", p.frame, IP + ipv4.SRC)
         half = n.flows.find(src, dst, p.ports, p.proto | (SIDE_CLIENT if client else SIDE_UPLINK))
-        if half >= 0 and not self._counts(p, half, now):
+        w = n.flows.records
+        # is it a flow of this very sender, or of one that had its address, and is it alive?
+        if half >= 0 and (w[(half << 4) + CLIENT] != (client.slot if client else 0) or not n.flows.live(half, now)):
             n.flows.remove(half >> 1)
             half = -1
         if half < 0 and not client:
@@ -132,7 +134,6 @@ class Judge:
             return reasons.TTL
         if half < 0:
             return self._open(p, now)
-        w = n.flows.records
         there = (half & ~1) << 4
         if w[there + GENERATION] != n.clients.generations[w[there + CLIENT]]:
             if not self._still_allowed(there, now):
@@ -141,13 +142,6 @@ class Judge:
                     self._error(p, icmp.DEST_UNREACHABLE, icmp.ADMIN_PROHIBITED, 0, now)
                 return reasons.DENIED
         return self._forward(p, half, now)
-
-    def _counts(self, p, half, now):
-        """Is the flow found one of this very sender, and alive?"""
-        client = p.link.client
-        if self.n.flows.records[(half << 4) + CLIENT] != (client.slot if client else 0):
-            return False
-        return self.n.flows.live(half, now)
 
     def _still_allowed(self, there, now):
         """Judge a flow by rules that are newer than it, and stamp it if they allow it too."""
@@ -300,11 +294,14 @@ class Judge:
         n = self.n
         if len(p.frame) < p.end:
             return reasons.GATHER
-        key = quoted.key(p, SIDE_CLIENT if p.link.client else SIDE_UPLINK)
+        client = p.link.client
+        key = quoted.key(p, SIDE_CLIENT if client else SIDE_UPLINK)
         half = -1 if key is None else n.flows.find(*key)
         w = n.flows.records
+        if half >= 0 and w[(half << 4) + CLIENT] != (client.slot if client else 0):
+            half = -1
         # an error goes to who sent what it quotes, and to nobody else
-        if half < 0 or not self._counts(p, half, now) or words.swap(p.dst) != w[(half << 4) + DST]:
+        if half < 0 or not n.flows.live(half, now) or words.swap(p.dst) != w[(half << 4) + DST]:
             return reasons.ICMP_ERROR
         there = (half & ~1) << 4
         if w[there + GENERATION] != n.clients.generations[w[there + CLIENT]] and not self._still_allowed(there, now):

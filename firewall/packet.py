@@ -35,19 +35,25 @@ class Packet:
         self.blank = blank
         self.gso = gso
         self.whole = False
-        fields = ipv4.parse(frame, IP, octets)
-        if fields is None:
+        # field by field: the seven of ipv4.parse() would be a tuple of two heap blocks, 4 us
+        self.size = size = ipv4.header_size(frame, IP, octets)
+        self.total = total = frame[16] << 8 | frame[17] if size else 0
+        if not size or IP + total > octets:
             return reasons.IP_HEADER
-        self.size, self.total, self.fragment, self.ttl, self.proto, self.src, self.dst = fields
-        self.l4 = IP + self.size
-        self.end = IP + self.total
+        self.fragment = frame[20] << 8 | frame[21]
+        self.ttl = frame[22]
+        self.proto = frame[23]
+        self.src = frame[26] << 24 | frame[27] << 16 | frame[28] << 8 | frame[29]
+        self.dst = frame[30] << 24 | frame[31] << 16 | frame[32] << 8 | frame[33]
+        self.l4 = IP + size
+        self.end = IP + total
         self.ports = 0
         self.kind = -1
         self.query = False
-        if not ipv4.checksum_ok(frame, IP, self.size):
+        if not ipv4.checksum_ok(frame, IP, size):
             return reasons.IP_CHECKSUM
-        if self.size > ipv4.SIZE:
-            options = ipv4.options(frame, IP, self.size)
+        if size > ipv4.SIZE:
+            options = ipv4.options(frame, IP, size)
             if options != ipv4.PLAIN:
                 return reasons.SOURCE_ROUTE if options == ipv4.SOURCE_ROUTE else reasons.IP_OPTIONS
         return CHECKED
