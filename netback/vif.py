@@ -44,6 +44,7 @@ class Vif:
         self.detach = detach
         self.link = None
         self.address = None  # IPv4 as an int, from dom0
+        self.mac = None  # the client's, six octets, from dom0
         self.state = INIT_WAIT
         self.poked = Flag()
         self.breach = None  # what the ring service found: PeerError
@@ -96,6 +97,7 @@ class Vif:
         if not self.frontend or owner != self.domid:
             return False
         self.address = nodes.first_ipv4(await nodes.read(self.store, self.path + "/ip"))
+        self.mac = nodes.mac(await nodes.read(self.store, self.path + "/mac"))
         return True
 
     async def _look(self):

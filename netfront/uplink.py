@@ -42,6 +42,7 @@ class Uplink:
         self.quarantine = quarantine
         self.attach = attach
         self.detach = detach
+        self.name = "uplink"
         self.link = None
         self.mtu = _MTU
         self.mac = None
@@ -148,7 +149,7 @@ class Uplink:
         if domid != self.domid:
             self.pool.forget()
             self.domid = domid
-        self.mac = (await nodes.read(self.store, path + "/mac")).decode()
+        self.mac = nodes.mac(await nodes.read(self.store, path + "/mac"))
         mtu = nodes.decimal(await nodes.read(self.store, path + "/mtu"), _MTU_MOST)
         self.mtu = mtu if mtu and mtu >= _MTU_LEAST else _MTU
         sg = await nodes.flag(self.store, backend + "/feature-sg")

@@ -10,6 +10,7 @@ class Frame:
         self.blank = blank  # the transport checksum is only begun (Xen public/io/netif.h, csum_blank)
         self.validated = validated  # the sender vouches for the data
         self.gso_size = gso_size  # octets of payload in each segment; 0: one packet
+        self.sent = False  # handed to a link, which has its pages
 
     def add(self, page, offset, octets):
         self.parts.append((page, offset, octets))
@@ -20,6 +21,18 @@ class Frame:
         for page, _, _ in self.parts:
             pool.give(page)
         self.parts = []
+
+    def trim(self, pool, octets):
+        """Cut what lies behind this many octets: padding of the wire."""
+        while self.octets - self.parts[-1][2] >= octets and len(self.parts) > 1:
+            page, _, have = self.parts.pop()
+            pool.give(page)
+            self.octets -= have
+        excess = self.octets - octets
+        if excess > 0:
+            page, offset, have = self.parts[-1]
+            self.parts[-1] = (page, offset, have - excess)
+            self.octets = octets
 
     def head(self, pool):
         """The first part, as a view: what the judge reads and rewrites."""

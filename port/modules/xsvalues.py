@@ -27,6 +27,22 @@ def first_ipv4(octets):
     return None
 
 
+def mac(octets):
+    """Six octets of an Ethernet address written as aa:bb:cc:dd:ee:ff; None for anything else, or a group's."""
+    parts = octets.split(b":")
+    if len(parts) != 6:
+        return None
+    out = bytearray()
+    for part in parts:
+        if len(part) != 2:
+            return None
+        try:
+            out += bytes((int(part, 16),))
+        except ValueError:
+            return None
+    return None if out[0] & 1 else bytes(out)
+
+
 async def read(store, path):
     """Value of a node, or b"" when it is not there. A node below a directory we may not read is not there."""
     try:

@@ -1,0 +1,229 @@
+"""The ring service: frames from every link to the judge, and what it lets out to the link it names.
+
+One pass, called by the loop between tasks: what the uplink brought, then each client in turn, at most QUANTUM slots
+of each; then one copy hypercall for all that goes to clients, and one notification for each link that wants it.
+What is not served stays in the sender's own ring.
+
+This is the slow path, and the specification of the fast one: every packet goes through plain Python.
+
+A neighbour that breaks its rings' protocol is told to its owner (Vif, Uplink) as broken(); a packet that makes the
+judge fail is dropped and counted by that client's Guard; nobody else notices either.
+"""
+import xen
+from copies import Copies
+from frame import from_octets
+from log import Log
+from micropython import const
+from peererror import PeerError
+from supervisor import Guard
+
+from firewall import reasons
+from firewall.neighbours import UPLINK
+from firewall.segment import complete, segments
+
+QUANTUM = const(64)  # slots of one neighbour in a pass
+_BURST = const(512)  # copy operations towards clients in one hypercall
+_UPLINK_ROOM = const(40)  # slots: two frames of the longest kind; with less, clients wait
+_NS_PER_MS = const(1000000)
+
+_log = Log("forward")
+
+
+class Port:
+    """A link that frames come from and go to. owner: its Vif or Uplink; rings: its link.Link."""
+
+    def __init__(self, number, owner):
+        self.number = number
+        self.owner = owner
+        self.rings = owner.link
+        self.guard = Guard(owner.name, lambda: owner.broken("packets that cannot be judged"))
+
+
+class Forwarder:
+    def __init__(self, judge, pool):
+        self.judge = judge
+        self.pool = pool
+        self.ports = {}  # number -> Port
+        self.clients = []  # Ports, in the order in which they are served next
+        self.inward = Copies(QUANTUM + 32)  # from clients: the longest chain may begin at the last slot
+        self.outward = Copies(_BURST)
+        self.stalled = False  # the netvm is slow: clients keep what they have in their own rings
+
+    # ---- links come and go --------------------------------------------------------------------
+
+    def add(self, number, owner):
+        """owner.link is connected; number: free, UPLINK for the uplink."""
+        port = self.ports[number] = Port(number, owner)
+        if number != UPLINK:
+            self.clients.append(port)
+
+    def remove(self, number):
+        """Before owner.link is closed. What is on its way to clients is copied first: its pages are still ours."""
+        self._burst()
+        port = self.ports.pop(number)
+        if number != UPLINK:
+            self.clients.remove(port)
+
+    def free_number(self):
+        """A number for a client's link."""
+        number = 1
+        while number in self.ports:
+            number += 1
+        return number
+
+    def holding(self):
+        """Whether frames wait for clients that post no buffers."""
+        for port in self.clients:
+            if port.rings.held:
+                return True
+        return False
+
+    # ---- one pass -----------------------------------------------------------------------------
+
+    def service(self):
+        """For loop.serve(). True if there was anything to do."""
+        now = xen.ns() // _NS_PER_MS
+        done = False
+        uplink = self.ports.get(UPLINK)
+        if uplink:
+            done = self._guarded(uplink, self._from_uplink, now)
+        if self.clients:
+            self.clients.append(self.clients.pop(0))  # another is first in every pass
+        self.stalled = bool(uplink) and uplink.rings.tx.room() < _UPLINK_ROOM
+        if not self.stalled:
+            for port in list(self.clients):
+                if self.ports.get(port.number) is port and self._guarded(port, self._from_client, now):
+                    done = True
+        self._burst()
+        uplink = self.ports.get(UPLINK)
+        if uplink:
+            uplink.rings.post()
+            uplink.rings.flush()
+        return done or self._rearm()
+
+    def _guarded(self, port, function, now):
+        """function(port, now), whose PeerError ends this neighbour's link."""
+        try:
+            return function(port, now)
+        except PeerError as reason:
+            port.owner.broken(str(reason))
+            return True
+
+    def _from_uplink(self, port, now):
+        completed = port.rings.complete()
+        frames = port.rings.receive(QUANTUM)
+        for frame in frames:
+            self._judge(port, frame, now)
+        return completed or bool(frames)
+
+    def _from_client(self, port, now):
+        retried = port.rings.retry(self.outward)
+        frames = port.rings.receive(self.inward, QUANTUM)
+        for frame in frames:
+            self._judge(port, frame, now)
+        return retried or bool(frames)
+
+    def _rearm(self):
+        """Nothing to do: ask every neighbour for an event. True if one was faster.
+
+        While the netvm is slow only it is asked: it is its event that lets clients go on.
+        """
+        more = False
+        for port in list(self.ports.values()):
+            if self.stalled and port.number != UPLINK or self.ports.get(port.number) is not port:
+                continue
+            if self._guarded(port, _rearm_port, 0):
+                more = True
+        return more
+
+    # ---- one frame ----------------------------------------------------------------------------
+
+    def _judge(self, port, frame, now):
+        """Judge a frame and send what comes of it. Its pages are given back or passed on, whatever happens."""
+        self._now = now
+        self._port = port
+        if port.guard.judge(self._decide, frame) is None:
+            if not frame.sent:
+                frame.release(self.pool)
+            self.judge.out.clear()
+
+    def _decide(self, frame):
+        judge = self.judge
+        number = self._port.number
+        verdict = judge.frame(number, frame.head(self.pool), frame.octets, self._now, frame.blank, frame.gso_size)
+        whole = None
+        if verdict == reasons.GATHER:
+            whole = frame.gather(self.pool)
+            verdict = judge.frame(number, whole, len(whole), self._now, frame.blank, frame.gso_size)
+        if verdict == reasons.FORWARDED:
+            frame.blank = judge.blank
+            frame.gso_size = judge.gso
+            self._forward(frame, whole, judge.octets, judge.egress)
+        else:
+            frame.release(self.pool)
+        if judge.out:
+            for egress, octets in judge.out:
+                self.emit(egress, octets)
+            judge.out.clear()
+        return verdict
+
+    def _forward(self, frame, whole, octets, egress):
+        """Send a rewritten frame: as it lies in its pages, or cut and summed where the far side cannot."""
+        port = self.ports.get(egress)
+        if port is None:
+            frame.release(self.pool)
+            return
+        rings = port.rings
+        if frame.gso_size and not rings.gso:
+            whole = whole or frame.gather(self.pool)
+            for segment in segments(whole, octets, frame.gso_size):
+                self.emit(egress, segment)
+        elif frame.blank and not rings.csum or len(frame.parts) > 1 and not rings.sg:
+            whole = whole or frame.gather(self.pool)
+            if frame.blank:
+                complete(whole, octets)
+            self.emit(egress, whole[:octets])
+        elif whole:
+            copy = from_octets(self.pool, memoryview(whole)[:octets])
+            if copy:
+                copy.blank = frame.blank
+                copy.gso_size = frame.gso_size
+                self._send(port, copy)
+        else:
+            frame.trim(self.pool, octets)
+            self._send(port, frame)
+            return
+        frame.release(self.pool)
+
+    def emit(self, egress, octets):
+        """Send octets of our own making, whose checksums are complete."""
+        port = self.ports.get(egress)
+        frame = from_octets(self.pool, octets) if port else None
+        if frame:
+            self._send(port, frame)
+
+    def _send(self, port, frame):
+        """Hand the frame and its pages to a link. One that breaks the protocol here is ended, and no other."""
+        frame.sent = True
+        if port.number == UPLINK:
+            port.rings.send(frame)
+            return
+        if self.outward.room() < len(frame.parts):
+            self._burst()
+        try:
+            port.rings.send(frame, self.outward)
+        except PeerError as reason:
+            frame.release(self.pool)
+            port.owner.broken(str(reason))
+
+    def _burst(self):
+        """Do the copies that were collected, and tell the clients concerned."""
+        if self.outward.count == 0:
+            return
+        self.outward.run()
+        for port in self.clients:
+            port.rings.finish(self.outward)
+
+
+def _rearm_port(port, _now):
+    return port.rings.rearm()

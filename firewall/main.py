@@ -1,0 +1,157 @@
+"""The firewall: everything put together.
+
+    netback.Backends ──attach──▶ Firewall ◀──attach── netfront.Uplink
+                                    │
+       settings ──rules, network──▶ ├─▶ Neighbours, Judge   (who may send what)
+                                    └─▶ Forwarder           (the ring service)
+
+Clients are offered their backends at once, whatever else is missing: without rules they are denied, without an
+uplink they are told so. Nothing here waits for anything but xenstore.
+"""
+import asyncio
+import gc
+
+import loop
+import supervisor
+import xen
+from log import Log
+from micropython import const
+from netback.link import Link
+from netback.watch import Backends
+from netfront.quarantine import Quarantine
+from netfront.uplink import Uplink
+from pool import Pool
+
+from firewall.forward import Forwarder
+from firewall.judge import Judge
+from firewall.neighbours import UPLINK, Neighbours
+
+_LARGE = const(23 << 20)  # octets outside the heap; with less: the sizes of a 24 MB domain
+_BUSY_MS = const(50)  # between two slices of the flow table
+_IDLE_MS = const(1000)
+_ARP_MS = const(500)
+_ARP_TRIES = const(4)
+_MAC_WITHOUT = b"\x00\x16\x3e\x5e\x6c\x00"  # Qubes' default, should dom0 name none
+
+_log = Log("firewall")
+
+
+def _nothing():
+    """Wake function of the rings' ports: the service runs in every pass anyway."""
+
+
+class Firewall:
+    """settings: see start(). One in the domain."""
+
+    def __init__(self, store):
+        large = xen.memory()[1] >= _LARGE
+        self.store = store
+        self.pool = Pool(2048 if large else 1024)
+        self.neighbours = Neighbours(65536 if large else 32768, _words, xen.random)
+        self.judge = Judge(self.neighbours, xen.random)
+        self.forwarder = Forwarder(self.judge, self.pool)
+        self.backends = Backends(store, self._connect, self._attach, self._detach)
+        self.quarantine = Quarantine(self.pool)
+        self.uplink = Uplink(store, self.pool, self.quarantine, self._uplink_attached, self._uplink_detached)
+        self.numbers = {}  # Vif -> number of its link
+        self.network = None  # what settings say about the uplink
+        self.rules = {}  # address -> RuleList
+        self.up = False
+
+    def start(self):
+        """Spawn all tasks; frames flow as soon as links and rules are there."""
+        loop.serve(self.forwarder.service)
+        supervisor.spawn("backends", self.backends.run, supervisor.SERVICE)
+        supervisor.spawn("uplink", self.uplink.run, supervisor.SERVICE)
+        supervisor.spawn("quarantine", self.uplink.watch_quarantine, supervisor.SERVICE)
+        supervisor.spawn("flows", self._tick, supervisor.FATAL)
+
+    # ---- what settings tell -------------------------------------------------------------------
+
+    def set_rules(self, address, rules):
+        """A client's list is committed; it counts at the next packet. Kept for a client that is to come."""
+        self.rules[address] = rules
+        self.neighbours.set_rules(address, rules)
+
+    def set_network(self, address, gateway, ours=0):
+        """Our address on the uplink, the netvm's, and the one that clients know us by (0: the same)."""
+        self.network = (address, gateway)
+        self.neighbours.gateway = ours
+        self._uplink_down()
+        self._uplink_up()
+
+    # ---- clients ------------------------------------------------------------------------------
+
+    def _connect(self, name, domid, refs, port, sg, gso, csum):
+        return Link(name, self.pool, domid, refs, port, sg, gso, csum)
+
+    def _attach(self, vif):
+        if vif.address is None:
+            _log.warning("vif %s: dom0 gives it no IPv4 address: nothing is forwarded", vif.name)
+            return
+        number = self.forwarder.free_number()
+        if not self.neighbours.attach(vif.address, number, vif.mac or _MAC_WITHOUT):
+            _log.error("vif %s: too many clients", vif.name)
+            return
+        self.numbers[vif] = number
+        rules = self.rules.get(vif.address)
+        if rules:
+            self.neighbours.set_rules(vif.address, rules)
+        loop.bind(vif.link.port, _nothing)
+        self.forwarder.add(number, vif)
+
+    def _detach(self, vif):
+        number = self.numbers.pop(vif, None)
+        if number is not None:
+            self.forwarder.remove(number)
+            loop.unbind(vif.link.port)
+            self.neighbours.detach(number)
+
+    # ---- the uplink ---------------------------------------------------------------------------
+
+    def _uplink_attached(self, uplink):
+        loop.bind(uplink.link.port, _nothing)
+        self.forwarder.add(UPLINK, uplink)
+        self._uplink_up()
+
+    def _uplink_detached(self, uplink):
+        self._uplink_down()
+        self.forwarder.remove(UPLINK)
+        loop.unbind(uplink.link.port)
+
+    def _uplink_up(self):
+        """Link and addresses are both known: frames may go."""
+        if self.up or not self.network or not self.uplink.link:
+            return
+        self.up = True
+        address, gateway = self.network
+        self._ask = self.neighbours.uplink_up(address, self.uplink.mac or _MAC_WITHOUT, gateway, self.uplink.mtu)
+        supervisor.spawn("arp", lambda: self._ask_gateway(self.uplink.link), supervisor.LINK)
+
+    def _uplink_down(self):
+        if self.up:
+            self.up = False
+            self.neighbours.uplink_down()
+
+    async def _ask_gateway(self, link):
+        """Ask for the gateway's Ethernet address a few times; the answer, if any, is the judge's."""
+        for _ in range(_ARP_TRIES):
+            if not self.up or self.uplink.link is not link:
+                break
+            self.forwarder.emit(UPLINK, self._ask)
+            link.flush()
+            await asyncio.sleep_ms(_ARP_MS)
+
+    # ---- time ---------------------------------------------------------------------------------
+
+    async def _tick(self):
+        while True:
+            self.neighbours.tick(xen.ns() // 1000000)
+            busy = self.neighbours.flows.count or self.forwarder.holding()
+            if not busy:
+                gc.collect()
+            await asyncio.sleep_ms(_BUSY_MS if busy else _IDLE_MS)
+
+
+def _words(n):
+    return xen.view(xen.mem(4 * n), "I")
