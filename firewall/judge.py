@@ -72,7 +72,7 @@ class Judge:
             return self._arp(link, frame, octets)
         if kind != ethernet.IPV4:
             return reasons.ETHERNET
-        if ethernet.is_group(frame):
+        if frame[ethernet.DST] & 1:
             return reasons.GROUP_FRAME
         p = self._p
         wrong = p.read(link, frame, octets, blank, gso) or self._addresses(p)
@@ -92,7 +92,7 @@ class Judge:
         wrong = p.transport()
         if wrong:
             return wrong
-        if self.n.ours(p.dst) and (link.client or p.dst != self.n.nat.address):
+        if link.client and self.n.ours(p.dst):
             return self._ours(p, now)
         if p.kind >= 0 and not p.query:
             return self._icmp_error(p, now) if p.kind in quoted.PASSING else reasons.ICMP_TYPE
@@ -110,7 +110,7 @@ class Judge:
             return reasons.LAND
         if client:
             # identity is the link's, never the packet's (behaviours 17, 28)
-            return 0 if p.src == client.address and not n.ours(p.src) else reasons.SPOOFED
+            return 0 if p.src == client.address else reasons.SPOOFED
         if n.ours(p.src) or p.src in n.clients.by_address or p.src in n.connected:
             return reasons.SPOOFED_UPLINK  # QSB-056
         return 0 if p.dst == n.nat.address else reasons.NOT_OURS

@@ -93,12 +93,12 @@ class Nat:
             client,
             (
                 src, dst, ports, kind,
-                own, dst, new_ports, address | transport << 16,
+                own, dst, new_ports, words.ports(address, transport),
                 uplink.number | state << 16, client.slot, flows.clients.generations[client.slot],
             ),
             (
                 dst, own, _turned(new_ports), proto | SIDE_UPLINK,
-                dst, src, _turned(ports), address_back | transport_back << 16,
+                dst, src, _turned(ports), words.ports(address_back, transport_back),
                 p.link.number, 0, 0,
             ),
             mapped,

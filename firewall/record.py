@@ -23,7 +23,8 @@ are one array of u32, sixteen words each, half h at word 16 * h:
 
 Addresses and ports are words (words.py). For a query of ICMP PORTS holds identifier and type on
 the way there, type and identifier on the way back; for other protocols without ports it is 0.
-Checksum deltas do not contain the TTL, which always adds TTL_DELTA.
+Checksum deltas (checksum.py) are in the words' byte order, and do not contain the TTL, which
+always adds TTL_DELTA.
 """
 from micropython import const
 
@@ -50,4 +51,4 @@ BACK = const(16)  # words from a half there to its half back
 SIDE_CLIENT = const(0x000)  # the packet came from a client
 SIDE_UPLINK = const(0x100)
 
-TTL_DELTA = const(0xFEFF)  # ~0x0100: the word of TTL and protocol gets smaller by 0x0100
+TTL_DELTA = const(0xFFFE)  # ~0x0001: TTL and protocol, loaded as a word, get smaller by 0x0001

@@ -6,27 +6,29 @@ packet that came in wrong goes out wrong, and its receiver drops it.
 from struct import pack_into, unpack_from
 
 from firewall import icmp, ipv4, tcp, udp
-from firewall.checksum import fold, total, update
+from firewall.checksum import total
 from firewall.ipv4 import put16
-from firewall.packet import IP
 from firewall.record import DELTAS, NEW_DST, NEW_PORTS, NEW_SRC, TTL_DELTA
 
 
 def rewrite(p, w, at):
-    """Let packet p become what the half at word at of the records w says."""
+    """Let packet p become what the half at word at of the records w says.
+
+    Sums are worked out in the words' own byte order, which ones'-complement addition does not mind
+    (RFC 1071 2B); the steps are those of checksum.update(), inlined for the 2 us of their calls.
+    """
     frame = p.frame
+    proto = p.proto
     l4 = p.l4
     deltas = w[at + DELTAS]
-    pack_into("<II", frame, IP + ipv4.SRC, w[at + NEW_SRC], w[at + NEW_DST])
-    frame[IP + ipv4.TTL] = p.ttl - 1
-    check = frame[24] << 8 | frame[25]
-    put16(frame, IP + ipv4.CHECKSUM, update(check, (deltas & 0xFFFF) + TTL_DELTA))
-    if p.proto == ipv4.TCP:
+    address = deltas & 0xFFFF
+    sum = ((frame[24] | frame[25] << 8) ^ 0xFFFF) + address + TTL_DELTA
+    sum = (sum & 0xFFFF) + (sum >> 16)
+    sum = (sum & 0xFFFF) + (sum >> 16)
+    pack_into("<BBHII", frame, 22, p.ttl - 1, proto, sum ^ 0xFFFF, w[at + NEW_SRC], w[at + NEW_DST])
+    if proto == ipv4.TCP or proto == ipv4.UDP:
         pack_into("<I", frame, l4, w[at + NEW_PORTS])
-        l4 += tcp.CHECKSUM
-    elif p.proto == ipv4.UDP:
-        pack_into("<I", frame, l4, w[at + NEW_PORTS])
-        l4 += udp.CHECKSUM
+        l4 += tcp.CHECKSUM if proto == ipv4.TCP else udp.CHECKSUM
     elif p.query:
         # the identifier stands first there, second back; type and its answer are none of NAT's
         ident = w[at + NEW_PORTS]
@@ -35,17 +37,20 @@ def rewrite(p, w, at):
         l4 += icmp.CHECKSUM
     else:
         return
-    check = frame[l4] << 8 | frame[l4 + 1]
+    check = frame[l4] | frame[l4 + 1] << 8
     if p.blank:
         # a seed, not inverted: the addresses only, whoever completes it sums the ports
-        check = fold(check + (deltas & 0xFFFF))
-    elif p.proto == ipv4.UDP:
-        if check == 0:
-            return  # none (RFC 768)
-        check = update(check, deltas >> 16) or 0xFFFF
+        sum = check + address
+        sum = (sum & 0xFFFF) + (sum >> 16)
     else:
-        check = update(check, deltas >> 16)
-    put16(frame, l4, check)
+        if check == 0 and proto == ipv4.UDP:
+            return  # none (RFC 768)
+        sum = (check ^ 0xFFFF) + (deltas >> 16)
+        sum = (sum & 0xFFFF) + (sum >> 16) ^ 0xFFFF
+        if sum == 0 and proto == ipv4.UDP:
+            sum = 0xFFFF
+    frame[l4] = sum & 0xFF
+    frame[l4 + 1] = sum >> 8
 
 
 def complete(p):
