@@ -60,16 +60,17 @@ class Wire:
 class Network:
     """See the head of this file. uplink=False: none yet; netvm() gives or changes it, no_netvm() takes it.
 
-    capacity, share: of the flow table. seed: of all that is random, so that a test can be repeated.
+    capacity, share: of the flow table. seed: of all that is random, so that a test can be repeated;
+    or octets(n) -> bytes, a generator of the test's own.
     """
 
-    def __init__(self, uplink=True, capacity=1024, share=512, seed=1):
+    def __init__(self, uplink=True, capacity=1024, share=512, seed=1, octets=None):
         self.address = self.gateway = "10.138.0.2"
         self.upstream = "10.138.0.1"
         self.resolvers = ("10.139.1.1", "10.139.1.2")
         self.now = 1000000  # ms
         self._wires = {}
-        octets = random.Random(seed).randbytes
+        octets = octets or random.Random(seed).randbytes
         self.neighbours = Neighbours(capacity, words, octets, share)
         self.neighbours.gateway = ipv4.address(self.gateway)
         self.judge = Judge(self.neighbours, octets)

@@ -1,0 +1,274 @@
+"""The flow table against a model of dicts and lists that is too simple to be wrong."""
+import random
+import sys
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firewall import flowstate, ipv4
+from firewall.clients import Clients
+from firewall.flows import Flows
+from firewall.record import BACK, EGRESS, KIND, NEXT, SEEN, SIDE_UPLINK, WORDS
+from tests.network import words
+
+CAPACITY, SHARE = 32, 4
+TIMEOUT = flowstate.TIMEOUT[flowstate.UDP_NEW]
+HELD_TIMEOUT = flowstate.TIMEOUT[flowstate.UDP_REPLIED]
+
+
+class Table:
+    """Flows with flows of UDP entered directly: client i's address is i, its port p maps to p."""
+
+    def __init__(self, capacity=CAPACITY, share=SHARE, seed=1):
+        self.clients = Clients(words)
+        self.flows = Flows(capacity, words, random.Random(seed).randbytes, self.clients, share)
+        self.unmapped = []
+        self.flows.on_unmapped = lambda proto, ports: self.unmapped.append(ports >> 16)
+
+    def attach(self, address):
+        self.clients.attach(address).links = ["some link"]
+
+    def open(self, address, port, remote, now):
+        """True if entered; the same key must not be there."""
+        client = self.clients.by_address[address]
+        if not self.flows.room(client, now):
+            return False
+        there = (address, remote, port, ipv4.UDP, 99, remote, port, 0, flowstate.UDP_NEW << 16, client.slot, 0)
+        back = (remote, 99 + address, port << 16, ipv4.UDP | SIDE_UPLINK, remote, address, port << 16, 0, 1, 0, 0)
+        mapped = self.flows.mapping(client, address, port, ipv4.UDP)
+        return self.flows.add(client, there, back, mapped, now) >= 0
+
+    def half(self, address, port, remote, back=False):
+        if back:
+            return self.flows.find(remote, 99 + address, port << 16, ipv4.UDP | SIDE_UPLINK)
+        return self.flows.find(address, remote, port, ipv4.UDP)
+
+    def answer(self, half):
+        self.flows.turn(half >> 1, flowstate.UDP_REPLIED)
+
+    def touch(self, half, now):
+        self.flows.records[(half & ~1) * 16 + SEEN] = now
+
+    def sound(self):
+        """Every list, ring and index says the same."""
+        flows = self.flows
+        w = flows.records
+        used = {r for r in range(flows._fresh) if w[r * WORDS + KIND]}
+        assert len(used) == flows.count
+        listed = []
+        rings = set()
+        for client in self.clients.by_slot:
+            if client is None:
+                continue
+            mine = []
+            for which in (0, 1):
+                link, before = client.first[which], 0
+                while link:
+                    at = (link - 1) * WORDS
+                    assert flowstate.HELD[w[at + EGRESS] >> 16] == which and w[at + 14] == before
+                    mine.append(link - 1)
+                    link, before = w[at + NEXT], link
+                assert client.last[which] == before
+            assert len(mine) == client.flows
+            listed += mine
+            rings |= {(client.slot, w[r * WORDS], w[r * WORDS + 2] & 0xFFFF) for r in mine}
+        assert sorted(listed) == sorted(used)
+        for r in used:
+            back = r * WORDS + BACK
+            assert w[w[back + NEXT] * WORDS + BACK + 14] == r
+        slots = [slot & 0x1FFFF for slot in flows._slots[0] if slot]
+        assert sorted(slots) == sorted([2 * r for r in used] + [2 * r + 1 for r in used])
+        assert sum(1 for slot in flows._slots[1] if slot) == len(rings)
+
+
+class Model:
+    """What the table must be: per client a list of flows in order, each [key, held, last seen]."""
+
+    def __init__(self, capacity=CAPACITY, share=SHARE):
+        self.capacity, self.share = capacity, share
+        self.of = {}  # address: flows, oldest first, in order of entry or of becoming held
+
+    def count(self):
+        return sum(map(len, self.of.values()))
+
+    def cap(self):
+        others = len(self.of) - 1
+        return max(self.capacity - self.share * others, self.capacity // len(self.of))
+
+    def recycle(self, address):
+        for flow in self.of[address]:
+            if not flow[1]:
+                self.of[address].remove(flow)
+                return True
+        return False
+
+    def room(self, address, now):
+        mine = self.of[address]
+        if len(mine) >= self.cap():
+            return self.recycle(address)
+        if self.count() < self.capacity:
+            return True
+        most = max(len(flows) for flows in self.of.values())
+        largest = next(a for a, flows in self.of.items() if len(flows) == most)
+        if len(mine) >= self.share or largest == address:
+            return self.recycle(address)
+        if not self.recycle(largest):
+            idle = max(now - flow[2] for flow in self.of[largest])
+            victim = next(flow for flow in self.of[largest] if now - flow[2] == idle)
+            if victim is not self.of[largest][0]:
+                self.of[largest].append(self.of[largest].pop(0))
+            self.of[largest].remove(victim)
+        return True
+
+    def open(self, address, port, remote, now):
+        if not self.room(address, now):
+            return False
+        self.of[address].append([(port, remote), False, now])
+        return True
+
+    def find(self, address, port, remote):
+        return next((flow for flow in self.of.get(address, ()) if flow[0] == (port, remote)), None)
+
+    def answer(self, address, flow):
+        if not flow[1]:
+            flow[1] = True
+            self.of[address].remove(flow)
+            self.of[address].append(flow)
+
+    def expire(self, now):
+        for flows in self.of.values():
+            flows[:] = [f for f in flows if now - f[2] <= (HELD_TIMEOUT if f[1] else TIMEOUT)]
+
+
+ADDRESS, PORT, REMOTE = st.integers(1, 4), st.integers(1, 6), st.integers(1000, 1006)
+STEPS = st.one_of(
+    st.tuples(st.just("open"), ADDRESS, PORT, REMOTE),
+    st.tuples(st.just("open"), ADDRESS, PORT, REMOTE),
+    st.tuples(st.just("open"), ADDRESS, PORT, REMOTE),
+    st.tuples(st.just("answer"), ADDRESS, PORT, REMOTE),
+    st.tuples(st.just("touch"), ADDRESS, PORT, REMOTE),
+    st.tuples(st.just("attach"), ADDRESS, PORT, REMOTE),
+    st.tuples(st.just("detach"), ADDRESS, PORT, REMOTE),
+    st.tuples(st.just("wait"), ADDRESS, PORT, REMOTE),
+)
+
+
+@settings(max_examples=150)
+@given(st.lists(STEPS, max_size=300))
+def test_flows_do_what_the_model_does(steps):
+    table, model = Table(), Model()
+    now = 1000
+    for what, address, port, remote in [("attach", 1, 0, 0), ("attach", 2, 0, 0)] + steps:
+        now += 1
+        flow = model.find(address, port, remote)
+        half = table.half(address, port, remote) if address in model.of else -1
+        assert (half >= 0) == (flow is not None)
+        if flow:
+            assert table.half(address, port, remote, back=True) == half + 1
+        if what == "open" and address in model.of and not flow:
+            assert table.open(address, port, remote, now) == model.open(address, port, remote, now)
+        elif what == "answer" and flow:
+            table.answer(half)
+            model.answer(address, flow)
+        elif what == "touch" and flow:
+            table.touch(half, now)
+            flow[2] = now
+        elif what == "attach" and address not in model.of:
+            table.attach(address)
+            model.of[address] = []
+        elif what == "detach" and len(model.of) > 1 and address in model.of:
+            client = table.clients.by_address[address]
+            client.links = []
+            table.clients.detach(client)
+            del model.of[address]
+            table.flows.tick(now, 10000)
+        elif what == "wait":
+            now += port * 30000
+            table.flows.tick(now, 10000)
+            model.expire(now)
+        table.sound()
+        assert table.flows.count == model.count()
+        for a, flows in model.of.items():
+            assert table.clients.by_address[a].flows == len(flows)
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(PORT, REMOTE), max_size=60, unique=True), st.randoms())
+def test_a_mapping_ends_with_its_last_flow(keys, rng):
+    table = Table(capacity=64)
+    table.attach(1)
+    for port, remote in keys:
+        assert table.open(1, port, remote, 0)
+    rng.shuffle(keys)
+    left = [port for port, _ in keys]
+    for port, remote in keys:
+        table.unmapped.clear()
+        left.remove(port)
+        table.flows.remove(table.half(1, port, remote) >> 1)
+        assert table.unmapped == ([] if port in left else [port])
+        assert (table.flows.mapping(table.clients.by_address[1], 1, port, ipv4.UDP) >= 0) == (port in left)
+        table.sound()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_65536_flows_find_their_place(seed):
+    """In, found, out, in again; the index is at half load, and no key is ever refused."""
+    table = Table(65536, 512, seed)
+    table.attach(1)
+    rng = random.Random(seed)
+    keys = [(rng.randrange(65536), rng.randrange(1 << 32)) for _ in range(65536)]
+    keys = list(dict.fromkeys(keys))
+    for port, remote in keys:
+        assert table.open(1, port, remote, 0)
+    assert table.flows.count == len(keys)
+    for port, remote in keys:
+        half = table.half(1, port, remote)
+        assert half >= 0 and table.half(1, port, remote, back=True) == half + 1
+    assert table.half(1, 1, 1 << 31) == -1 or (1, 1 << 31) in keys
+    for port, remote in keys[::2]:
+        table.flows.remove(table.half(1, port, remote) >> 1)
+    for port, remote in keys[::2]:
+        assert table.half(1, port, remote) == -1
+        assert table.open(1, port, remote, 0)
+    table.sound()
+
+
+def test_nothing_here_is_recursive():
+    """A full table, a flood, expiry and burial under a stack of a few frames more than now."""
+    table = Table(1024, 64)
+    table.attach(1)
+    table.attach(2)
+    depth = 1
+    frame = sys._getframe()
+    while frame.f_back:
+        depth, frame = depth + 1, frame.f_back
+    old = sys.getrecursionlimit()
+    sys.setrecursionlimit(depth + 30)
+    try:
+        for i in range(3000):
+            table.open(1, i & 0xFFFF, i, 0)
+        for i in range(64):
+            table.open(2, i, i, 0)
+        client = table.clients.by_address[1]
+        client.links = []
+        table.clients.detach(client)
+        while table.clients.leaving:
+            table.flows.tick(1, 512)
+        while table.flows.count:
+            table.flows.tick(TIMEOUT + 2, 512)
+    finally:
+        sys.setrecursionlimit(old)
+    table.sound()
+
+
+def test_a_tick_does_a_bounded_amount():
+    """However much is to be done, tick() removes no more than its visits pay for."""
+    table = Table(4096, 64)
+    table.attach(1)
+    for i in range(4000):
+        table.open(1, i, i, 0)
+    for visits, most in ((16, 1), (512, 32)):
+        before = table.flows.count
+        table.flows.tick(TIMEOUT + 1, visits)
+        assert 1 <= before - table.flows.count <= most
