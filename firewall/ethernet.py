@@ -10,28 +10,11 @@ BROADCAST = b"\xff\xff\xff\xff\xff\xff"
 
 IPV4 = const(0x0800)
 ARP = const(0x0806)
-VLAN = const(0x8100)  # IEEE 802.1Q: a tag where the type should be; we carry none
-IPV6 = const(0x86DD)
 
 # offset of each field, and its width in octets
 DST = const(0)  # 6
 SRC = const(6)  # 6
 TYPE = const(12)  # 2
-
-
-def ethertype(frame):
-    """The type field, or -1 for a frame shorter than its own header.
-
-    Values up to 1500 are 802.3 lengths: no protocol of ours, as any type that is not IPV4 or ARP.
-    """
-    if len(frame) < SIZE:
-        return -1
-    return frame[TYPE] << 8 | frame[TYPE + 1]
-
-
-def is_group(frame):
-    """True if a frame (SIZE octets at least) is addressed to a group: multicast or broadcast."""
-    return frame[DST] & 1 != 0
 
 
 def header(dst, src, kind):

@@ -13,34 +13,23 @@ DEST_UNREACHABLE = const(3)
 SOURCE_QUENCH = const(4)
 REDIRECT = const(5)
 ECHO = const(8)
-ROUTER_ADVERTISEMENT = const(9)
-ROUTER_SOLICITATION = const(10)
 TIME_EXCEEDED = const(11)
 PARAMETER_PROBLEM = const(12)
 TIMESTAMP = const(13)
 TIMESTAMP_REPLY = const(14)
-INFORMATION = const(15)
-INFORMATION_REPLY = const(16)
-MASK = const(17)
-MASK_REPLY = const(18)
 
 # codes of DEST_UNREACHABLE (RFC 792, RFC 1812 5.2.7.1)
 NET_UNREACHABLE = const(0)
-HOST_UNREACHABLE = const(1)
-PROTOCOL_UNREACHABLE = const(2)
-PORT_UNREACHABLE = const(3)
 FRAGMENTATION_NEEDED = const(4)
 ADMIN_PROHIBITED = const(13)
 # codes of TIME_EXCEEDED
 TTL_EXCEEDED = const(0)
-REASSEMBLY_TIME_EXCEEDED = const(1)
 
 # offset of each field in the message, and its width in octets
 TYPE = const(0)  # 1
 CODE = const(1)  # 1
 CHECKSUM = const(2)  # 2
 IDENT = const(4)  # 2: echo and other queries
-SEQUENCE = const(6)  # 2
 MTU = const(6)  # 2: of FRAGMENTATION_NEEDED
 QUOTE = const(8)  # the quoted datagram of an error
 

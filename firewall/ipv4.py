@@ -14,12 +14,10 @@ MAX_SIZE = const(60)
 MAX_TOTAL = const(65535)  # octets of the largest datagram, header included
 
 ICMP = const(1)
-IGMP = const(2)
 TCP = const(6)
 UDP = const(17)
 
 # the fragment word, as parse() returns it: flags and offset together
-RESERVED = const(0x8000)
 DF = const(0x4000)
 MF = const(0x2000)
 OFFSET_MASK = const(0x1FFF)  # in units of 8 octets

@@ -19,13 +19,10 @@ ECE = const(0x40)
 CWR = const(0x80)
 
 # offset of each field in the header, and its width in octets
-SPORT = const(0)  # 2
-DPORT = const(2)  # 2
-SEQ = const(4)  # 4
-ACKNO = const(8)  # 4
+_SPORT = const(0)  # 2
+_DPORT = const(2)  # 2
 DATA_OFFSET = const(12)  # 1: words in the upper half
-FLAGS = const(13)  # 1
-WINDOW = const(14)  # 2
+_FLAGS = const(13)  # 1
 CHECKSUM = const(16)  # 2
 
 # The only sets of flags that an honest stack sends, leaving aside PSH, ECE and CWR, which go with
@@ -52,10 +49,11 @@ def parse(buf, at, end):
     room = end - at
     if room < SIZE:
         return None
-    size = buf[at + 12] >> 2 & 0x3C
+    size = buf[at + DATA_OFFSET] >> 2 & 0x3C
     if size < SIZE or size > room:
         return None
-    return buf[at] << 8 | buf[at + 1], buf[at + 2] << 8 | buf[at + 3], size, buf[at + 13]
+    sport = buf[at + _SPORT] << 8 | buf[at + _SPORT + 1]
+    return sport, buf[at + _DPORT] << 8 | buf[at + _DPORT + 1], size, buf[at + _FLAGS]
 
 
 def possible(flags):

@@ -10,8 +10,8 @@ SIZE = const(8)  # octets
 PROTOCOL = const(17)
 
 # offset of each field in the header, and its width in octets
-SPORT = const(0)  # 2
-DPORT = const(2)  # 2
+_SPORT = const(0)  # 2
+_DPORT = const(2)  # 2
 LENGTH = const(4)  # 2: header and data
 CHECKSUM = const(6)  # 2: 0 for none
 
@@ -25,10 +25,11 @@ def parse(buf, at, end):
     room = end - at
     if room < SIZE:
         return None
-    length = buf[at + 4] << 8 | buf[at + 5]
+    length = buf[at + LENGTH] << 8 | buf[at + LENGTH + 1]
     if length < SIZE or length > room:
         return None
-    return buf[at] << 8 | buf[at + 1], buf[at + 2] << 8 | buf[at + 3], length
+    sport = buf[at + _SPORT] << 8 | buf[at + _SPORT + 1]
+    return sport, buf[at + _DPORT] << 8 | buf[at + _DPORT + 1], length
 
 
 def checksum_ok(buf, at, length, src, dst):
