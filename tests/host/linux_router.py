@@ -2,9 +2,11 @@
 
     client0 ==== vif1.0 [ Linux: forwards, nftables ] eth0 ==== wire0
 
-All four ends of the two cables are in the one namespace; frames are put onto client0 and whatever
-arrives at wire0 was forwarded. Nobody asks by ARP. The namespace lives in a child process (this
-very file run as a program), so that the test's own network is never touched and nothing is left.
+All four ends of the two cables are in the one namespace; frames are put onto client0 or wire0, and
+what comes out at them is what a client or the netvm would have seen. Nobody asks by ARP. The
+addresses are those of Qubes: the router's own, 10.138.0.2, is the clients' gateway and the uplink's
+address. The namespace lives in a child process (this very file run as a program), so that the
+test's own network is never touched and nothing is left.
 
 Needs root, or leave to make user namespaces, and the programs nft and ip.
 """
@@ -17,9 +19,11 @@ import struct
 import subprocess
 import sys
 
-VIF_MAC = b"\x02\x00\x00\x00\x00\x01"
-CLIENT_MAC = b"\x02\x00\x00\x00\x00\x02"
-ETHERNET = VIF_MAC + CLIENT_MAC + b"\x08\x00"
+CLIENT, UPLINK = 0, 1  # sides
+_HEADER = (  # of a frame put onto client0, wire0
+    b"\x02\x00\x00\x00\x00\x01" + b"\x02\x00\x00\x00\x00\x02" + b"\x08\x00",
+    b"\x02\x00\x00\x00\x00\x03" + b"\x02\x00\x00\x00\x00\x04" + b"\x08\x00",
+)
 BATCH = 100  # frames sent before looking: they must all fit the receiving socket's buffer
 _LAST = 0xFFFF  # identification of the frame that ends a batch
 # UDP from 10.136.0.1, which every rule set of a test lets pass
@@ -33,6 +37,8 @@ class Unavailable(Exception):
 class Router:
     """Use as a context. Forwards by what load() put in; a new one forwards nothing."""
 
+    program = os.path.abspath(__file__)  # what the child runs
+
     def __enter__(self):
         for program in ("nft", "ip", "unshare"):
             if _which(program) is None:
@@ -41,7 +47,7 @@ class Router:
         if os.geteuid() != 0:
             command += ["--user", "--map-root-user"]
         self.child = subprocess.Popen(
-            command + [sys.executable, os.path.abspath(__file__)],
+            command + [sys.executable, self.program],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -67,9 +73,17 @@ class Router:
         if complaint:
             raise ValueError(complaint)
 
+    def set(self, name, value):
+        """Write one of the namespace's settings, named below /proc/sys/net."""
+        self._ask(("set", (name, value)))
+
     def forwarded(self, datagrams):
         """Which of the IPv4 datagrams come out at the wire: a list of bools. Any number of them."""
         return self._ask(("forward", datagrams))
+
+    def exchange(self, side, datagram):
+        """Put one IPv4 datagram on a side. (datagrams that come out at CLIENT, at UPLINK)."""
+        return self._ask(("exchange", (side, datagram)))
 
     def _ask(self, question):
         pickle.dump(question, self.child.stdin)
@@ -95,8 +109,8 @@ def _set_up():
         "link add client0 type veth peer name vif1.0",
         "link add eth0 type veth peer name wire0",
         "link set vif1.0 address 02:00:00:00:00:01 arp off",
-        "link set eth0 arp off",
-        "address add 10.137.255.254/32 dev vif1.0",
+        "link set eth0 address 02:00:00:00:00:03 arp off",
+        "address add 10.138.0.2/32 dev vif1.0",
         "address add 10.138.0.2/32 dev eth0",
         "link set client0 up",
         "link set vif1.0 up",
@@ -111,36 +125,62 @@ def _set_up():
     for name, value in (
         ("ipv4/conf/all/rp_filter", 0),
         ("ipv4/conf/vif1.0/rp_filter", 0),
+        ("ipv4/conf/eth0/rp_filter", 0),
+        ("ipv4/icmp_ratelimit", 0),
         ("ipv4/ip_forward", 1),
         ("ipv6/conf/all/disable_ipv6", 1),
     ):
-        with open("/proc/sys/net/" + name, "w") as setting:
-            setting.write("%d" % value)
+        _set(name, value)
 
 
-def _forward(client, wire, datagrams):
-    """Send in batches, each closed by one frame that is always forwarded; note what arrives before it.
+def _set(name, value):
+    with open("/proc/sys/net/" + name, "w") as setting:
+        setting.write("%d" % value)
 
-    Frames stay in order, because all of this happens on one processor.
-    """
+
+def _forward(cables, datagrams):
+    """Send in batches; note what arrives before the frame that closes a batch."""
     arrived = [False] * len(datagrams)
     for start in range(0, len(datagrams), BATCH):
         batch = datagrams[start : start + BATCH]
         for i, datagram in enumerate(batch):
-            client.send(ETHERNET + _numbered(datagram, i))
-        client.send(ETHERNET + _numbered(_ENDING, _LAST))
-        while True:
-            if not select.select([wire], [], [], 10)[0]:
-                raise SystemExit("the last frame of a batch did not arrive")
-            frame = wire.recv(65536)
-            if frame[14] != 0x45:
-                continue
-            (ident,) = struct.unpack_from("!H", frame, 18)
-            if ident == _LAST:
-                break
-            if ident < len(batch) and frame[26:30] == batch[ident][12:16]:
+            cables[CLIENT].send(_HEADER[CLIENT] + _numbered(datagram, i))
+        for datagram in _until_quiet(cables):
+            (ident,) = struct.unpack_from("!H", datagram, 4)
+            if ident < len(batch) and datagram[12:16] == batch[ident][12:16]:
                 arrived[start + ident] = True
+    _drain(cables[CLIENT])
     return arrived
+
+
+def _exchange(cables, side, datagram):
+    cables[side].send(_HEADER[side] + datagram)
+    at_uplink = _until_quiet(cables)
+    return _drain(cables[CLIENT]), at_uplink
+
+
+def _until_quiet(cables):
+    """Datagrams that came out at the uplink of all that was sent so far.
+
+    One more is sent, which every rule set of a test forwards, and waited for. Frames stay in order,
+    because all of this happens on one processor.
+    """
+    cables[CLIENT].send(_HEADER[CLIENT] + _numbered(_ENDING, _LAST))
+    found = []
+    while True:
+        if not select.select([cables[UPLINK]], [], [], 10)[0]:
+            raise SystemExit("the last frame of a batch did not arrive")
+        datagram = cables[UPLINK].recv(65536)[14:]
+        if struct.unpack_from("!H", datagram, 4)[0] == _LAST:
+            return found
+        found.append(datagram)
+
+
+def _drain(cable):
+    found = []
+    while select.select([cable], [], [], 0)[0]:
+        found.append(cable.recv(65536)[14:])
+    return found
 
 
 def _numbered(datagram, ident):
@@ -157,10 +197,11 @@ def _numbered(datagram, ident):
 def _serve():
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     _set_up()
-    client = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    client.bind(("client0", 0))
-    wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
-    wire.bind(("wire0", 0x0800))
+    cables = []
+    for name in ("client0", "wire0"):
+        cable = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+        cable.bind((name, 0x0800))
+        cables.append(cable)
     _say("ready")
     while True:
         try:
@@ -170,8 +211,12 @@ def _serve():
         if question == "load":
             done = _run("nft", "-f", "-", text="flush ruleset\n" + value)
             _say(done.stdout if done.returncode else "")
+        elif question == "set":
+            _say(_set(*value))
+        elif question == "forward":
+            _say(_forward(cables, value))
         else:
-            _say(_forward(client, wire, value))
+            _say(_exchange(cables, *value))
 
 
 def _say(answer):

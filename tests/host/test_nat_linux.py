@@ -1,0 +1,222 @@
+"""Random conversations: what our NAT makes of each packet beside what Linux makes of it.
+
+Two clients talk to two far hosts by TCP, UDP and ping, their flows shuffled together; far hosts and
+strangers send what belongs to a flow, nearly belongs to one, or to none; errors by ICMP quote live
+flows and wrong ones. Each packet goes to both, and what comes out, where and how, must be the same,
+but for the external ports, which each chooses: a reply is sent to the port that its own firewall
+chose, and every port is written as P in what is compared.
+
+Linux is set up as Qubes' sys-firewall: masquerade towards the uplink, what is invalid dropped, replies
+and related errors accepted. Two things are set as design.md decides: a TCP flow begins with a SYN
+(nf_conntrack_tcp_loose=0), and sequence numbers are not followed (nf_conntrack_tcp_be_liberal=1).
+"""
+import random
+
+import pytest
+
+import linux_router
+import packets
+from linux_router import CLIENT, UPLINK
+from network import Network
+from packets import ACK, FIN, RST, SYN
+
+CONVERSATIONS = 300
+LONG = 20000
+CLIENTS = ("10.137.7.21", "10.137.7.22")
+OURS = "10.138.0.2"
+STRANGER = "203.0.113.77"
+
+RULES = """
+table ip qubes {
+  chain input {
+    type filter hook input priority 0; policy drop;
+    ct state invalid drop
+    ct state established,related accept
+    iifname "vif*" ip protocol icmp accept
+  }
+  chain forward {
+    type filter hook forward priority 0; policy drop;
+    ip saddr 10.136.0.1 accept
+    ct state invalid drop
+    ct state established,related accept
+    oifname "vif*" drop
+    iifname "vif*" accept
+  }
+  chain postrouting {
+    type nat hook postrouting priority 100; policy accept;
+    ip saddr 10.136.0.1 accept
+    oifname "eth0" masquerade
+  }
+}
+"""
+
+
+def said(frame, port):
+    """What a frame says, with the flow's external port (or identifier) written as P."""
+    look = frame if isinstance(frame, packets.Look) else packets.Look(frame)
+
+    def number(value, address):
+        return "P" if address == OURS and value == port else value
+
+    common = (look.proto, look.src, look.dst, look.ttl)
+    if look.proto == packets.ICMP:
+        if hasattr(look, "quote"):
+            return common + (look.kind, look.code, said(look.quote, port))
+        own = OURS if OURS in (look.src, look.dst) else None
+        return common + (look.kind, look.code, number(look.echo_id, own), look.seq)
+    return common + (
+        number(look.sport, look.src),
+        number(look.dport, look.dst),
+        getattr(look, "flags", None),
+        getattr(look, "data", None),
+    )
+
+
+class Flow:
+    """One flow as the test sees it: its ends, what may be sent next, and the port each side chose."""
+
+    def __init__(self, rng, number, hosts):
+        self.client = rng.choice(CLIENTS)
+        self.host = rng.choice(hosts)
+        self.proto = rng.choice((packets.TCP, packets.TCP, packets.UDP, packets.ICMP))
+        self.sport = rng.choice((1024, 4001, 4002, 40000 + number, 65535))
+        self.dport = rng.choice((53, 80, 443))
+        self.ports = None  # (ours, Linux's)
+        self.sent = 0
+
+    def out(self, ttl=64):
+        """The next packet of the client."""
+        self.sent += 1
+        if self.proto == packets.TCP:
+            flags = SYN if self.sent == 1 else ACK
+            data = b"" if self.sent == 1 else b"out"
+            return packets.tcp(self.client, self.sport, self.host, self.dport, flags, data, ttl=ttl)
+        if self.proto == packets.UDP:
+            return packets.udp(self.client, self.sport, self.host, self.dport, b"out", ttl=ttl)
+        return packets.echo(self.client, self.host, ident=self.sport, seq=self.sent, ttl=ttl)
+
+    def back(self, port, src=None, sport=None):
+        """What the far host answers to the external port; or someone else, or from another port."""
+        src = src or self.host
+        sport = sport or self.dport
+        if self.proto == packets.TCP:
+            flags = SYN | ACK if self.sent == 1 else ACK
+            return packets.tcp(src, sport, OURS, port, flags)
+        if self.proto == packets.UDP:
+            return packets.udp(src, sport, OURS, port, b"back")
+        return packets.echo(src, OURS, ident=port, seq=self.sent, kind=0)
+
+    def on_the_wire(self, port, client=OURS):
+        """The client's packet as a router behind us sees it, to be quoted."""
+        if self.proto == packets.TCP:
+            return packets.tcp(client, port, self.host, self.dport, SYN, ttl=60)[14:]
+        if self.proto == packets.UDP:
+            return packets.udp(client, port, self.host, self.dport, b"out", ttl=60)[14:]
+        return packets.echo(client, self.host, ident=port, seq=self.sent, ttl=60)[14:]
+
+
+class Both:
+    """Our firewall and Linux, given the same packets."""
+
+    def __init__(self, router):
+        self.router = router
+        self.net = Network()
+        self.wires = {address: self.net.client(address) for address in CLIENTS}
+
+    def send(self, side, sender, build, flow):
+        """build(port) gives the frame for the firewall that chose port. What both made of it, compared."""
+        ports = flow.ports or (None, None)
+        wire = self.net.uplink if side == UPLINK else self.wires[sender]
+        wire.send(build(ports[0]))
+        ours = [], self._frames(self.net.uplink)
+        for address in CLIENTS:
+            for frame in self._frames(self.wires[address]):
+                assert packets.Look(frame).dst == address
+                ours[0].append(frame)
+        ethernet = bytes(14)
+        linux = self.router.exchange(side, build(ports[1])[14:])
+        linux = [[ethernet + datagram for datagram in some] for some in linux]
+        if flow.ports is None and side == CLIENT and ours[1] and linux[1]:
+            flow.ports = self._chosen(ours[1][0]), self._chosen(linux[1][0])
+        port = flow.ports or (None, None)
+        return (
+            [sorted(said(frame, port[0]) for frame in some) for some in ours],
+            [sorted(said(frame, port[1]) for frame in some) for some in linux],
+        )
+
+    def _frames(self, wire):
+        found = []
+        while True:
+            frame = wire.recv(0)
+            if frame is None:
+                return found
+            found.append(frame)
+
+    def _chosen(self, frame):
+        look = packets.Look(frame)
+        return look.echo_id if look.proto == packets.ICMP else look.sport
+
+
+def step(rng, both, flow):
+    """One random packet about a flow. (what was sent, in words; what both made of it)."""
+    choice = rng.choice(("out", "out", "back", "back", "stranger", "stranger port", "unasked", "error", "wrong error"))
+    if flow.ports is None or choice == "out":
+        if flow.proto == packets.TCP and flow.ports is None and rng.random() < 0.2:
+            frame = packets.tcp(flow.client, flow.sport, flow.host, flow.dport, rng.choice((ACK, FIN | ACK, RST)))
+            return "no SYN", both.send(CLIENT, flow.client, lambda port: frame, flow)
+        frame = flow.out(rng.choice((64, 64, 64, 2)))
+        return "out", both.send(CLIENT, flow.client, lambda port: frame, flow)
+    if choice == "back":
+        return "back", both.send(UPLINK, None, flow.back, flow)
+    if choice == "stranger":
+        return choice, both.send(UPLINK, None, lambda port: flow.back(port, src=STRANGER), flow)
+    if choice == "stranger port":
+        return choice, both.send(UPLINK, None, lambda port: flow.back(port, sport=9), flow)
+    if choice == "unasked":
+        return choice, both.send(UPLINK, None, lambda port: flow.back(39999), flow)
+    kind, code = rng.choice(((3, 0), (3, 1), (3, 3), (3, 13), (11, 0)))
+    cut = rng.choice((28, 28, 1500))
+
+    def error(port):
+        quoted = flow.on_the_wire(39998 if choice == "wrong error" else port)
+        return packets.error(STRANGER, OURS, kind, code, quoted[:cut])
+
+    return "%s %d/%d" % (choice, kind, code), both.send(UPLINK, None, error, flow)
+
+
+def conversation(router, rng, number):
+    """None, or what differed. Far hosts are other ones in each, so that nothing of the last one is met."""
+    hosts = ["198.%d.%d.%d" % (18 + (number >> 14 & 1), number >> 7 & 127, (number & 127) * 2 + i) for i in (0, 1)]
+    both = Both(router)
+    flows = [Flow(rng, i, hosts) for i in range(6)]
+    story = []
+    for _ in range(30):
+        flow = rng.choice(flows)
+        if any(other is not flow and vars(other) == vars(flow) for other in flows):
+            continue
+        what, (ours, linux) = step(rng, both, flow)
+        story.append("%s: %s" % (what, [flow.proto, flow.client, flow.sport, flow.host, flow.dport, flow.ports]))
+        if ours != linux:
+            return "\n".join(story + ["ours  %r" % (ours,), "Linux %r" % (linux,)])
+    return None
+
+
+@pytest.fixture
+def router():
+    try:
+        with linux_router.Router() as found:
+            found.load(RULES)
+            found.set("netfilter/nf_conntrack_tcp_loose", 0)
+            found.set("netfilter/nf_conntrack_tcp_be_liberal", 1)
+            yield found
+    except linux_router.Unavailable as why:
+        pytest.skip("no Linux router here: %s" % why)
+
+
+def test_conversations_go_as_with_linux(router, request):
+    count = LONG if request.config.getoption("--long") else CONVERSATIONS
+    seed = random.SystemRandom().getrandbits(32)
+    print("seed %d" % seed)
+    rng = random.Random(seed)
+    for number in range(count):
+        assert conversation(router, rng, number) is None
