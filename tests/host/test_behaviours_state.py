@@ -190,6 +190,43 @@ def test_behaviour_75_closed_and_reset_live_4_minutes(net):
     assert net.neighbours.flows.count == 0
 
 
+def test_simultaneous_open_passes(net):
+    """RFC 5382 REQ-2a, RFC 9293 figure 7: both ends send a SYN."""
+    client = net.client(A)
+    client.send(tcp(A, 4001, SERVER, 80))
+    port = Look(net.uplink.recv()).sport
+    assert reaches(net, client, port, SERVER, tcp, SYN)
+    client.send(tcp(A, 4001, SERVER, 80, SYN | ACK))
+    assert net.uplink.recv()
+    assert reaches(net, client, port, SERVER, tcp, SYN | ACK)
+    client.send(tcp(A, 4001, SERVER, 80, ACK))
+    assert net.uplink.recv()
+    net.advance(60 * MINUTE)
+    assert reaches(net, client, port, SERVER, tcp, ACK)
+
+
+def test_ports_are_used_again_after_the_end(net):
+    client = net.client(A)
+    port = opened(net, client)
+    client.send(tcp(A, 4001, SERVER, 80, FIN | ACK))
+    assert net.uplink.recv() and reaches(net, client, port, SERVER, tcp, FIN | ACK)
+    assert opened(net, client) == port
+    net.advance(60 * MINUTE)
+    assert reaches(net, client, port, SERVER, tcp, ACK)
+
+
+def test_icmp_query_lives_60_s(net):
+    client = net.client(A)
+    client.send(echo(A, SERVER, ident=5))
+    answer = echo(SERVER, OURS, ident=Look(net.uplink.recv()).echo_id, kind=0)
+    net.advance(60)
+    net.uplink.send(answer)
+    assert client.recv()
+    net.advance(1)
+    net.uplink.send(answer)
+    nothing(client)
+
+
 def test_data_after_a_reset_brings_the_connection_back(net):
     """A RST may be forged: RFC 7857 2.2."""
     client = net.client(A)
