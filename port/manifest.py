@@ -7,5 +7,7 @@ freeze(os.environ["FIREWALL_GENERATED"])
 for _folder in ("netfront", "netback", "firewall"):
     if os.path.exists("../%s/__init__.py" % _folder):
         package(_folder, base_path="..")
+if os.environ["FIREWALL_VARIANT"] == "sim":
+    freeze("sim")
 if os.environ["FIREWALL_VARIANT"] != "image" and os.path.exists("../tests/guest"):
     freeze("../tests/guest")
