@@ -109,7 +109,7 @@ class Root:
             words += [os.path.abspath(outside), inside]
         variables = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8",
-            "TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1", "XDG_CACHE_HOME": "/cache",
+            "TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1", "XDG_CACHE_HOME": "/cache", "TOOLROOT": self.name,
         }
         variables.update(env or {})
         words += ["--", "/usr/bin/env", "-i", "--chdir=" + cwd]

@@ -1,0 +1,59 @@
+"""The emulated computer on which the lab's Xen runs: QEMU without hardware virtualisation.
+
+Every option is there because it cost time to find out: see the comments.
+"""
+import os
+import subprocess
+import tempfile
+
+from . import initramfs
+
+# monitor: Xen's idle loop would die in MWAIT. rdtscp: a guest that uses it stalls. Both are gaps of the emulation.
+_CPU = "EPYC,+svm,+npt,-monitor,-rdtscp"
+# spec-ctrl=eager-fpu: lazy FPU switching under emulation loses SSE registers at world switches.
+# gnttab: as Qubes sets it, grant tables of version 1 only.
+_XEN = ("console=com1 com1=115200,8n1 console_timestamps=boot dom0_mem=1024M,max:1024M noreboot spec-ctrl=eager-fpu "
+        "loglvl=all guest_loglvl=all gnttab=max-ver:1")
+
+
+class Emulator:
+    """A running QEMU. Its files lie in `folder`: xen.log (Xen's and dom0's console), lab.sock (the agent's port)."""
+
+    def __init__(self, xenstore="xenstored", counting=False, xen_options="", memory=4096):
+        """xenstore: the daemon in dom0; counting: one instruction takes one virtual nanosecond, on one CPU."""
+        self._temporary = tempfile.TemporaryDirectory(prefix="lab-")
+        self.folder = self._temporary.name
+        self.socket = os.path.join(self.folder, "lab.sock")
+        self.xen_log = os.path.join(self.folder, "xen.log")
+        initrd = os.path.join(self.folder, "dom0.cpio")
+        with open(initrd, "wb") as out:
+            with open(initramfs.base("dom0"), "rb") as base:
+                out.write(base.read())
+            out.write(initramfs.scripts("dom0"))
+        timing = ["-smp", "2"]
+        if counting:  # clock=vm keeps the host's date out of the run
+            timing = ["-smp", "1", "-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm"]
+        # dom0 is paravirtualised: its virtio devices need the kernel's DMA interface, so iommu_platform
+        port = ["-device", "virtio-serial-pci,disable-legacy=on,iommu_platform=on",
+                "-chardev", "socket,id=lab,path=%s,server=on,wait=off" % self.socket,
+                "-device", "virtserialport,chardev=lab,name=lab"]
+        self.process = subprocess.Popen(
+            ["qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", _CPU, "-m", str(memory)] + timing + port
+            + ["-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none", "-serial", "file:" + self.xen_log,
+               "-kernel", initramfs.xen(), "-append", "%s %s" % (_XEN, xen_options),
+               "-initrd", "%s console=hvc0 loglevel=4 rdinit=/init xenstore=%s,%s" % (initramfs.kernel("dom0"), xenstore, initrd)],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(os.path.join(self.folder, "qemu.err"), "wb"))
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def complaint(self):
+        """What QEMU itself said on its standard error."""
+        with open(os.path.join(self.folder, "qemu.err"), errors="replace") as text:
+            return text.read().strip()
+
+    def stop(self):
+        """End it at once; nothing in it is worth saving."""
+        self.process.kill()
+        self.process.wait()
+        self._temporary.cleanup()

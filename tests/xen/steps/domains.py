@@ -1,0 +1,49 @@
+"""What Xen itself knows of a domain, asked through libxenctrl.
+
+Source: Xen public/domctl.h, struct xen_domctl_getdomaininfo (of the Xen version in lab.lock).
+"""
+import ctypes
+import time
+
+_REASONS = {0: "poweroff", 1: "reboot", 2: "suspend", 3: "crash", 4: "watchdog", 5: "soft-reset"}
+_DYING, _SHUTDOWN, _REASON_SHIFT = 1 << 0, 1 << 2, 16
+
+
+class _Info(ctypes.Structure):
+    _fields_ = [("domid", ctypes.c_uint16), ("pad", ctypes.c_uint16), ("flags", ctypes.c_uint32),
+                ("pages", ctypes.c_uint64 * 5), ("shared_info", ctypes.c_uint64), ("cpu_ns", ctypes.c_uint64),
+                ("rest", ctypes.c_uint8 * 4096)]  # room for what we do not look at
+
+
+_xc = ctypes.CDLL("libxenctrl.so.4.20")
+_xc.xc_interface_open.restype = ctypes.c_void_p
+_xc.xc_domain_getinfo_single.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.POINTER(_Info)]
+_handle = _xc.xc_interface_open(None, None, 0)
+
+
+def _info(domid):
+    info = _Info()
+    return info if _xc.xc_domain_getinfo_single(_handle, domid, ctypes.byref(info)) == 0 else None
+
+
+def cpu_ns(domid):
+    """CPU time the domain has used, in ns, and dom0's monotonic clock at that moment, in ns."""
+    return _info(domid).cpu_ns, time.monotonic_ns()
+
+
+def state(domid):
+    """"running", "gone", or why it has shut down: "poweroff", "reboot", "crash" ..."""
+    info = _info(domid)
+    if info is None or info.flags & _DYING:
+        return "gone"
+    if info.flags & _SHUTDOWN:
+        return _REASONS.get(info.flags >> _REASON_SHIFT & 255, "unknown")
+    return "running"
+
+
+def wait_for_end(domid, seconds):
+    """The state() of a domain once it no longer runs; "running" if it still does after that many seconds."""
+    end = time.monotonic() + seconds
+    while state(domid) == "running" and time.monotonic() < end:
+        time.sleep(0.005)
+    return state(domid)
