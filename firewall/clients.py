@@ -1,9 +1,8 @@
 """Who is attached: clients by address, each with its links, rules and what it may still use.
 
-A client is an address, not an interface: an HVM's two vifs with one address share rules and
-limits. Its slot, a small number, stands in flow records. Two arrays that are indexed by slot
-decide whether a record still counts, so that a commit and a detach cost the same however many
-flows there are:
+A client is an address, not an interface: an HVM's two vifs with one address share rules and limits. Its slot, a small
+number, stands in flow records. Two arrays that are indexed by slot decide whether a record still counts, so that a
+commit and a detach cost the same however many flows there are:
 
     generations[slot]   another number after each commit of rules
     lives[slot]         another number for each client that ever had the slot; 0 for slot 0, the uplink
@@ -40,8 +39,8 @@ class Bucket:
 class Link:
     """One interface. number: 0 for the uplink. client: whose it is, None for the uplink.
 
-    header: the 14 octets in front of every IPv4 datagram that leaves here. mtu: octets of a
-    datagram. gso: the far side takes TCPv4 super-frames. bucket: for ICMP about what came in here.
+    header: the 14 octets in front of every IPv4 datagram that leaves here. mtu: octets of a datagram. gso: the far
+    side takes TCPv4 super-frames. bucket: for ICMP about what came in here.
     """
 
     def __init__(self, number, client, header, mtu, gso, bucket):

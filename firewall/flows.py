@@ -1,10 +1,9 @@
 """The flow table: records, who may have how many, and how they go.
 
-Memory is given from outside and never grows: records (record.py), an index of both halves, an
-index of mappings (a client's address, protocol and port: what RFC 4787 calls an endpoint), and
-per client two lists, in order of entry: flows nobody answered or that are over, and those that
-are held (flowstate.HELD). Every operation touches a bounded number of records, however full the
-table is; large tasks (sweeping, burying a client) go in slices through tick().
+Memory is given from outside and never grows: records (record.py), an index of both halves, an index of mappings (a
+client's address, protocol and port: what RFC 4787 calls an endpoint), and per client two lists, in order of entry: flows
+nobody answered or that are over, and those that are held (flowstate.HELD). Every operation touches a bounded number of
+records, however full the table is; large tasks (sweeping, burying a client) go in slices through tick().
 
     cap(client) = capacity - SHARE * other attached clients (at least an even part)
     at its cap, a client recycles its own oldest flow that is not held, else is refused
@@ -15,24 +14,12 @@ from micropython import const
 
 from firewall import flowstate
 from firewall.index import KEY_OCTETS, Index
-from firewall.record import (
-    BACK,
-    CLIENT,
-    EGRESS,
-    GENERATION,
-    KIND,
-    NEXT,
-    PORTS,
-    PREV,
-    SEEN,
-    SRC,
-    WORDS,
-)
+from firewall.record import BACK, CLIENT, EGRESS, GENERATION, KIND, NEXT, PORTS, PREV, SEEN, SRC, WORDS
 
 SHARE = const(512)  # flows that a client gets whatever others hold
-_LOOKS = const(32)  # held flows compared for the longest idle
-_NO_RING = const(0xFFFFFFFF)  # NEXT back of a flow without a mapping
+_LOOKS = const(32)  # flows looked at for one that may go
 _REMOVAL = const(16)  # what a removal costs in visits of the sweep, measured
+_NO_RING = const(0xFFFFFFFF)  # NEXT back of a flow without a mapping
 
 
 class Flows:
@@ -56,18 +43,13 @@ class Flows:
         self._free = 0  # record + 1 of a list through PREV
         self._cursor = 0
 
-    # --- asking ---
-
     def live(self, half, now):
         """True if the flow of half still counts: not expired, both its clients the same as then."""
         w = self.records
         there = (half & ~1) << 4
         back = there + BACK
-        slot = w[there + CLIENT]
-        client = self.clients.by_slot[slot]
-        if client is None or not client.links:
-            return False  # detached
-        if w[back + GENERATION] != self.clients.lives[w[back + CLIENT]]:
+        client = self.clients.by_slot[w[there + CLIENT]]
+        if client is None or not client.links or w[back + GENERATION] != self.clients.lives[w[back + CLIENT]]:
             return False
         state = w[there + EGRESS] >> 16
         return flowstate.idle(state, now, w[there + SEEN], w[back + SEEN]) <= flowstate.TIMEOUT[state]
@@ -80,9 +62,7 @@ class Flows:
     def cap(self, client):
         """How many flows this client may have."""
         attached = len(self.clients.by_address)
-        even = self.capacity // (attached or 1)
-        cap = self.capacity - self.share * (attached - 1)
-        return cap if cap > even else even
+        return max(self.capacity - self.share * (attached - 1), self.capacity // (attached or 1))
 
     # --- entering ---
 
@@ -92,40 +72,38 @@ class Flows:
             return self._recycle(client)
         if self.count < self.capacity:
             return True
-        if self.clients.leaving:
-            self.remove(self._oldest(self.clients.leaving[0]))
-            return True
+        for gone in self.clients.leaving:
+            if gone.flows:
+                self.remove((gone.first[0] or gone.first[1]) - 1)
+                return True
         largest = self.clients.largest()
         if client.flows >= self.share or largest is client:
             return self._recycle(client)
-        if not self._recycle(largest):
+        elif not self._recycle(largest):
             self.remove(self._longest_idle(largest, now))
         return True
 
     def add(self, client, there, back, mapped, now):
         """Enter a flow; room() has said True. The record's number, or -1: the index has no place.
 
-        there, back: the words SRC to GENERATION of each half. mapped: a record whose mapping it
-        joins, -1 to begin one, None for a flow that has none (TCP, no NAT).
+        there, back: the words SRC to GENERATION of each half. mapped: a record whose mapping it joins, -1 to begin one,
+        None for a flow that has none (TCP, no NAT).
         """
-        record = self._free - 1
-        if record < 0:
-            record = self._fresh
-        at = record * WORDS
-        w = self.records
-        free = w[at + PREV]
+        record = self._free - 1 if self._free else self._fresh
         half = record * 2
-        if not self.index.add(half, there[0], there[1], there[2], there[3]):
+        if not self.index.add(half, *there[:4]):
             return -1
-        if not self.index.add(half + 1, back[0], back[1], back[2], back[3]):
-            self.index.remove(half, there[0], there[1], there[2], there[3])
+        if not self.index.add(half + 1, *back[:4]):
+            self.index.remove(half, *there[:4])
             return -1
         if mapped == -1 and not self.mappings.add(half, there[0], client.slot, there[2] & 0xFFFF, there[3]):
-            self.index.remove(half, there[0], there[1], there[2], there[3])
-            self.index.remove(half + 1, back[0], back[1], back[2], back[3])
+            self.index.remove(half, *there[:4])
+            self.index.remove(half + 1, *back[:4])
             return -1
+        w = self.records
+        at = record * WORDS
         if self._free:
-            self._free = free
+            self._free = w[at + PREV]
         else:
             self._fresh += 1
         w[at : at + WORDS] = self._zeros
@@ -156,10 +134,9 @@ class Flows:
         """End a flow, and its mapping if it was the last of it."""
         w = self.records
         at = record * WORDS
+        self.index.remove(record * 2, w[at], w[at + 1], w[at + 2], w[at + 3])
         back = at + BACK
-        half = record * 2
-        self.index.remove(half, w[at], w[at + 1], w[at + 2], w[at + 3])
-        self.index.remove(half + 1, w[back], w[back + 1], w[back + 2], w[back + 3])
+        self.index.remove(record * 2 + 1, w[back], w[back + 1], w[back + 2], w[back + 3])
         client = self.clients.by_slot[w[at + CLIENT]]
         self._leave(record, client)
         self._delist(client, record, flowstate.HELD[w[at + EGRESS] >> 16])
@@ -190,7 +167,7 @@ class Flows:
             client = leaving[0]
             visits -= _REMOVAL
             if client.flows:
-                self.remove(self._oldest(client))
+                self.remove((client.first[0] or client.first[1]) - 1)
             if not client.flows:
                 self.clients.release(client)
         w = self.records
@@ -220,7 +197,7 @@ class Flows:
         link = largest.first[0]
         for _ in range(_LOOKS):
             if not link:
-                return False
+                break
             at = (link - 1) * WORDS
             if w[at + KIND] == kind and w[at + BACK + NEXT] == link - 1:
                 self.remove(link - 1)
@@ -234,14 +211,11 @@ class Flows:
         self.remove(client.first[0] - 1)
         return True
 
-    def _oldest(self, client):
-        return (client.first[0] or client.first[1]) - 1
-
     def _longest_idle(self, client, now):
         """The record that rested longest among the first held ones.
 
-        An exact order would cost a move on every packet. Instead the first one goes to the end if
-        it is not the one, so that each search sees others; of up to _LOOKS flows it is exact.
+        An exact order would cost a move on every packet. Instead the first one goes to the end if it is not the one, so
+        that each search sees others; of up to _LOOKS flows it is exact.
         """
         w = self.records
         link = first = client.first[1]
@@ -264,10 +238,9 @@ class Flows:
 
     def _enlist(self, client, record, which):
         w = self.records
-        at = record * WORDS
         last = client.last[which]
-        w[at + PREV] = last
-        w[at + NEXT] = 0
+        w[record * WORDS + PREV] = last
+        w[record * WORDS + NEXT] = 0
         if last:
             w[(last - 1) * WORDS + NEXT] = record + 1
         else:
@@ -276,9 +249,8 @@ class Flows:
 
     def _delist(self, client, record, which):
         w = self.records
-        at = record * WORDS
-        before = w[at + PREV]
-        after = w[at + NEXT]
+        before = w[record * WORDS + PREV]
+        after = w[record * WORDS + NEXT]
         if before:
             w[(before - 1) * WORDS + NEXT] = after
         else:
@@ -295,31 +267,27 @@ class Flows:
         if mapped is None:
             w[back + NEXT] = _NO_RING
             return
-        if mapped < 0:
-            mapped = record
-            after = record
-        else:
+        w[back + PREV] = w[back + NEXT] = record
+        if mapped >= 0:
             after = w[mapped * WORDS + BACK + NEXT]
-        w[back + PREV] = mapped
-        w[back + NEXT] = after
-        w[mapped * WORDS + BACK + NEXT] = record
-        w[after * WORDS + BACK + PREV] = record
+            w[back + PREV] = mapped
+            w[back + NEXT] = after
+            w[mapped * WORDS + BACK + NEXT] = w[after * WORDS + BACK + PREV] = record
 
     def _leave(self, record, client):
         w = self.records
         at = record * WORDS
-        back = at + BACK
-        after = w[back + NEXT]
+        after = w[at + BACK + NEXT]
         if after == _NO_RING:
             return
-        src, port, kind = w[at + SRC], w[at + PORTS] & 0xFFFF, w[at + KIND]
+        key = (w[at + SRC], client.slot, w[at + PORTS] & 0xFFFF, w[at + KIND])
         if after == record:
-            self.mappings.remove(record * 2, src, client.slot, port, kind)
+            self.mappings.remove(record * 2, *key)
             if self.on_unmapped:
-                self.on_unmapped(kind & 0xFF, w[back + PORTS])
+                self.on_unmapped(w[at + KIND] & 0xFF, w[at + BACK + PORTS])
             return
-        before = w[back + PREV]
+        before = w[at + BACK + PREV]
         w[before * WORDS + BACK + NEXT] = after
         w[after * WORDS + BACK + PREV] = before
-        if self.mappings.find(src, client.slot, port, kind) == record * 2:
-            self.mappings.replace(record * 2, after * 2, src, client.slot, port, kind)
+        if self.mappings.find(*key) == record * 2:
+            self.mappings.replace(record * 2, after * 2, *key)

@@ -1,8 +1,8 @@
 """The state of a flow: what it has seen, how long it may rest, whether it is dear.
 
-For TCP this is the state machine of RFC 7857 2.1, with the handshake's middle told apart. Sequence
-numbers are not followed, so nothing here ends a flow at once: a RST or the second FIN shortens its
-time to 4 minutes, and data after a RST that was forged brings it back (RFC 7857 2.2).
+For TCP this is the state machine of RFC 7857 2.1, with the handshake's middle told apart. Sequence numbers are not
+followed, so nothing here ends a flow at once: a RST or the second FIN shortens its time to 4 minutes, and data after
+a RST that was forged brings it back (RFC 7857 2.2).
 
     UDP, ICMP, others:  NEW --back--> REPLIED
     TCP:  SYN_SENT --SYN back--> OPENING --there--> OPEN --FIN--> FIN_THERE | FIN_BACK --FIN--> CLOSED
@@ -13,26 +13,11 @@ from micropython import const
 
 from firewall import ipv4, tcp
 
-UDP_NEW = const(0)
-UDP_REPLIED = const(1)
-ICMP_NEW = const(2)
-ICMP_REPLIED = const(3)
-OTHER_NEW = const(4)
-OTHER_REPLIED = const(5)
-SYN_SENT = const(6)
-OPENING = const(7)
-OPEN = const(8)
-FIN_THERE = const(9)
-FIN_BACK = const(10)
-CLOSED = const(11)
-RESET = const(12)
+(UDP_NEW, UDP_REPLIED, ICMP_NEW, ICMP_REPLIED, OTHER_NEW, OTHER_REPLIED) = range(6)
+(SYN_SENT, OPENING, OPEN, FIN_THERE, FIN_BACK, CLOSED, RESET) = range(6, 13)
 
-# events: what a packet says; those of the way back are 4 higher
-DATA = const(0)  # also every packet that is not TCP
-SYN = const(1)
-FIN = const(2)
-RST = const(3)
-_BACK = const(4)
+# events: what a packet says, DATA for all that is not TCP; those of the way back are 4 higher
+(DATA, SYN, FIN, RST) = range(4)
 
 # next state: rows are states, columns events; DATA SYN FIN RST there, then the same back
 _NEXT = bytes(
@@ -55,20 +40,13 @@ _NEXT = bytes(
 
 _MINUTES = const(60000)  # in ms
 TIMEOUT = (
-    2 * _MINUTES,  # UDP_NEW: RFC 4787 REQ-5, not below 2 minutes
-    5 * _MINUTES,  # UDP_REPLIED: REQ-5 recommends 5
-    _MINUTES,  # ICMP_NEW: RFC 5508 REQ-2, not below 60 s
-    _MINUTES,
-    10 * _MINUTES,  # OTHER_NEW, OTHER_REPLIED: as Linux' generic tracker
-    10 * _MINUTES,
-    4 * _MINUTES,  # SYN_SENT, OPENING: RFC 5382 REQ-5, transitory
-    4 * _MINUTES,
-    124 * _MINUTES,  # OPEN: RFC 5382 REQ-5, 2 h 4 min
-    124 * _MINUTES,  # FIN_THERE, FIN_BACK: one side may go on for long (RFC 7857 2.1)
-    124 * _MINUTES,
-    4 * _MINUTES,  # CLOSED: TIME_WAIT, RFC 5382 REQ-5
-    4 * _MINUTES,  # RESET: RFC 7857 2.2
-)
+    2 * _MINUTES, 5 * _MINUTES,  # UDP: RFC 4787 REQ-5, not below 2, 5 recommended
+    _MINUTES, _MINUTES,  # ICMP: RFC 5508 REQ-2, not below 60 s
+    10 * _MINUTES, 10 * _MINUTES,  # others: as Linux' generic tracker
+    4 * _MINUTES, 4 * _MINUTES,  # SYN_SENT, OPENING: RFC 5382 REQ-5, transitory
+    124 * _MINUTES, 124 * _MINUTES, 124 * _MINUTES,  # OPEN, FIN_*: REQ-5, 2 h 4 min; one side may go on for long
+    4 * _MINUTES, 4 * _MINUTES,  # CLOSED: TIME_WAIT, REQ-5; RESET: RFC 7857 2.2
+)  # fmt: skip
 
 # 1: somebody answered and the flow goes on, it is not given up while others are not
 HELD = bytes((0, 1, 0, 1, 0, 1, 0, 0, 1, 1, 1, 0, 0))
@@ -76,32 +54,28 @@ HELD = bytes((0, 1, 0, 1, 0, 1, 0, 0, 1, 1, 1, 0, 0))
 
 def fresh(proto):
     """The state of a flow's first packet."""
-    if proto == ipv4.TCP:
-        return SYN_SENT
-    if proto == ipv4.UDP:
-        return UDP_NEW
-    return ICMP_NEW if proto == ipv4.ICMP else OTHER_NEW
+    return {ipv4.TCP: SYN_SENT, ipv4.UDP: UDP_NEW, ipv4.ICMP: ICMP_NEW}.get(proto, OTHER_NEW)
 
 
 def event(flags):
     """What a TCP packet says. RST outweighs SYN outweighs FIN, as for a receiver."""
-    if flags & (tcp.RST | tcp.SYN | tcp.FIN) == 0:
-        return DATA
     if flags & tcp.RST:
         return RST
-    return SYN if flags & tcp.SYN else FIN
+    if flags & tcp.SYN:
+        return SYN
+    return FIN if flags & tcp.FIN else DATA
 
 
 def step(state, event, back):
     """The state after a packet. Total: any state, any event; back: it came from the other side."""
-    return _NEXT[state * 8 + event + (_BACK if back else 0)]
+    return _NEXT[state * 8 + event + (4 if back else 0)]
 
 
 def idle(state, now, there, back):
     """ms for which the flow rested; there, back: the SEEN words of its halves.
 
-    Only TCP is kept alive from outside; elsewhere only the client's own packets count, so that
-    nobody can hold its mapping open (RFC 4787 REQ-6, behaviours 76).
+    Only TCP is kept alive from outside; elsewhere only the client's own packets count, so that nobody can hold its
+    mapping open (RFC 4787 REQ-6, behaviours 76).
     """
     rest = now - there & 0xFFFFFFFF
     if state >= SYN_SENT:

@@ -1,12 +1,12 @@
 """Datagrams in pieces: put together before they are judged, cut again where they do not fit.
 
-A later fragment has no ports, so nothing can be said about it alone (RFC 1858); all are collected
-until the datagram is whole. What cannot come from an honest sender ends the datagram: pieces
-that overlap (RFC 5722's rule for IPv6), a last one that ends before others, more than 65,535
-octets. Such a datagram stays known until its time is over, so that its other pieces are dropped.
+A later fragment has no ports, so nothing can be said about it alone (RFC 1858); all are collected until the datagram
+is whole. What cannot come from an honest sender ends the datagram: pieces that overlap (RFC 5722's rule for IPv6), a
+last one that ends before others, more than 65,535 octets. Such a datagram stays known until its time is over, so that
+its other pieces are dropped.
 
-Who sends incomplete datagrams pays: each holder (a client, or the uplink) loses its own oldest at
-its limit, and when all is full the holder of most does.
+Who sends incomplete datagrams pays: each holder (a client, or the uplink) loses its own oldest at its limit, and when
+all is full the holder of most does.
 """
 from micropython import const
 
@@ -173,8 +173,8 @@ def _whole(datagram):
 def split(frame, size, end, mtu, ident):
     """Frames of at most mtu octets of datagram each, out of one. It may be cut: no DF.
 
-    size: octets of its IP header; end: where the datagram ends. All pieces carry ident: one of
-    our own, as two clients behind one address may have used the same (RFC 6864, behaviours 42).
+    size: octets of its IP header; end: where the datagram ends. All pieces carry ident: one of our own, as two
+    clients behind one address may have used the same (RFC 6864, behaviours 42).
     """
     head = bytes(memoryview(frame)[: IP + size])
     rest = head[: IP + ipv4.SIZE] + ipv4.copied_options(frame, IP, size)

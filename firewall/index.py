@@ -1,13 +1,12 @@
 """A hash index from the key words of a flow to its half: u32 slots in buckets of one cache line.
 
-A slot is 0 when free, else tag << 17 | half: 17 bits of half number, 15 bits of the key's hash, so
-that a stranger's record is hardly ever touched. A bucket has 16 slots, those in use first. A key
-lives in its own bucket, or, when that is full, in the one other bucket that its tag names; when
-both are full, one entry of the two moves to its own other bucket. At half load that never fails;
-if it does, add() says so, after at most 33 bucket looks. Nothing is ever rehashed.
+A slot is 0 when free, else tag << 17 | half: 17 bits of half number, 15 bits of the key's hash, so that a stranger's
+record is hardly ever touched. A bucket has 16 slots, those in use first. A key lives in its own bucket, or, when that is
+full, in the one other bucket that its tag names; when both are full, one entry of the two moves to its own other bucket.
+At half load that never fails; if it does, add() says so, after at most 33 bucket looks. Nothing is ever rehashed.
 
-The hash is a polynomial over a prime with secret coefficients (Carter and Wegman): whoever does
-not know them cannot choose keys that share a bucket (behaviours 80). All steps fit 62 bits.
+The hash is a sum of products modulo a prime, with secret coefficients (Carter and Wegman): whoever does not know them
+cannot choose keys that share a bucket (behaviours 80). All steps fit MicroPython's small ints of 62 bits.
 """
 from micropython import const
 
@@ -16,7 +15,6 @@ _PRIME = const(0x7FFFFFFF)  # 2**31 - 1
 _HALF = const(0x1FFFF)
 _TAG_SHIFT = const(17)
 _TAG_MASK = const(0x7FFF)
-
 KEY_OCTETS = const(28)
 
 
@@ -31,22 +29,14 @@ class Index:
         self._second = second
         self._mask = mask
         self._buckets = len(slots) // _BUCKET - 1  # as a mask
-        # the tag's bits come from above the bucket's, as far as 31 bits of hash reach
-        self._shift = 0
+        self._shift = 0  # the tag's bits come from above the bucket's
         while self._buckets >> self._shift:
             self._shift += 1
 
     def _hash(self, w0, w1, w2, w3):
         a, b, c, d, e, f, g = self._key
-        h = (
-            a * (w0 & 0xFFFF)
-            + b * (w0 >> 16)
-            + c * (w1 & 0xFFFF)
-            + d * (w1 >> 16)
-            + e * (w2 & 0xFFFF)
-            + f * (w2 >> 16)
-            + g * w3
-        )
+        h = a * (w0 & 0xFFFF) + b * (w0 >> 16) + c * (w1 & 0xFFFF) + d * (w1 >> 16)
+        h += e * (w2 & 0xFFFF) + f * (w2 >> 16) + g * w3
         h = (h & _PRIME) + (h >> 31)
         return (h & _PRIME) + (h >> 31)
 
@@ -56,10 +46,7 @@ class Index:
 
     def find(self, w0, w1, w2, w3):
         """The half whose record has these words, or -1."""
-        slots = self._slots
-        records = self._records
-        second = self._second
-        mask = self._mask
+        slots, records, second, mask = self._slots, self._records, self._second, self._mask
         h = self._hash(w0, w1, w2, w3)
         bucket = h & self._buckets
         tag = (h >> self._shift & _TAG_MASK) or 1
@@ -72,13 +59,9 @@ class Index:
                     break
                 if slot >> _TAG_SHIFT == tag:
                     at = (slot & _HALF) << 4
-                    if (
-                        records[at] == w0
-                        and records[at + second] == w1
-                        and records[at + 2] & mask == w2
-                        and records[at + 3] == w3
-                    ):
-                        return slot & _HALF
+                    if records[at] == w0 and records[at + second] == w1 and records[at + 3] == w3:
+                        if records[at + 2] & mask == w2:
+                            return slot & _HALF
                 i += 1
             bucket = self._other(bucket, tag)
         return -1
@@ -92,48 +75,42 @@ class Index:
         other = self._other(bucket, tag)
         if self._put(bucket, slot) or self._put(other, slot):
             return True
-        slots = self._slots
         for full in (bucket, other):
             for i in range(full << 4, (full << 4) + _BUCKET):
-                moved = slots[i]
+                moved = self._slots[i]
                 if self._put(self._other(full, moved >> _TAG_SHIFT), moved):
-                    slots[i] = slot
+                    self._slots[i] = slot
                     return True
         return False
 
     def remove(self, half, w0, w1, w2, w3):
         """Forget half, which is there under this key."""
-        slots = self._slots
         at = self._where(half, w0, w1, w2, w3)
         last = at | _BUCKET - 1
-        while not slots[last]:
+        while not self._slots[last]:
             last -= 1
-        slots[at] = slots[last]
-        slots[last] = 0
+        self._slots[at] = self._slots[last]
+        self._slots[last] = 0
 
     def replace(self, half, new, w0, w1, w2, w3):
         """Another half stands for the key from now on."""
-        at = self._where(half, w0, w1, w2, w3)
-        self._slots[at] += new - half
+        self._slots[self._where(half, w0, w1, w2, w3)] += new - half
 
     def _where(self, half, w0, w1, w2, w3):
         h = self._hash(w0, w1, w2, w3)
         bucket = h & self._buckets
         tag = (h >> self._shift & _TAG_MASK) or 1
-        slot = tag << _TAG_SHIFT | half
-        for _ in range(2):
-            for i in range(bucket << 4, (bucket << 4) + _BUCKET):
-                if self._slots[i] == slot:
+        for full in (bucket, self._other(bucket, tag)):
+            for i in range(full << 4, (full << 4) + _BUCKET):
+                if self._slots[i] == tag << _TAG_SHIFT | half:
                     return i
-            bucket = self._other(bucket, tag)
         raise AssertionError("half %d is not in the index" % half)
 
     def _put(self, bucket, slot):
-        slots = self._slots
         i = bucket << 4
-        if slots[i | _BUCKET - 1]:
+        if self._slots[i | _BUCKET - 1]:
             return False
-        while slots[i]:
+        while self._slots[i]:
             i += 1
-        slots[i] = slot
+        self._slots[i] = slot
         return True

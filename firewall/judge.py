@@ -6,10 +6,10 @@
                and judge.gso as its offloads
     other      dropped for that reason, kept, or QUEUED; the judge asks for a whole frame by GATHER
 
-After every call all of judge.out, (link number, frame) each, is to be sent: replies, or the pieces
-of what was too large. They are complete: no blank checksum, no super-frame. Each verdict is
-counted in judge.counters. The order of questions is drawn in docs/packet.md. Nothing is
-rewritten before the last question is answered. Time (ms) and random octets come in as arguments.
+After every call all of judge.out, (link number, frame) each, is to be sent: replies, or the pieces of what was too
+large. They are complete: no blank checksum, no super-frame. Each verdict is counted in judge.counters. The order of
+questions is drawn in docs/packet.md. Nothing is rewritten before the last question is answered. Time (ms) and random
+octets come in as arguments.
 """
 from struct import unpack_from
 
@@ -17,21 +17,7 @@ from firewall import ethernet, flowstate, icmp, ipv4, quoted, reasons, replies, 
 from firewall.clients import ECHO_COST, ERROR_COST
 from firewall.fragments import split
 from firewall.packet import IP, Packet
-from firewall.record import (
-    BACK,
-    CLIENT,
-    DST,
-    EGRESS,
-    GENERATION,
-    KIND,
-    OCTETS,
-    PACKETS,
-    PORTS,
-    SEEN,
-    SIDE_CLIENT,
-    SIDE_UPLINK,
-    SRC,
-)
+from firewall.record import BACK, CLIENT, DST, EGRESS, GENERATION, KIND, OCTETS, PACKETS, PORTS, SEEN, SIDE_CLIENT, SIDE_UPLINK
 
 _GROUPS = 0xE0000000  # multicast, reserved and broadcast addresses begin here
 _NOWHERE = (0, 127)  # first octets of addresses that are on no wire (RFC 1122 3.2.1.3)
@@ -53,8 +39,8 @@ class Judge:
     def frame(self, number, frame, octets, now, blank=False, gso=0):
         """Judge what came in on a link. The verdict, from reasons.py.
 
-        frame: a bytearray with the whole frame, or with at least its first 4096 octets: then
-        octets, its length, may be more. blank, gso: its offloads (packet.Packet).
+        frame: a bytearray with the whole frame, or with at least its first 4096 octets: then octets, its length, may
+        be more. blank, gso: its offloads (packet.Packet).
         """
         link = self.n.links.get(number)
         if link is None:
@@ -180,7 +166,7 @@ class Judge:
         egress = peer.links[-1] if peer else n.uplink
         if not self._fits(p, egress):
             return self._too_big(p, egress, now)
-        record = n.nat.open_between(p, peer, now) if peer else n.nat.open(p, egress, now)
+        record = n.nat.open(p, egress, now)
         if record < 0:
             return self._refuse(p, -record, now)
         return self._forward(p, record * 2, now)

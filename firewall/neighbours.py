@@ -1,8 +1,8 @@
 """Who is around: the clients' links, the uplink, and the addresses that are ours or known.
 
-Owns the flow table and the ports with it, because a neighbour that goes takes its flows along.
-Drivers call attach(), detach(), uplink_up() and uplink_down(); QubesDB's task calls set_rules(),
-set_connected(), set_pairs() and sets gateway. Addresses are ints, Ethernet addresses 6 octets.
+Owns the flow table and the ports with it, because a neighbour that goes takes its flows along. Drivers call attach(),
+detach(), uplink_up() and uplink_down(); QubesDB's task calls set_rules(), set_connected(), set_pairs() and sets
+gateway. Addresses are ints, Ethernet addresses 6 octets.
 """
 from micropython import const
 
@@ -39,8 +39,8 @@ class Neighbours:
     def attach(self, address, number, mac, mtu=1500, gso=True):
         """A client's interface is there. The Link; None: too many clients.
 
-        Of several with one address the newest gets what no flow has a way for (behaviours: HVM's
-        two vifs; Linux prefers the newest domain too). Rules are DENY until set_rules().
+        Of several with one address the newest gets what no flow has a way for (behaviours: HVM's two vifs; Linux
+        prefers the newest domain too). Rules are DENY until set_rules().
         """
         client = self.clients.attach(address)
         if client is None:
@@ -79,8 +79,8 @@ class Neighbours:
     def uplink_up(self, address, mac, upstream, mtu=1500, gso=True, netmask=0xFFFFFFFF):
         """There is an uplink. The frame to send on it at once: the question who the gateway is.
 
-        Until it is answered, and if it never is, the gateway is fe:ff:ff:ff:ff:ff, which a netvm
-        of Qubes always is (behaviours 58). With the same address as before all flows go on.
+        Until it is answered, and if it never is, the gateway is fe:ff:ff:ff:ff:ff, which a netvm of Qubes always is
+        (behaviours 58). With the same address as before all flows go on.
         """
         self.fragments.drop(UPLINK)
         if address != self.nat.address:

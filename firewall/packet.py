@@ -1,7 +1,7 @@
 """The packet being judged: where its headers are and what they say.
 
-There is one Packet, filled anew for each frame, so that judging allocates little. read() and
-transport() are the only places that look at lengths; after them every offset here is inside.
+There is one Packet, filled anew for each frame, so that judging allocates little. read() and transport() are the only
+places that look at lengths; after them every offset here is inside.
 """
 from struct import unpack_from
 
@@ -20,12 +20,11 @@ _ANSWER = {icmp.ECHO_REPLY: icmp.ECHO, icmp.TIMESTAMP_REPLY: icmp.TIMESTAMP}
 class Packet:
     """link: where it came in. frame: the buffer, with Ethernet header; end: behind the datagram.
 
-    size, total, fragment, ttl, proto, src, dst: as ipv4.parse() returns them. l4: where the
-    transport header begins. ports: its PORTS word (record.py), 0 if it has none. flags: of TCP.
-    kind, code: of ICMP, kind -1 otherwise. query: it begins or answers a query of ICMP.
-    blank: the transport checksum holds only the pseudo-header's sum (netif.h, csum_blank).
-    gso: payload octets of each segment that a super-frame stands for, else 0.
-    whole: it was in pieces and has been put together by us.
+    size, total, fragment, ttl, proto, src, dst: as ipv4.parse() returns them. l4: where the transport header begins.
+    ports: its PORTS word (record.py), 0 if it has none. flags: of TCP. kind, code: of ICMP, kind -1 otherwise. query:
+    it begins or answers a query of ICMP. blank: the transport checksum holds only the pseudo-header's sum (netif.h,
+    csum_blank). gso: payload octets of each segment that a super-frame stands for, else 0. whole: it was in pieces
+    and has been put together by us.
     """
 
     def read(self, link, frame, octets, blank, gso):
@@ -91,8 +90,8 @@ class Packet:
     def _offload(self, header):
         """Do the ring's promises fit? header: octets of the TCP header, 0 for another protocol.
 
-        Only TCP and UDP can be blank, and only TCP comes as a super-frame; its checksum is blank
-        even if the sender forgot to say so (Linux takes it so too).
+        Only TCP and UDP can be blank, and only TCP comes as a super-frame; its checksum is blank even if the sender
+        forgot to say so (Linux takes it so too).
         """
         if self.gso:
             self.blank = True

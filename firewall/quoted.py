@@ -1,7 +1,7 @@
 """ICMP errors that pass: the datagram they quote must be of a live flow, and is translated too.
 
-An error that comes in on one side quotes a packet that went out there, so the packet with both
-ends exchanged is what would come in there: its half says how to turn all addresses back.
+An error that comes in on one side quotes a packet that went out there, so the packet with both ends exchanged is what
+would come in there: its half says how to turn all addresses back.
 
     from the uplink:  quote  own:P > remote      looked up as  remote > own:P     (the way back)
     from a client:    quote  remote > client:p   looked up as  client:p > remote  (the way there)
@@ -26,8 +26,8 @@ _QUERY_OCTETS = const(8)
 def key(p, side):
     """The (SRC, DST, PORTS, KIND) words of the half that error p is about, or None: a broken quote.
 
-    None as well for a wrong checksum of the message or of the quoted header (RFC 5508 REQ-3), and
-    for a later fragment. Options in the quoted header are passed over; nothing behind is trusted.
+    None as well for a wrong checksum of the message or of the quoted header (RFC 5508 REQ-3), and for a later
+    fragment. Options in the quoted header are passed over; nothing behind is trusted.
     """
     frame = p.frame
     at = p.l4 + icmp.QUOTE

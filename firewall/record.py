@@ -1,8 +1,8 @@
 """The record of a flow: 128 octets outside the heap, a 64-octet line for each half.
 
-Half 2n of record n is the way there (from the client that began it), half 2n + 1 the way back. A
-packet is looked up by its own words and finds the half that says what becomes of it; both halves
-are one array of u32, sixteen words each, half h at word 16 * h:
+Half 2n of record n is the way there (from the client that began it), half 2n + 1 the way back. A packet is looked up
+by its own words and finds the half that says what becomes of it; both halves are one array of u32, sixteen words
+each, half h at word 16 * h:
 
      0 SRC         source address          \\
      1 DST         destination address      | the key: what a packet of this half has when it
@@ -21,10 +21,9 @@ are one array of u32, sixteen words each, half h at word 16 * h:
     14 PREV        there: neighbours in a list of the client, as record + 1, 0 at an end;
     15 NEXT        back: neighbours in the ring of flows that share a mapping, as record
 
-Addresses and ports are words (words.py). For a query of ICMP PORTS holds identifier and type on
-the way there, type and identifier on the way back; for other protocols without ports it is 0.
-Checksum deltas (checksum.py) are in the words' byte order, and do not contain the TTL, which
-always adds TTL_DELTA.
+Addresses and ports are words (words.py). For a query of ICMP PORTS holds identifier and type on the way there, type
+and identifier on the way back; for other protocols without ports it is 0. Checksum deltas (checksum.py) are in the
+words' byte order, and do not contain the TTL, which always adds TTL_DELTA.
 """
 from micropython import const
 

@@ -1,9 +1,8 @@
 """What the firewall says itself: ICMP errors, answers to pings, ARP.
 
-No error is ever sent about an ICMP error, a later fragment, a group address or a source that is no
-single host (RFC 1122 3.2.2); the judge drops the last two before they get here, and there are no
-later fragments, as all are put together first. Errors quote as much as fits 576 octets (RFC 1812
-4.3.2.3), of the packet as it was sent.
+No error is ever sent about an ICMP error, a later fragment, a group address or a source that is no single host (RFC
+1122 3.2.2); the judge drops the last two before they get here, and there are no later fragments, as all are put
+together first. Errors quote as much as fits 576 octets (RFC 1812 4.3.2.3), of the packet as it was sent.
 """
 from micropython import const
 
@@ -45,8 +44,8 @@ def pong(p, ident):
 def arp_for_client(frame, octets, client):
     """The answer to a client's ARP request for any address but its own (behaviours 57), or None.
 
-    Requests for its own are its probe for duplicates; and another sender's address is no business
-    of this client, so nothing it says moves anybody's packets (behaviours 19, 20).
+    Requests for its own are its probe for duplicates; and another sender's address is no business of this client, so
+    nothing it says moves anybody's packets (behaviours 19, 20).
     """
     packet = arp.parse(memoryview(frame)[:octets], ethernet.SIZE)
     if packet is None:

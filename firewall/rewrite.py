@@ -1,7 +1,7 @@
 """Changing a packet as its flow says: addresses, ports, TTL and both checksums, in place.
 
-This is the meaning of what the fast path does. Checksums are updated, never worked out anew: a
-packet that came in wrong goes out wrong, and its receiver drops it.
+This is the meaning of what the fast path does. Checksums are updated, never worked out anew: a packet that came in
+wrong goes out wrong, and its receiver drops it.
 """
 from struct import pack_into, unpack_from
 
@@ -14,8 +14,8 @@ from firewall.record import DELTAS, NEW_DST, NEW_PORTS, NEW_SRC, TTL_DELTA
 def rewrite(p, w, at):
     """Let packet p become what the half at word at of the records w says.
 
-    Sums are worked out in the words' own byte order, which ones'-complement addition does not mind
-    (RFC 1071 2B); the steps are those of checksum.update(), inlined for the 2 us of their calls.
+    Sums are worked out in the words' own byte order, which ones'-complement addition does not mind (RFC 1071 2B); the
+    steps are those of checksum.update(), inlined for the 2 us of their calls.
     """
     frame = p.frame
     proto = p.proto

@@ -1,7 +1,7 @@
 """Words of a packet as flow records hold them.
 
-A word is 32 bits of a packet read as a little-endian machine loads them, so that the fast path
-compares and stores words without turning them. Addresses and ports in decisions are plain ints.
+A word is 32 bits of a packet read as a little-endian machine loads them, so that the fast path compares and stores
+words without turning them. Addresses and ports in decisions are plain ints.
 """
 
 
