@@ -37,8 +37,6 @@ class Unavailable(Exception):
 class Router:
     """Use as a context. Forwards by what load() put in; a new one forwards nothing."""
 
-    program = os.path.abspath(__file__)  # what the child runs
-
     def __enter__(self):
         for program in ("nft", "ip", "unshare"):
             if _which(program) is None:
@@ -47,7 +45,7 @@ class Router:
         if os.geteuid() != 0:
             command += ["--user", "--map-root-user"]
         self.child = subprocess.Popen(
-            command + [sys.executable, self.program],
+            command + [sys.executable, os.path.abspath(__file__)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -127,6 +125,10 @@ def _set_up():
         ("ipv4/conf/vif1.0/rp_filter", 0),
         ("ipv4/conf/eth0/rp_filter", 0),
         ("ipv4/icmp_ratelimit", 0),
+        ("ipv4/icmp_msgs_per_sec", 1000000),
+        ("ipv4/icmp_msgs_burst", 1000000),
+        ("ipv4/conf/all/send_redirects", 0),
+        ("ipv4/conf/vif1.0/send_redirects", 0),
         ("ipv4/ip_forward", 1),
         ("ipv6/conf/all/disable_ipv6", 1),
     ):

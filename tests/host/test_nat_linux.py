@@ -6,9 +6,10 @@ flows and wrong ones. Each packet goes to both, and what comes out, where and ho
 but for the external ports, which each chooses: a reply is sent to the port that its own firewall
 chose, and every port is written as P in what is compared.
 
-Linux is set up as Qubes' sys-firewall: masquerade towards the uplink, what is invalid dropped, replies
-and related errors accepted. Two things are set as design.md decides: a TCP flow begins with a SYN
-(nf_conntrack_tcp_loose=0), and sequence numbers are not followed (nf_conntrack_tcp_be_liberal=1).
+Linux is set up as Qubes' sys-firewall: sources checked on both sides, masquerade towards the uplink,
+what is invalid dropped, replies and related errors accepted, the rest as the rules say. Three things
+are set as the design decides: a TCP flow begins with a SYN (nf_conntrack_tcp_loose=0), sequence
+numbers are not followed (nf_conntrack_tcp_be_liberal=1), and client to client is answered, not silent.
 """
 import random
 
@@ -25,9 +26,16 @@ LONG = 10000
 CLIENTS = ("10.137.7.21", "10.137.7.22")
 OURS = "10.138.0.2"
 STRANGER = "203.0.113.77"
+DENIED = "198.51.100.0/24"
 
 RULES = """
 table ip qubes {
+  chain prerouting {
+    type filter hook prerouting priority raw; policy accept;
+    ip saddr 10.136.0.1 accept
+    iifname "vif*" ip saddr != { 10.137.7.21, 10.137.7.22 } drop
+    iifname "eth0" ip saddr { 10.137.7.21, 10.137.7.22 } drop
+  }
   chain input {
     type filter hook input priority 0; policy drop;
     ct state invalid drop
@@ -39,7 +47,8 @@ table ip qubes {
     ip saddr 10.136.0.1 accept
     ct state invalid drop
     ct state established,related accept
-    oifname "vif*" drop
+    iifname "vif*" oifname "vif*" reject with icmp type admin-prohibited
+    iifname "vif*" ip daddr 198.51.100.0/24 reject with icmp type admin-prohibited
     iifname "vif*" accept
   }
   chain postrouting {
@@ -51,17 +60,19 @@ table ip qubes {
 """
 
 
-def said(frame, port):
+def said(frame, port, refused=False):
     """What a frame says, with the flow's external port (or identifier) written as P."""
     look = frame if isinstance(frame, packets.Look) else packets.Look(frame)
 
     def number(value, address):
         return "P" if address == OURS and value == port else value
 
-    common = (look.proto, look.src, look.dst, look.ttl)
+    # Linux has counted down the TTL before it refuses a packet and quotes it; we quote it as it came
+    ttl = None if refused else look.ttl
+    common = (look.proto, look.src, look.dst, ttl)
     if look.proto == packets.ICMP:
         if hasattr(look, "quote"):
-            return common + (look.kind, look.code, said(look.quote, port))
+            return common + (look.kind, look.code, said(look.quote, port, look.src == OURS))
         own = OURS if OURS in (look.src, look.dst) else None
         return common + (look.kind, look.code, number(look.echo_id, own), look.seq)
     return common + (
@@ -103,6 +114,14 @@ class Flow:
             return packets.udp(self.client, self.sport, self.host, self.dport, b"out", ttl=ttl)
         return packets.echo(self.client, self.host, ident=self.sport, seq=self.sent, ttl=ttl)
 
+    def first(self, src, dst):
+        """What would begin a flow like this one between other ends."""
+        if self.proto == packets.TCP:
+            return packets.tcp(src, self.sport, dst, self.dport)
+        if self.proto == packets.UDP:
+            return packets.udp(src, self.sport, dst, self.dport)
+        return packets.echo(src, dst, ident=self.sport)
+
     def back(self, port, src=None, sport=None):
         """What the far host answers to the external port; or someone else, or from another port."""
         src = src or self.host
@@ -128,7 +147,8 @@ class Both:
     def __init__(self, router):
         self.router = router
         self.net = Network()
-        self.wires = {address: self.net.client(address) for address in CLIENTS}
+        rules = ["action=drop dst4=" + DENIED, "action=accept"]
+        self.wires = {address: self.net.client(address, rules) for address in CLIENTS}
 
     def send(self, side, sender, build, flow):
         """build(port) gives the frame for the firewall that chose port. What both made of it, compared."""
@@ -167,6 +187,7 @@ class Both:
 CHOICES = (
     ("out", "out", "out", "back", "back", "back", "stranger", "stranger port", "unasked")
     + ("error", "error", "wrong error", "client's error", "gateway", "fin", "fin back", "rst", "rst back")
+    + ("denied", "neighbour", "spoofed", "spoofed from outside")
 )
 
 
@@ -176,6 +197,13 @@ def step(rng, both, flow):
     if choice == "gateway":
         frame = packets.echo(flow.client, OURS, ident=77)
         return choice, both.send(CLIENT, flow.client, lambda port: frame, flow)
+    if choice in ("denied", "neighbour", "spoofed"):
+        dst = {"denied": "198.51.100.9", "neighbour": CLIENTS[flow.client == CLIENTS[0]]}.get(choice, flow.host)
+        src = "10.137.7.99" if choice == "spoofed" else flow.client
+        frame = flow.first(src, dst)
+        return choice, both.send(CLIENT, flow.client, lambda port: frame, flow)
+    if choice == "spoofed from outside":
+        return choice, both.send(UPLINK, None, lambda port: flow.back(port or 4001, src=rng.choice(CLIENTS)), flow)
     if flow.ports is None or choice == "out":
         if flow.proto == packets.TCP and flow.ports is None and rng.random() < 0.2:
             flags = rng.choice((ACK, FIN | ACK, SYN | ACK, RST, 0, SYN | FIN))
@@ -270,7 +298,7 @@ def test_conversations_go_as_with_linux(router, request):
         assert conversation(router, rng, number, passed) is None
     both_ways = {"out, TTL 64", "out, TTL 2", "out, TTL 1", "back", "fin", "fin back", "rst", "rst back", "gateway"}
     # a reply to a ping has no port that could be a stranger's; a TCP flow is never begun otherwise
-    assert set(passed) == both_ways | {"error", "client's error", "stranger port"}, passed
+    assert set(passed) == both_ways | {"error", "client's error", "stranger port", "denied", "neighbour"}, passed
 
 
 def test_a_disagreement_would_be_seen(router):
