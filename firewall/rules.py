@@ -75,6 +75,16 @@ def parse(entries, address):
     address: the <ip>, text; a colon in it makes it the IPv6 list. Keys are "policy" and four
     decimal digits; gaps are normal, for dom0 leaves out expired rules and the other family's.
     """
+    for rules in parsing(entries, address):
+        pass
+    return rules
+
+
+def parsing(entries, address):
+    """parse() in steps: yields None after each entry, and Rules at last. RuleError as parse().
+
+    For a long list: whoever takes the steps may do something else between them.
+    """
     if "policy" not in entries:
         raise RuleError("policy", "policy", None, "accept or drop")
     family = 6 if ":" in address else 4
@@ -88,7 +98,8 @@ def parse(entries, address):
             rules.append(_rule(entry, text, family))
         else:
             raise RuleError(entry, entry, text, "a key of four digits, or policy")
-    return Rules(rules, accept, family)
+        yield None
+    yield Rules(rules, accept, family)
 
 
 def seal(rules, resolvers, names):

@@ -72,6 +72,20 @@ class Channel:
                 raise Closed(self.name)
             await self.changed.wait()
 
+    async def wait_any(self, reading, writing):
+        """Until something may have become possible: reading, writing (as asked for), or wake() was called. Closed."""
+        self._arm(reading, writing)
+        is_open = self.is_open()
+        if (reading and self.ready()) or (writing and self.room()):
+            return
+        if not is_open:
+            raise Closed(self.name)
+        await self.changed.wait()
+
+    def wake(self):
+        """End a wait_any() of another task, now or the next one at once."""
+        self.changed.set()
+
     async def read_some(self, limit):
         """1 to limit octets, as bytes. Closed, PeerError."""
         await self.wait(1, 0)

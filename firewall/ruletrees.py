@@ -1,0 +1,165 @@
+"""The raw rules that dom0 keeps below /qubes-firewall/: a tree of small nodes for each address that ever was a client.
+
+    /qubes-firewall/10.137.0.21/policy   drop
+    /qubes-firewall/10.137.0.21/0000     action=accept ...
+    /qubes-firewall/10.137.0.21          written last, empty: the tree above is whole
+
+An update removes the tree's nodes, writes new ones, then the last line: the commit. Between, the tree is not settled
+and nobody may be given it.
+
+dom0 never removes the tree of a client that is gone, so they grow for ever; each is packed into one bytes object, and
+of those that belong to nobody attached the oldest are forgotten (`forgot`: should one be needed after all, everything
+has to be read again).
+"""
+from micropython import const
+
+LIMIT = const(2048)  # trees
+OCTETS = const(1 << 20)  # of all packed trees together
+TREE_OCTETS = const(128 << 10)  # of one
+_OPEN = const(8)  # trees being written at once
+_TOO_LARGE = "more rules than there is memory for"  # no key that parses: this client is denied
+
+# of the list that stands for a tree
+_PACKED = const(0)
+_SETTLED = const(1)
+_STAMP = const(2)
+_COUNT = const(3)
+
+
+class RuleTrees:
+    """kept: a set of addresses (text) that are attached, whose trees are never forgotten; the owner changes it."""
+
+    def __init__(self, kept):
+        self.kept = kept
+        self.forgot = False
+        self._trees = {}  # address -> [packed nodes, whether settled, stamp of the last change, commits handled]
+        self._open = {}  # address -> {key: value} of those that are being written
+        self._sizes = {}  # address -> octets that these make
+        self._octets = 0  # of all packed
+        self._stamp = 0
+
+    def __len__(self):
+        return len(self._trees)
+
+    def write(self, address, key, value):
+        """A node is written. Its tree is not settled until commit()."""
+        self._tree(address)[_SETTLED] = False
+        nodes = self._opened(address)
+        if _TOO_LARGE in nodes:
+            return
+        self._sizes[address] += _size(key, value) - (_size(key, nodes[key]) if key in nodes else 0)
+        if self._sizes[address] > TREE_OCTETS:
+            # left out in part it might allow more than the whole: now no parser takes it, until all of it is removed
+            nodes.clear()
+            key, value = _TOO_LARGE, b""
+        nodes[key] = value
+
+    def remove(self, address, key):
+        """A node is removed, or with key None all of them; the tree is not settled until commit()."""
+        if address not in self._trees:
+            return
+        self._trees[address][_SETTLED] = False
+        if key is None:
+            self._open.pop(address, None)
+            self._store(address, b"")
+        else:
+            value = self._opened(address).pop(key, None)
+            if value is not None:
+                self._sizes[address] -= _size(key, value)
+
+    def remove_all(self):
+        for address in self._trees:
+            self.remove(address, None)
+
+    def commit(self, address):
+        """The tree is whole now: its nodes, packed."""
+        tree = self._tree(address)
+        self._close(address)
+        tree[_SETTLED] = True
+        self._forget(0)
+        return tree[_PACKED]
+
+    def packed(self, address):
+        """The settled tree's nodes, packed; None: not known, or being written."""
+        tree = self._trees.get(address)
+        return tree[_PACKED] if tree and tree[_SETTLED] else None
+
+    def handled(self, address):
+        """One more commit of this address has been dealt with: how many that makes."""
+        tree = self._tree(address)
+        tree[_COUNT] += 1
+        return tree[_COUNT]
+
+    def set_handled(self, address, count):
+        """What dom0 knows of it, from an earlier life of ours."""
+        if address in self._trees:
+            self._trees[address][_COUNT] = count
+
+    def _tree(self, address):
+        tree = self._trees.get(address)
+        if tree is None:
+            self._forget(1)
+            tree = self._trees[address] = [b"", False, 0, 0]
+        self._stamp += 1
+        tree[_STAMP] = self._stamp
+        return tree
+
+    def _opened(self, address):
+        """The nodes of a tree, to be changed."""
+        nodes = self._open.get(address)
+        if nodes is None:
+            if len(self._open) == _OPEN:
+                self._close(next(iter(self._open)))
+            packed = self._trees[address][_PACKED]
+            nodes = self._open[address] = unpack(packed)
+            self._sizes[address] = len(packed)
+        return nodes
+
+    def _close(self, address):
+        nodes = self._open.pop(address, None)
+        if nodes is not None:
+            self._store(address, pack(nodes))
+
+    def _store(self, address, packed):
+        tree = self._trees[address]
+        self._octets += len(packed) - len(tree[_PACKED])
+        tree[_PACKED] = packed
+
+    def _forget(self, more):
+        """Keep to the limits, with so many more to come. An eighth goes at once: the sorting costs little for each."""
+        if len(self._trees) + more <= LIMIT and self._octets <= OCTETS:
+            return
+        ages = sorted((tree[_STAMP], address) for address, tree in self._trees.items() if address not in self.kept)
+        for _, address in ages[: max(1, len(ages) // 8)]:
+            self._open.pop(address, None)
+            self._octets -= len(self._trees.pop(address)[_PACKED])
+            self.forgot = True
+
+
+def _size(key, value):
+    return 3 + len(key) + len(value)
+
+
+def pack(nodes):
+    """Nodes {key: value} as one bytes object: for each the key's length, the key, two octets of length, the value."""
+    packed = bytearray(sum(_size(key, value) for key, value in nodes.items()))
+    at = 0
+    for key, value in nodes.items():
+        head = bytes((len(key),)) + key.encode() + bytes((len(value) & 0xFF, len(value) >> 8))
+        packed[at : at + len(head)] = head
+        at += len(head)
+        packed[at : at + len(value)] = value
+        at += len(value)
+    return bytes(packed)
+
+
+def unpack(packed):
+    """The nodes again."""
+    nodes = {}
+    at = 0
+    while at < len(packed):
+        start = at + 1 + packed[at]
+        end = start + 2 + (packed[start] | packed[start + 1] << 8)
+        nodes[packed[at + 1 : start].decode()] = packed[start + 2 : end]
+        at = end
+    return nodes

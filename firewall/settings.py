@@ -1,0 +1,215 @@
+"""What QubesDB says, in a form that the firewall can use: our addresses, who exists, the rules of each client.
+
+    settings = Settings(store, firewall)
+    settings.start()
+    settings.attached(address), settings.detached(address)     as clients come and go
+
+firewall gets, whenever it changes,
+    set_rules(address, rule list)            of an attached client; it was parsed as a whole before
+    set_network(own, gateway, ours)          addresses on the uplink and, last, the one that clients know us by
+    set_connected(addresses)                 of all clients that exist, running or not
+
+A list is in force until another has been committed: not until its nodes are removed, and not until dom0's daemon has
+been started again with less in it than before. A client whose tree is not whole has no list: denied.
+
+Source: Qubes' VM interface document (vm-interface.rst); core-admin qubes/vm/mix/net.py.
+"""
+import binascii
+from asyncio import sleep_ms
+
+import loop
+import supervisor
+import xen
+from log import Log
+from micropython import const
+
+from firewall import ipv4, ruletrees
+from firewall.database import Database
+from firewall.qubesdb import Connection
+from firewall.rules import DENY, RuleError, parsing, seal
+from firewall.sealed import NoNames
+
+_SLICE = const(8)  # rules parsed before the rings have their turn
+_ANEW_NS = const(60000000000)  # from one reading of everything to the next that we ask for
+_OWN = "/qubes-ip"
+_GATEWAY = "/qubes-gateway"
+_OURS = "/qubes-netvm-gateway"
+_NETWORK = (_OWN, _GATEWAY, _OURS)
+_RESOLVERS = ("/qubes-primary-dns", "/qubes-secondary-dns")
+_CONNECTED = "/connected-ips"
+_MAPPED = "/mapped-ip/"
+_SEED = "/qubes-random-seed"
+_READY = "/qubes-iptables-error"
+
+_log = Log("settings")
+
+
+class Settings:
+    def __init__(self, store, firewall, names=None):
+        """names: what host names in rules resolve to; see sealed.NoNames."""
+        self.firewall = firewall
+        self.names = names or NoNames()
+        self.addresses = {}  # key -> address as an int; the last good one
+        self.resolvers = ()
+        self.mapped = {}  # client's address -> the other one that it believes to have
+        self.network = None  # what set_network() was told last
+        self.committed = {}  # address (text) -> packed nodes to be put in force; the task empties it
+        self.in_force = {}  # attached address (text) -> packed nodes, or None: none yet
+        self.database = Database(self._commit, self._synced)
+        self.connection = Connection(store, self.database)
+        self._work = loop.Flag()
+        self._told = False  # that network keys are missing
+        self._read_at = -_ANEW_NS  # ns; when we asked for everything anew
+        for key in _NETWORK + _RESOLVERS:
+            self.database.watch(key, self._address)
+        self.database.watch(_CONNECTED, self._connected)
+        self.database.watch(_MAPPED, self._map, _is_mapped)
+        self.database.watch(_SEED, self._seed)
+
+    def start(self):
+        supervisor.spawn("qubesdb", self.connection.run, supervisor.SERVICE)
+        supervisor.spawn("rules", self._load, supervisor.SERVICE)
+
+    # ---- clients ------------------------------------------------------------------------------
+
+    def attached(self, address):
+        """A client with this address (int) is there: put its rules in force, now or when they come."""
+        text = ipv4.text(address)
+        if text in self.in_force:
+            return
+        self.in_force[text] = None
+        self.database.kept.add(text)
+        trees = self.database.copy.trees
+        packed = trees.packed(text)
+        if packed is not None:
+            self._put_in_force(text, packed)
+        elif trees.forgot and self.database.synced and xen.ns() - self._read_at > _ANEW_NS:
+            self._read_at = xen.ns()
+            _log.info("rules of %s were forgotten: reading everything again", text)
+            self.connection.read_anew()
+
+    def detached(self, address):
+        """Its last interface is gone."""
+        text = ipv4.text(address)
+        self.in_force.pop(text, None)
+        self.committed.pop(text, None)
+        self.database.kept.discard(text)
+
+    # ---- rules --------------------------------------------------------------------------------
+
+    def _commit(self, text, packed):
+        if text in self.in_force:
+            self._put_in_force(text, packed)
+        else:
+            self._tell_handled(text)  # nobody is there to whom another list could apply
+
+    def _put_in_force(self, text, packed):
+        self.committed[text] = packed
+        self._work.set()
+
+    def _tell_handled(self, text):
+        self.database.handled(text)
+        self.connection.wake()
+
+    async def _load(self):
+        """For the supervisor, as a SERVICE: parses what was committed, in slices, and puts it in force at one blow."""
+        while True:
+            while self.committed:
+                text, packed = self.committed.popitem()
+                rules = await self._parse(text, packed)
+                # another commit may have come meanwhile, or the client gone
+                if text in self.in_force and text not in self.committed:
+                    self.in_force[text] = packed
+                    self.firewall.set_rules(ipv4.address(text), rules)
+                    self._tell_handled(text)
+            await self._work.wait()
+
+    async def _parse(self, text, packed):
+        """The rule list of some nodes; DENY if any of them is no rule."""
+        done = 0
+        try:
+            for rules in parsing(ruletrees.unpack(packed), text):
+                done += 1
+                if done % _SLICE == 0:
+                    await sleep_ms(0)
+        except RuleError as error:
+            _log.warning("%s: denied: %s", text, error)
+            return DENY
+        return seal(rules, self.resolvers, self.names)
+
+    def _synced(self):
+        """Everything was read. What is in force and unchanged stays as it is; what is missing now, too."""
+        trees = self.database.copy.trees
+        for text, packed in self.in_force.items():
+            fresh = trees.packed(text)
+            if fresh is not None and fresh != packed:
+                self._put_in_force(text, fresh)
+        _log.info("%d rule trees, %d keys", len(trees), len(self.database.copy.values))
+        self.database.write(_READY, b"")
+        missing = [key for key in (_OWN, _GATEWAY) if key not in self.addresses]
+        if missing and not self._told:
+            self._told = True
+            _log.info("no uplink until dom0 writes %s", " and ".join(missing))
+
+    # ---- other keys ---------------------------------------------------------------------------
+
+    def _address(self, key, value):
+        """One of our addresses. One that is removed, or no address, changes nothing: dom0 removes none."""
+        if value is None:
+            return
+        address = ipv4.address(_text(value))
+        if address < 0:
+            _log.warning("%s is no IPv4 address: %r", key, value[:40])
+        elif self.addresses.get(key) != address:
+            self.addresses[key] = address
+            if key in _RESOLVERS:
+                self._set_resolvers()
+            else:
+                self._set_network()
+
+    def _set_network(self):
+        if _OWN in self.addresses and _GATEWAY in self.addresses:
+            network = tuple(self.addresses.get(key, 0) for key in _NETWORK)
+            if network != self.network:
+                self.network = network
+                self.firewall.set_network(*network)
+
+    def _set_resolvers(self):
+        """Lists are sealed with the resolvers in them: do it again."""
+        self.resolvers = tuple(self.addresses[key] for key in _RESOLVERS if key in self.addresses)
+        for text, packed in self.in_force.items():
+            if packed is not None and text not in self.committed:
+                self._put_in_force(text, packed)
+
+    def _connected(self, _, value):
+        if value is not None:
+            found = [ipv4.address(word) for word in _text(value).split()]
+            self.firewall.set_connected(address for address in found if address >= 0)
+
+    def _map(self, path, value):
+        address = ipv4.address(path[len(_MAPPED) :].partition("/")[0])
+        if value is None:
+            self.mapped.pop(address, None)
+        else:
+            self.mapped[address] = ipv4.address(_text(value))
+            _log.warning("%s shows itself another address, %s: not supported", ipv4.text(address), _text(value))
+
+    def _seed(self, _, value):
+        """Mix it in; whatever it is, it makes nothing weaker."""
+        if value:
+            try:
+                value = binascii.a2b_base64(value)
+            except ValueError:
+                _log.warning("%s is no base64", _SEED)
+            xen.seed(value)
+
+
+def _is_mapped(path, value):
+    """Whether a client is shown another address than its own: only then is its key of use."""
+    address, _, name = path[len(_MAPPED) :].partition("/")
+    return name == "visible-ip" and ipv4.address(_text(value)) not in (-1, ipv4.address(address))
+
+
+def _text(value):
+    """Octets as str; "" if they are no ASCII: then they are nothing that we expect."""
+    return value.decode() if all(octet < 0x80 for octet in value) else ""

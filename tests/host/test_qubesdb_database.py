@@ -1,0 +1,311 @@
+"""What dom0's messages do to our copy of QubesDB, and the answers; every row of qubesdb_cases.jsonl."""
+import json
+import os
+import random
+
+import pytest
+
+from firewall import qdbwire, ruletrees
+from firewall.database import Database
+from peererror import PeerError
+from test_qubesdb_wire import packed, read
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+with open(os.path.join(HERE, "..", "cases", "qubesdb_cases.jsonl")) as rows:
+    CASES = {row["id"]: row for row in map(json.loads, rows)}
+WRITE, MULTIREAD, RM, OK, NOENT, ERROR, CONTENT = 1, 2, 4, 7, 8, 9, 11
+END = packed(CONTENT, "")
+TREE = "/qubes-firewall/10.137.7.21"
+
+
+class Side:
+    """A database with a connection, and what it told."""
+
+    def __init__(self, *attached):
+        self.told = []
+        self.commits = []
+        self.database = Database(lambda *commit: self.commits.append(commit), lambda: self.told.append("synced"))
+        self.database.kept.update(attached)
+        self.database.watch("/qubes-ip", lambda *change: self.told.append(change))
+        self.database.watch("/mapped-ip/", lambda *change: self.told.append(change))
+        self.begin()
+
+    def begin(self):
+        self.database.begin()
+        assert self.sent() == [packed(MULTIREAD, "")]
+
+    def sent(self):
+        """What we have sent since last asked: a list of messages, as octets."""
+        out = bytes(self.database.outgoing())
+        self.database.sent(len(out))
+        found = []
+        while out:
+            n = 72 + int.from_bytes(out[68:72], "little")
+            found.append(out[:n])
+            out = out[n:]
+        return found
+
+    def receive(self, *messages):
+        for octets in messages:
+            self.database.feed(octets)
+            while self.database.step():
+                pass
+
+    def nodes(self, address="10.137.7.21"):
+        packed_nodes = self.database.copy.trees.packed(address)
+        return None if packed_nodes is None else ruletrees.unpack(packed_nodes)
+
+
+def synced(*messages, attached=()):
+    side = Side(*attached)
+    side.receive(*messages, END)
+    return side
+
+
+def tree(*rules, policy=b"drop", base=True):
+    """The messages of a full reading for one client, in descending order of paths."""
+    nodes = [packed(CONTENT, TREE + "/policy", policy)] if policy else []
+    nodes += [packed(CONTENT, "%s/%04d" % (TREE, i), rule) for i, rule in reversed(list(enumerate(rules)))]
+    return nodes + ([packed(CONTENT, TREE)] if base else [])
+
+
+# ---- the rows
+
+
+def test_hdr():
+    assert qdbwire.HEADER == 72 and "72 bytes" in CASES["hdr"]["fact"]
+    assert read(packed(WRITE, "/a", b"xyz")) == [(WRITE, "/a", b"xyz")]
+
+
+def test_sync_end_stale():
+    side = Side()
+    side.receive(packed(CONTENT, "/qubes-ip", b"10.137.0.9"))
+    assert side.told == []
+    side.receive(bytes.fromhex(CASES["sync-end-stale"]["dom0_sends"]))
+    assert side.told == [("/qubes-ip", b"10.137.0.9"), "synced"] and side.database.synced
+
+
+def test_commit():
+    side = synced(*tree(b"action=accept"), attached=["10.137.7.21"])
+    side.receive(packed(RM, TREE + "/"), packed(WRITE, TREE + "/policy", b"drop"),
+                 packed(WRITE, TREE + "/0000", b"action=drop"))
+    assert side.commits == [] and side.nodes() is None  # not to be had half
+    side.receive(bytes.fromhex(CASES["commit"]["dom0_sends"]))
+    assert [(address, ruletrees.unpack(nodes)) for address, nodes in side.commits] == [
+        ("10.137.7.21", {"policy": b"drop", "0000": b"action=drop"})]
+
+
+def test_rm_tree():
+    side = synced(*tree(b"action=accept"))
+    side.receive(bytes.fromhex(CASES["rm-tree"]["dom0_sends"]))
+    assert side.nodes() is None and side.commits == []
+    assert side.sent() == [packed(OK, TREE + "/")]
+    side.receive(packed(WRITE, TREE))
+    assert side.nodes() == {}  # nothing of the old list came back
+
+
+def test_rm_missing():
+    side = synced()
+    side.receive(bytes.fromhex(CASES["rm-missing"]["dom0_sends"]))
+    assert side.sent() == [packed(OK, "/no-such/")]
+
+
+@pytest.mark.parametrize("case", ["vm-watch", "vm-noent"])
+def test_what_drops_the_channel_is_never_sent(case):
+    octets = bytes.fromhex(CASES[case]["vm_sends"])
+    with pytest.raises(ValueError):
+        qdbwire.pack(octets[0], octets[1:65].rstrip(b"\0").decode())
+
+
+def test_path_63():
+    side = synced()
+    assert side.database.write("/dns/10.137.7.21/" + "x" * 46, b"1")
+    assert not side.database.write("/dns/10.137.7.21/" + "x" * 47, b"1")
+    assert side.sent() == [packed(WRITE, "/dns/10.137.7.21/" + "x" * 46, b"1")]
+
+
+def test_every_row_has_its_test():
+    tests = {"hdr", "sync-end-stale", "commit", "rm-tree", "rm-missing", "vm-watch", "vm-noent", "path-63"}
+    assert set(CASES) == tests
+
+
+# ---- one connection
+
+
+def test_every_update_is_answered_in_order():
+    side = synced(packed(CONTENT, "/qubes-ip", b"10.137.0.9"))
+    side.receive(packed(WRITE, "/qubes-ip", b"10.137.0.10"), packed(RM, "/qubes-ip"), packed(RM, "/qubes-ip"),
+                 packed(WRITE, "/nobody-asked", b"x"), packed(ERROR, "/a"), packed(OK, "/b"), packed(NOENT, "/c"))
+    assert side.sent() == [packed(OK, path) for path in ("/qubes-ip", "/qubes-ip", "/qubes-ip", "/nobody-asked")]
+    assert side.told[2:] == [("/qubes-ip", b"10.137.0.10"), ("/qubes-ip", None)]
+    assert side.database.errors == 2
+    assert "/nobody-asked" not in side.database.copy.values
+
+
+def test_a_rule_alone_is_no_commit():
+    side = synced(*tree(b"action=drop"))
+    side.receive(packed(WRITE, TREE + "/0001", b"action=accept"))
+    assert side.nodes() is None and side.commits == []
+    side.receive(packed(WRITE, TREE, b"not empty"))
+    assert side.nodes() is None and side.commits == []
+    side.receive(packed(RM, TREE + "/0000"), packed(WRITE, TREE))
+    assert side.nodes() == {"policy": b"drop", "0001": b"action=accept"}
+
+
+@pytest.mark.parametrize("directory", ["/", "/qubes-firewall/"])
+def test_all_trees_removed_at_once(directory):
+    side = synced(*tree(b"action=accept"))
+    side.receive(packed(RM, directory))
+    assert side.nodes() is None
+    assert side.sent() == [packed(OK, directory)]
+
+
+def test_the_base_key_removed_takes_no_rule_away_and_is_no_commit():
+    side = synced(*tree(b"action=drop"))
+    side.receive(packed(RM, TREE))
+    assert side.nodes() == {"policy": b"drop", "0000": b"action=drop"} and side.commits == []
+
+
+def test_half_written_at_the_first_reading():
+    assert synced(*tree(b"action=accept", base=False)).nodes() is None
+    # the base key of an earlier commit is there already: the missing policy tells, and no parser takes it
+    assert synced(*tree(b"action=accept", policy=None)).nodes() == {"0000": b"action=accept"}
+
+
+def test_content_that_was_not_asked_for():
+    with pytest.raises(PeerError):
+        synced().receive(packed(CONTENT, "/a"))
+
+
+def test_nothing_is_read_while_too_much_waits_to_be_sent():
+    side = synced()
+    side.receive(packed(WRITE, "/a") * 200)
+    assert side.database.choked() and not side.database.step()
+    assert 0 < len(side.sent()) < 200
+    side.receive(b"")
+    assert len(side.sent()) > 0 and not side.database.choked()
+
+
+def test_own_writes_wait_for_the_end_of_the_reading():
+    side = Side()
+    side.database.write("/qubes-iptables-error", b"1")
+    side.database.write("/qubes-iptables-error", b"")
+    assert side.sent() == []
+    side.receive(END)
+    assert side.sent() == [packed(WRITE, "/qubes-iptables-error", b"")]
+
+
+def test_own_writes_are_bounded():
+    side = Side()
+    assert sum(side.database.write("/a/%d" % i, b"") for i in range(1000)) == 256
+    assert side.database.write("/a/0", b"1")  # what waits already can be changed
+
+
+def test_the_handled_counter_goes_on_where_it_was():
+    side = synced(*tree(b"action=drop"), packed(CONTENT, "/qubes-firewall-handled/10.137.7.21", b"41"))
+    side.database.handled("10.137.7.21")
+    assert side.sent() == [packed(WRITE, "/qubes-firewall-handled/10.137.7.21", b"42")]
+
+
+# ---- again
+
+
+def test_the_old_copy_is_in_force_until_the_new_one_is_whole():
+    side = synced(packed(CONTENT, "/qubes-ip", b"10.137.0.9"), *tree(b"action=accept"))
+    side.told.clear()
+    side.begin()
+    side.receive(packed(CONTENT, "/qubes-ip", b"10.137.0.10"), packed(CONTENT, "/mapped-ip/a", b"1"))
+    assert side.told == [] and side.database.copy.values == {"/qubes-ip": b"10.137.0.9"}
+    assert side.nodes() == {"policy": b"drop", "0000": b"action=accept"}
+    side.receive(END)
+    assert side.told == [("/mapped-ip/a", b"1"), ("/qubes-ip", b"10.137.0.10"), "synced"]
+    assert side.nodes() is None
+    side.told.clear()
+    side.begin()
+    side.receive(packed(CONTENT, "/qubes-ip", b"10.137.0.10"), END)
+    assert side.told == [("/mapped-ip/a", None), "synced"]
+
+
+# ---- limits
+
+
+def stale(n, rules=2):
+    """A full reading with n clients that are gone, in descending order."""
+    paths = []
+    for i in range(n):
+        base = "/qubes-firewall/10.138.%d.%d" % (i >> 8, i & 0xFF)
+        paths += [(base, b""), (base + "/policy", b"drop")]
+        paths += [("%s/%04d" % (base, k), b"action=accept dst4=192.0.2.%d/32 proto=tcp" % k) for k in range(rules)]
+    return [packed(CONTENT, path, value) for path, value in sorted(paths, reverse=True)]
+
+
+def test_stale_trees_are_bounded_and_attached_ones_stay():
+    attached = "10.138.0.5"
+    side = synced(*stale(5000), attached=[attached])
+    trees = side.database.copy.trees
+    assert len(trees) <= ruletrees.LIMIT and trees.forgot
+    assert trees.packed(attached) is not None
+    assert trees._octets == sum(len(tree[0]) for tree in trees._trees.values())
+    for i in range(5000):  # and so by updates
+        side.receive(packed(WRITE, "/qubes-firewall/10.139.%d.%d/policy" % (i >> 8, i & 0xFF), b"drop"),
+                     packed(WRITE, "/qubes-firewall/10.139.%d.%d" % (i >> 8, i & 0xFF)))
+        side.sent()
+    assert len(trees) <= ruletrees.LIMIT and trees.packed(attached) is not None
+    assert len(side.commits) == 5000
+
+
+def test_trees_that_are_never_committed_are_bounded():
+    side = synced()
+    for i in range(5000):
+        side.receive(packed(WRITE, "/qubes-firewall/10.139.%d.%d/policy" % (i >> 8, i & 0xFF), b"drop"))
+        side.sent()
+    trees = side.database.copy.trees
+    assert len(trees) <= ruletrees.LIMIT and len(trees._open) <= 8
+
+
+def test_a_tree_too_large_is_refused_whole():
+    side = synced()
+    for i in range(9999):
+        side.receive(packed(WRITE, "%s/%04d" % (TREE, i), b"action=drop dst4=192.0.2.1/32"))
+        side.sent()
+    side.receive(packed(WRITE, TREE + "/policy", b"drop"), packed(WRITE, TREE))
+    (key,) = side.nodes()
+    assert key != "policy"  # so that no parser takes it
+    side.receive(packed(RM, TREE + "/"), packed(WRITE, TREE + "/policy", b"drop"), packed(WRITE, TREE))
+    assert side.nodes() == {"policy": b"drop"}
+
+
+def test_an_ipv6_list_is_not_kept():
+    side = synced(packed(CONTENT, "/qubes-firewall/fd09:24ef:4179::a89:15/policy", b"drop"))
+    assert len(side.database.copy.trees) == 0
+
+
+def test_rule_trees_against_a_plain_dict():
+    """Random writes, removals and commits over a few addresses: the settled tree is what a dict would hold."""
+    dice = random.Random(7)
+    trees = ruletrees.RuleTrees(set())
+    model, settled = {}, {}
+    for _ in range(5000):
+        address = "10.0.0.%d" % dice.randrange(12)
+        key = "%04d" % dice.randrange(4)
+        act = dice.randrange(10)
+        if act < 6:
+            value = bytes(dice.randrange(300))
+            model.setdefault(address, {})[key] = value
+            settled[address] = False
+            trees.write(address, key, value)
+        elif act < 7:
+            model.get(address, {}).pop(key, None)
+            settled[address] = False
+            trees.remove(address, key)
+        elif act < 8:
+            model[address] = {} if address in model else model.get(address, {})
+            settled[address] = False
+            trees.remove(address, None)
+        else:
+            model.setdefault(address, {})
+            settled[address] = True
+            assert ruletrees.unpack(trees.commit(address)) == model[address]
+        nodes = trees.packed(address)
+        assert (nodes is not None) == settled[address]
+        assert nodes is None or ruletrees.unpack(nodes) == model[address]
