@@ -40,9 +40,17 @@ class RuleList:
         self._epoch = None
         self._named = []  # groups that hold a rule with a host name
         self._otherwise = (accept, None)
-        self._of = {}  # protocol -> groups
+        self._of = {}  # protocol -> groups; protocols with the same rules share them
+        made = []
         for proto in (ipv4.TCP, ipv4.UDP, icmp, _ANY):
-            self._of[proto] = self._groups(rules, proto, resolvers)
+            chosen = _chosen(rules, proto)
+            for others, groups in made:
+                if others == chosen:
+                    break
+            else:
+                groups = self._groups(chosen, resolvers)
+                made.append((chosen, groups))
+            self._of[proto] = groups
 
     def decide(self, proto, dst, dport, icmp_type, now):
         """(accept, number of the deciding rule or None: the policy) for the first packet of a flow.
@@ -72,18 +80,7 @@ class RuleList:
                 return group.verdicts[found & -found]
         return self._otherwise
 
-    def _groups(self, rules, proto, resolvers):
-        """The rules that can match packets of proto (_ANY: none of the three), as groups."""
-        chosen = []
-        for rule in rules:
-            if rule.never or (rule.proto != _ANY and rule.proto != proto):
-                continue
-            # without proto, ports and resolvers mean TCP and UDP
-            if rule.proto == _ANY and rule.first != _ANY and proto not in (ipv4.TCP, ipv4.UDP):
-                continue
-            chosen.append(rule)
-            if rule.low == _ANY and rule.host is None and not rule.dns and rule.first == _ANY:
-                break  # it matches all: nothing after it is ever reached
+    def _groups(self, chosen, resolvers):
         groups = []
         for i in range(0, len(chosen), _GROUP):
             group = _Group(chosen[i : i + _GROUP], resolvers)
@@ -97,6 +94,21 @@ class RuleList:
         for group in self._named:
             group.resolve(self._names, now)
         self._epoch = self._names.epoch(now)
+
+
+def _chosen(rules, proto):
+    """The rules that can match packets of proto; _ANY: of none of the three that rules name."""
+    chosen = []
+    for rule in rules:
+        if rule.never or (rule.proto != _ANY and rule.proto != proto):
+            continue
+        # without proto, ports and resolvers mean TCP and UDP
+        if rule.proto == _ANY and rule.first != _ANY and proto not in (ipv4.TCP, ipv4.UDP):
+            continue
+        chosen.append(rule)
+        if rule.low == _ANY and rule.host is None and not rule.dns and rule.first == _ANY:
+            break  # it matches all: nothing after it is ever reached
+    return chosen
 
 
 class _Group:
