@@ -255,14 +255,14 @@ def test_behaviour_79_no_port_search_is_endless():
         client = net.client(A)
         slowest = 0
         for port in range(1, 65536):
-            before = time.perf_counter()
+            before = time.process_time()
             client.send(udp(A, port, SERVER, 53, b""))
-            slowest = max(slowest, time.perf_counter() - before)
+            slowest = max(slowest, time.process_time() - before)
             net.uplink.frames.clear()
         full = net.counters["no free port"]
         assert net.counters["forwarded"] + full == 65535 and full >= 1023
         assert Look(client.recv()).code == 13
-        assert slowest < 0.25  # seconds; the other tests of this machine included
+        assert slowest < 0.25  # seconds of processor
         b = net.client(B)  # a newcomer still gets its share, of ports that the flood held
         for i in range(512):
             b.send(udp(B, 5000 + i, SERVER, 53))
@@ -387,6 +387,24 @@ def test_attach_and_detach_leave_nothing():
         assert len(n.clients._free) == 1023 and not n.clients.by_address
         assert not any(n.flows._slots[0]) and not any(n.flows._slots[1])
         assert not any(any(used) for used in n.nat._used.values())
+
+
+def test_our_own_ports_are_never_given_out(net):
+    """Neither kept nor drawn; and one that a flow has is not to be had."""
+    client = net.client(A)
+    nat = net.neighbours.nat
+    assert nat.reserve(17, 4001) and nat.reserve(6, 4001)
+    nat._random = lambda octets: (4001 - 1024).to_bytes(2, "big")
+    for build in (udp, tcp):
+        client.send(build(A, 4001, SERVER, 53))
+        nothing(net.uplink)
+        assert Look(client.recv()).code == 13
+    client.send(udp(A, 4002, SERVER, 53))
+    assert Look(net.uplink.recv()).sport == 4002
+    assert not nat.reserve(17, 4002)
+    nat.release(17, 4001)
+    client.send(udp(A, 4001, SERVER, 53))
+    assert Look(net.uplink.recv()).sport == 4001
 
 
 def test_tcp_states_are_total():
