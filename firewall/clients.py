@@ -12,8 +12,7 @@ from micropython import const
 from firewall.rules import DENY
 
 _SLOTS = const(1024)  # clients attached, and detached with flows not yet swept
-_RATE = const(1)  # tokens a ms
-_BURST = const(1000)  # tokens
+_BURST = const(1000)  # tokens; one more comes every ms
 ERROR_COST = const(20)  # tokens of an ICMP error: 50 at once, then 50 a second
 ECHO_COST = const(1)  # tokens of an answered ping: 1000 a second
 
@@ -27,13 +26,12 @@ class Bucket:
 
     def take(self, cost, now):
         """True if a message of this cost may be sent now (ms)."""
-        tokens = self._tokens + (now - self._at) * _RATE
+        self._tokens = min(self._tokens + now - self._at, _BURST)
         self._at = now
-        if tokens > _BURST:
-            tokens = _BURST
-        granted = tokens >= cost
-        self._tokens = tokens - cost if granted else tokens
-        return granted
+        if self._tokens < cost:
+            return False
+        self._tokens -= cost
+        return True
 
 
 class Link:
@@ -59,7 +57,7 @@ class Client:
         self.address = address
         self.slot = slot
         self.links = []  # the newest last
-        self.rules = DENY  # until a list is in force, nothing is let out (behaviours 1, 2)
+        self.rules = DENY
         self.bucket = Bucket()
         self.flows = 0
         self.first = [0, 0]
@@ -82,17 +80,15 @@ class Clients:
         client = self.by_address.get(address)
         if client is None and self._free:
             client = Client(address, self._free.pop())
-            self.by_address[address] = client
-            self.by_slot[client.slot] = client
+            self.by_address[address] = self.by_slot[client.slot] = client
             self.lives[client.slot] = self._next()
-            self.generations[client.slot] = self._next()
+            self.set_rules(client, DENY)  # until a list is in force, nothing is let out (behaviours 1, 2)
         return client
 
     def detach(self, client):
         """Its flows are worth nothing from now on; call release() when the last is gone."""
         del self.by_address[client.address]
         self.lives[client.slot] = self._next()
-        self.generations[client.slot] = self._next()
         self.leaving.append(client)
 
     def release(self, client):

@@ -27,7 +27,7 @@ class _Datagram:
     def __init__(self, key, deadline):
         self.key = key
         self.deadline = deadline
-        self.header = None  # of the first fragment, with options
+        self.header = b""  # of the first fragment, with Ethernet's and options
         self.pieces = []  # (offset, data) in order; None: the datagram is given up
         self.octets = 0  # of data here
         self.end = -1  # of all data, once the last piece came
@@ -62,12 +62,11 @@ class Reassembly:
         data = bytes(memoryview(p.frame)[p.l4 : p.end])
         if (start, data) in datagram.pieces:
             return reasons.KEPT  # the same again: the network may do that
-        if not _fits(datagram, start, octets, more, p.size):
-            self._give_up(datagram)
-            return reasons.FRAGMENT
-        if len(datagram.pieces) >= MOST_PIECES:
-            self._give_up(datagram)
-            return reasons.FRAGMENT_LIMIT
+        crowded = len(datagram.pieces) >= MOST_PIECES
+        if crowded or not _fits(datagram, start, octets, more, p.size):
+            self._charge(datagram, _COST - datagram.cost)
+            datagram.pieces = None
+            return reasons.FRAGMENT_LIMIT if crowded else reasons.FRAGMENT
         self._charge(datagram, octets + _COST)
         where = len(datagram.pieces)
         while where and datagram.pieces[where - 1][0] > start:
@@ -115,10 +114,6 @@ class Reassembly:
         holder = datagram.key[0]
         self._held[holder] = self._held.get(holder, 0) + octets
 
-    def _give_up(self, datagram):
-        self._charge(datagram, _COST - datagram.cost)
-        datagram.pieces = None
-
     def _forget(self, datagram):
         holder = datagram.key[0]
         self._charge(datagram, -datagram.cost)
@@ -133,17 +128,13 @@ def _header_inside(p):
     """True if the whole transport header lies in the first fragment."""
     if p.proto == ipv4.TCP:
         return tcp.parse(p.frame, p.l4, p.end) is not None
-    if p.proto == ipv4.UDP:
-        return p.end - p.l4 >= udp.SIZE
-    return p.proto != ipv4.ICMP or p.end - p.l4 >= icmp.SIZE
+    return p.end - p.l4 >= {ipv4.UDP: udp.SIZE, ipv4.ICMP: icmp.SIZE}.get(p.proto, 0)
 
 
 def _fits(datagram, start, octets, more, header):
     """False if this piece contradicts those that are here, or the largest datagram there can be."""
     end = start + octets
-    if datagram.header is not None:
-        header = len(datagram.header) - IP
-    if end + header > ipv4.MAX_TOTAL:
+    if end + (len(datagram.header) - IP if datagram.header else header) > ipv4.MAX_TOTAL:
         return False
     if datagram.end >= 0 and (end > datagram.end or not more):
         return False
@@ -155,18 +146,15 @@ def _fits(datagram, start, octets, more, header):
 
 def _whole(datagram):
     """The frame of a complete datagram."""
-    header = bytearray(datagram.header)
-    size = len(header) - IP
+    frame = bytearray(len(datagram.header) + datagram.end)
+    size = len(datagram.header) - IP
     if size + datagram.end > ipv4.MAX_TOTAL:
         return reasons.FRAGMENT
-    put16(header, IP + ipv4.TOTAL, size + datagram.end)
-    put16(header, IP + ipv4.FRAGMENT, 0)
-    _sum(header, size)
-    frame = bytearray(len(header) + datagram.end)
-    frame[: len(header)] = header
+    frame[: len(datagram.header)] = datagram.header
     for at, data in datagram.pieces:
-        at += len(header)
+        at += len(datagram.header)
         frame[at : at + len(data)] = data
+    _finish(frame, size, 0)
     return frame
 
 
@@ -181,24 +169,22 @@ def split(frame, size, end, mtu, ident):
     first = at = IP + size
     frames = []
     while at < end:
-        size = len(head) - IP
-        octets = mtu - size & ~7
-        if octets > end - at:
-            octets = end - at
+        octets = min(mtu - (len(head) - IP) & ~7, end - at)
         piece = bytearray(len(head) + octets)
         piece[: len(head)] = head
         piece[len(head) :] = memoryview(frame)[at : at + octets]
-        piece[IP] = 0x40 | size >> 2
-        put16(piece, IP + ipv4.TOTAL, size + octets)
         put16(piece, IP + ipv4.IDENT, ident)
-        put16(piece, IP + ipv4.FRAGMENT, (ipv4.MF if at + octets < end else 0) | at - first >> 3)
-        _sum(piece, size)
+        _finish(piece, len(head) - IP, (ipv4.MF if at + octets < end else 0) | at - first >> 3)
         frames.append(piece)
         at += octets
         head = rest
     return frames
 
 
-def _sum(frame, size):
+def _finish(frame, size, fragment):
+    """Write what follows from the frame's length into its IP header of size octets, and its sum."""
+    frame[IP] = 0x40 | size >> 2
+    put16(frame, IP + ipv4.TOTAL, len(frame) - IP)
+    put16(frame, IP + ipv4.FRAGMENT, fragment)
     put16(frame, IP + ipv4.CHECKSUM, 0)
     put16(frame, IP + ipv4.CHECKSUM, total(frame, IP, size, 0) ^ 0xFFFF)

@@ -25,7 +25,7 @@ class Neighbours:
         self.links = {}
         self.uplink = None
         self.gateway = 0  # the address clients know us by (/qubes-netvm-gateway); 0: the uplink's
-        self.connected = frozenset()  # /connected-ips: clients that exist, running or not
+        self.connected = frozenset()
         self.pairs = frozenset()  # (sender, receiver) that a setting lets talk to each other
         self.broadcast = -1  # of the uplink's network, if it is one
         self.upstream = 0  # the gateway we use
@@ -68,6 +68,7 @@ class Neighbours:
         return True
 
     def set_connected(self, addresses):
+        """/connected-ips: clients that exist, running or not."""
         self.connected = frozenset(addresses)
 
     def set_pairs(self, pairs):

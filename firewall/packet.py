@@ -13,8 +13,9 @@ from firewall.words import ports as ports_word
 IP = const(14)  # where the IPv4 header begins
 CHECKED = const(0)  # read(), transport(): nothing is wrong
 
-_QUERY = (icmp.ECHO, icmp.TIMESTAMP)
-_ANSWER = {icmp.ECHO_REPLY: icmp.ECHO, icmp.TIMESTAMP_REPLY: icmp.TIMESTAMP}
+QUERIES = (icmp.ECHO, icmp.TIMESTAMP)
+_PARSE = {ipv4.TCP: tcp.parse, ipv4.UDP: udp.parse, ipv4.ICMP: icmp.parse}
+ANSWERS = {icmp.ECHO_REPLY: icmp.ECHO, icmp.TIMESTAMP_REPLY: icmp.TIMESTAMP}
 
 
 class Packet:
@@ -61,31 +62,26 @@ class Packet:
         """Read the transport header. CHECKED, or a reason. Not for a fragment."""
         proto = self.proto
         frame = self.frame
-        if proto == ipv4.TCP:
-            fields = tcp.parse(frame, self.l4, self.end)
-            if fields is None:
-                return reasons.TRANSPORT
-            self.flags = fields[3]
-            if not tcp.possible(self.flags):
-                return reasons.TCP_FLAGS
-            self.ports = unpack_from("<I", frame, self.l4)[0]
-            return self._offload(fields[2])
-        if proto == ipv4.UDP:
-            if udp.parse(frame, self.l4, self.end) is None:
-                return reasons.TRANSPORT
-            self.ports = unpack_from("<I", frame, self.l4)[0]
-        elif proto == ipv4.ICMP:
-            fields = icmp.parse(frame, self.l4, self.end)
-            if fields is None:
-                return reasons.TRANSPORT
+        parse = _PARSE.get(proto)
+        if parse is None:
+            return self._offload(0)
+        fields = parse(frame, self.l4, self.end)
+        if fields is None:
+            return reasons.TRANSPORT
+        if proto == ipv4.ICMP:
             self.kind, self.code, ident = fields
-            if self.kind in _QUERY:
+            if self.kind in QUERIES:
                 self.query = True
                 self.ports = ports_word(ident, self.kind)
-            elif self.kind in _ANSWER:
+            elif self.kind in ANSWERS:
                 self.query = True
-                self.ports = ports_word(_ANSWER[self.kind], ident)
-        return self._offload(0)
+                self.ports = ports_word(ANSWERS[self.kind], ident)
+            return self._offload(0)
+        self.ports = unpack_from("<I", frame, self.l4)[0]
+        if proto == ipv4.UDP:
+            return self._offload(0)
+        self.flags = fields[3]
+        return self._offload(fields[2]) if tcp.possible(self.flags) else reasons.TCP_FLAGS
 
     def _offload(self, header):
         """Do the ring's promises fit? header: octets of the TCP header, 0 for another protocol.
@@ -95,11 +91,8 @@ class Packet:
         """
         if self.gso:
             self.blank = True
-            if not header or self.total - self.size - header <= 0:
-                return reasons.OFFLOAD
-        if self.blank and self.proto != ipv4.TCP and self.proto != ipv4.UDP:
-            return reasons.OFFLOAD
-        return CHECKED
+            return CHECKED if header and self.total > self.size + header else reasons.OFFLOAD
+        return reasons.OFFLOAD if self.blank and self.proto != ipv4.TCP and self.proto != ipv4.UDP else CHECKED
 
     def destination_port(self):
         """The destination port of TCP and UDP, else -1."""
@@ -111,4 +104,4 @@ class Packet:
         """True if it may be the first packet of a flow: a lone SYN, a query, anything not TCP or ICMP."""
         if self.proto == ipv4.TCP:
             return self.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN) == tcp.SYN
-        return self.proto != ipv4.ICMP or self.kind in _QUERY
+        return self.proto != ipv4.ICMP or self.kind in QUERIES

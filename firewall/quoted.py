@@ -15,7 +15,7 @@ from micropython import const
 from firewall import icmp, ipv4, tcp, udp, words
 from firewall.checksum import delta16, delta32, total, update
 from firewall.ipv4 import put16
-from firewall.packet import IP
+from firewall.packet import ANSWERS, IP, QUERIES
 from firewall.record import DST, NEW_DST, NEW_PORTS, NEW_SRC, PORTS, SRC
 
 PASSING = (icmp.DEST_UNREACHABLE, icmp.TIME_EXCEEDED, icmp.PARAMETER_PROBLEM)
@@ -45,18 +45,11 @@ def key(p, side):
         word = unpack_from("<I", frame, at)[0]
         ports = word >> 16 | (word & 0xFFFF) << 16
     elif proto == ipv4.ICMP:
-        if p.end - at < _QUERY_OCTETS:
+        if p.end - at < _QUERY_OCTETS or not (frame[at] in QUERIES or frame[at] in ANSWERS):
             return None
-        kind = frame[at]
         ident = frame[at + icmp.IDENT] << 8 | frame[at + icmp.IDENT + 1]
-        if kind == icmp.ECHO or kind == icmp.TIMESTAMP:
-            ports = words.ports(kind, ident)
-        elif kind == icmp.ECHO_REPLY:
-            ports = words.ports(ident, icmp.ECHO)
-        elif kind == icmp.TIMESTAMP_REPLY:
-            ports = words.ports(ident, icmp.TIMESTAMP)
-        else:
-            return None
+        asked = frame[at] in QUERIES
+        ports = words.ports(frame[at], ident) if asked else words.ports(ident, ANSWERS[frame[at]])
     return words.swap(dst), words.swap(src), ports, proto | side
 
 
@@ -68,9 +61,7 @@ def translate(p, w, half):
     if outer_src == w[at + SRC]:
         outer_src = w[at + NEW_SRC]  # the other end itself; a router between keeps its address
     _quote(frame, p.l4 + icmp.QUOTE, p.end, w, at)
-    pack_into("<II", frame, IP + ipv4.SRC, outer_src, w[at + NEW_DST])
-    frame[IP + ipv4.TTL] = p.ttl - 1
-    put16(frame, IP + ipv4.CHECKSUM, 0)
+    pack_into("<BBHII", frame, IP + ipv4.TTL, p.ttl - 1, ipv4.ICMP, 0, outer_src, w[at + NEW_DST])
     put16(frame, IP + ipv4.CHECKSUM, total(frame, IP, p.size, 0) ^ 0xFFFF)
     put16(frame, p.l4 + icmp.CHECKSUM, 0)
     put16(frame, p.l4 + icmp.CHECKSUM, total(frame, p.l4, p.end - p.l4, 0) ^ 0xFFFF)
@@ -100,8 +91,7 @@ def _quote(frame, at, end, w, half):
             put16(frame, check, 0xFFFF)
     elif proto == ipv4.ICMP:
         # in the word, type and identifier may stand in either order; only the identifier changed
-        asked = frame[l4] == icmp.ECHO or frame[l4] == icmp.TIMESTAMP
-        put16(frame, l4 + icmp.IDENT, words.second(new) if asked else words.first(new))
+        put16(frame, l4 + icmp.IDENT, words.second(new) if frame[l4] in QUERIES else words.first(new))
         _update(frame, l4 + icmp.CHECKSUM, change)
 
 

@@ -143,6 +143,33 @@ def test_100000_mutated_packets(figure):
     assert came_out > COUNT // 20
 
 
+def test_headers_are_enough_but_where_the_payload_is_read():
+    """A driver may hold large frames in many pages, and shows the first; the judge asks when it needs the rest."""
+    net = Network()
+    net.client(A)
+    net.netvm(OURS, mtu=1500)
+    large = bytes(8000)
+    plain = udp(A, 4001, SERVER, 80, large)
+    for frame, gso, asks in (
+        (tcp(A, 4001, SERVER, 80), 0, False),
+        (ip(A, SERVER, 6, tcp_segment(A, 4001, SERVER, 80, ACK, large, blank=True), fragment=0x4000), 1448, False),
+        (plain, 0, True),  # to be cut
+        (fragments(plain, 4800)[0], 0, True),
+        (echo(A, OURS, data=large), 0, True),
+        (error(A, SERVER, 3, 3, large), 0, True),
+    ):
+        head = bytearray(frame[:4096])
+        before = bytes(head)
+        verdict = net.judge.frame(1, head, len(frame), 1, bool(gso), gso)
+        assert (verdict == reasons.GATHER) == asks
+        if asks:
+            assert head == before and not net.judge.out
+            assert net.judge.frame(1, bytearray(frame), len(frame), 1, False, 0) != reasons.GATHER
+        elif gso:
+            assert verdict == reasons.FORWARDED and net.judge.octets == len(frame)
+        net.judge.out.clear()
+
+
 def test_payload_out_is_payload_in():
     """Whatever is forwarded is the same behind its headers."""
     rng = random.Random(7)
