@@ -288,7 +288,7 @@ def router():
         pytest.skip("no Linux router here: %s" % why)
 
 
-def test_conversations_go_as_with_linux(router, request):
+def test_random_flows_do_as_in_linux(router, request):
     count = LONG if request.config.getoption("--long") else CONVERSATIONS
     seed = random.SystemRandom().getrandbits(32)
     print("seed %d" % seed)
