@@ -191,7 +191,7 @@ class Flows:
         For a client below its share that found no port. kind: of the flow. False: none is found.
         """
         largest = self.clients.largest()
-        if client.flows >= self.share or largest is client:
+        if client.flows >= self.share or largest is client or largest is None:
             return False
         w = self.records
         link = largest.first[0]

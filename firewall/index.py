@@ -46,7 +46,9 @@ class Index:
 
     def find(self, w0, w1, w2, w3):
         """The half whose record has these words, or -1."""
-        slots, records, second, mask = self._slots, self._records, self._second, self._mask
+        slots = self._slots
+        records = self._records
+        second = self._second
         h = self._hash(w0, w1, w2, w3)
         bucket = h & self._buckets
         tag = (h >> self._shift & _TAG_MASK) or 1
@@ -60,7 +62,7 @@ class Index:
                 if slot >> _TAG_SHIFT == tag:
                     at = (slot & _HALF) << 4
                     if records[at] == w0 and records[at + second] == w1 and records[at + 3] == w3:
-                        if records[at + 2] & mask == w2:
+                        if records[at + 2] & self._mask == w2:
                             return slot & _HALF
                 i += 1
             bucket = self._other(bucket, tag)
