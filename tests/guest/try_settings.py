@@ -1,0 +1,53 @@
+"""What settings tell the firewall, as lines on the console: run=try_settings [attach=A,B].
+
+    rules A DECISION   after each list put in force: may a TCP packet to 192.0.2.7 port 443 leave?
+    network OWN GATEWAY OURS,  connected A B C,  memory FREE-HEAP: each when it changes; memory every second
+
+The words attach:A and detach:A in our xenstore node data/do (in the simulation) are obeyed, one at a time.
+"""
+import asyncio
+import gc
+
+import loop
+from firewall import ipv4
+from firewall.settings import Settings
+
+
+class Told:
+    """In place of the firewall."""
+
+    def set_rules(self, address, rules):
+        verdict = rules.decide(ipv4.TCP, ipv4.address("192.0.2.7"), 443, -1, 0)
+        print("rules %s %s" % (ipv4.text(address), "accept" if verdict[0] else "drop"))
+
+    def set_network(self, own, gateway, ours):
+        print("network %s" % " ".join(ipv4.text(address) for address in (own, gateway, ours)))
+
+    def set_connected(self, addresses):
+        print("connected %s" % " ".join(ipv4.text(address) for address in addresses))
+
+
+async def main(store, words):
+    settings = Settings(store, Told())
+    settings.start()
+    for text in words.get("attach", "").split(","):
+        if text:
+            settings.attached(ipv4.address(text))
+    watch = await store.watch("data/do")
+    asyncio.create_task(_obey(store, watch, settings))
+    while True:
+        await asyncio.sleep(1)
+        gc.collect()
+        print("memory %d, longest gap %d us" % (gc.mem_free(), loop.longest_gap_ns() // 1000))
+
+
+async def _obey(store, watch, settings):
+    while True:
+        await watch.changes()
+        try:
+            word = (await store.read("data/do")).decode()
+        except Exception:
+            continue
+        act, _, text = word.partition(":")
+        if act in ("attach", "detach"):
+            getattr(settings, act + "ed")(ipv4.address(text))
