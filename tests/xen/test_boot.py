@@ -5,6 +5,7 @@ import re
 import pytest
 
 from images import kernel
+from tests.xen.conftest import both_daemons
 
 BUILT = "/src/build/vmlinuz"
 
@@ -25,3 +26,68 @@ def test_boots_and_says_who_it_is(lab, image, memory, figure):
            "%d and %d" % (least_heap, least_pages))
     assert heap >= least_heap * 0.98 and free >= least_pages
     assert guest.state() == "running"
+
+
+def test_the_image_is_small(figure):
+    """Boots nothing."""
+    size = os.path.getsize(BUILT)
+    figure("image", "%d octets" % size, "800 KB")
+    assert size < 800000
+
+
+@both_daemons
+def test_xl_shutdown_ends_it_within_a_second(lab, image, figure):
+    """Boots: the image that ships. Its last line must have reached the console."""
+    guest = lab.domain("shutdown", image)
+    guest.wait_for("memory: ")
+    lab.run("sleep 2")
+    why, since_command, since_request = lab.call("domains.shut_down", guest.domid, 10)
+    figure("xl shutdown to the end, %s" % lab.xenstore, "%.2f s (%.2f s after xl had asked)" % (since_command, since_request), "1 s")
+    assert why == "poweroff"
+    assert since_command < 1
+    assert "power" in guest.console().splitlines()[-1]
+
+
+def test_reboot_and_unknown_words(lab, image):
+    """Boots: the image that ships. A word it does not know changes nothing; "reboot" ends it with that reason."""
+    guest = lab.domain("reboot", image)
+    guest.wait_for("memory: ")
+    lab.run("sleep 1")
+    guest.store_write("control/shutdown", "dance")
+    guest.wait_for("unknown word ignored: dance")
+    assert guest.state() == "running"
+    guest.store_write("control/shutdown", "reboot")
+    assert guest.wait_for_end(5) == "reboot"
+
+
+def test_unknown_words_on_the_command_line(lab, image):
+    """Boots: the image that ships, with the words that dom0 prepends for Linux."""
+    guest = lab.domain("words", image, "root=/dev/mapper/dmroot ro nomodeset console=hvc0 rd_NO_PLYMOUTH swiotlb=2048")
+    guest.wait_for("memory: ")
+    assert guest.state() == "running"
+
+
+@both_daemons
+def test_idle_it_costs_nothing(lab, image, figure):
+    """Boots: the image that ships."""
+    guest = lab.domain("idle", image)
+    guest.wait_for("memory: ")
+    lab.run("sleep 3")
+    share = lab.call("domains.idle_share", guest.domid, 20)
+    figure("CPU of an idle domain, %s" % lab.xenstore, "%.4f %%" % (100 * share), "0.1 %")
+    assert share < 0.001
+
+
+def test_instructions_from_start_to_idle(counting_lab, figure):
+    """Boots: the image that ships, where an instruction takes a nanosecond of Xen's clock.
+
+    The domain's CPU time when it has become idle: it includes all that Python does at the start, and what Xen
+    does for the domain, so what runs before Python's main is less.
+    """
+    lab = counting_lab
+    guest = lab.domain("count", lab.upload(BUILT))
+    guest.wait_for("memory: ", timeout=60)
+    lab.run("sleep 1", timeout=120)
+    used, _ = lab.call("domains.cpu_ns", guest.domid)
+    figure("instructions from the first to idle, Python's start included", "%.1f million" % (used / 1e6), "20 million")
+    assert 0 < used < 20e6

@@ -3,6 +3,7 @@
 Source: Xen public/domctl.h, struct xen_domctl_getdomaininfo (of the Xen version in lab.lock).
 """
 import ctypes
+import subprocess
 import time
 
 _REASONS = {0: "poweroff", 1: "reboot", 2: "suspend", 3: "crash", 4: "watchdog", 5: "soft-reset"}
@@ -47,3 +48,20 @@ def wait_for_end(domid, seconds):
     while state(domid) == "running" and time.monotonic() < end:
         time.sleep(0.005)
     return state(domid)
+
+
+def shut_down(domid, seconds):
+    """`xl shutdown`: (why the domain ended, s from the command's start, s from its end) or ("running", ...)."""
+    began = time.monotonic()
+    subprocess.run(["xl", "shutdown", str(domid)], check=True, stdout=subprocess.DEVNULL)
+    asked = time.monotonic()
+    why = wait_for_end(domid, seconds)
+    return why, time.monotonic() - began, time.monotonic() - asked
+
+
+def idle_share(domid, seconds):
+    """Share of one CPU that the domain uses over that many seconds."""
+    used, began = cpu_ns(domid)
+    time.sleep(seconds)
+    used_then, ended = cpu_ns(domid)
+    return (used_then - used) / (ended - began)
