@@ -25,7 +25,7 @@ def _lab(options):
     root = toolroot.ensure([kernel.BUILD_LOCK, kernel.LAB_LOCK], "lab.lock", options.apt_sources)
     binds = [(HERE, "/src"), (toolroot.cache_folder(), "/cache/qubes-python-firewall")]
     kept = {"HYPOTHESIS_STORAGE_DIRECTORY": "/src/build/hypothesis"}
-    kept.update({name: os.environ[name] for name in ("CI", "TERM", "COLUMNS") if os.environ.get(name)})
+    kept.update({name: os.environ[name] for name in ("CI", "SEED", "TERM", "COLUMNS") if os.environ.get(name)})
     return root, binds, kept
 
 

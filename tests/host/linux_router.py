@@ -12,6 +12,7 @@ Needs root, or leave to make user namespaces, and the programs nft and ip.
 """
 import os
 import pickle
+import random
 import select
 import shutil
 import socket
@@ -28,6 +29,13 @@ BATCH = 100  # frames sent before looking: they must all fit the receiving socke
 _LAST = 0xFFFF  # identification of the frame that ends a batch
 # UDP from 10.136.0.1, which every rule set of a test lets pass
 _ENDING = bytes.fromhex("4500001c 00000000 40110000 0a880001 c0000201") + struct.pack("!HHHH", 1, 1, 8, 0)
+
+
+def seed():
+    """For a comparison: SEED of the environment, 1 in CI (a red run must be red again), else a new one. Printed."""
+    value = int(os.environ.get("SEED") or ("1" if os.environ.get("CI") else random.SystemRandom().getrandbits(32)))
+    print("SEED=%d" % value)
+    return value
 
 
 class Unavailable(Exception):

@@ -290,9 +290,7 @@ def router():
 
 def test_random_flows_do_as_in_linux(router, request):
     count = LONG if request.config.getoption("--long") else CONVERSATIONS
-    seed = random.SystemRandom().getrandbits(32)
-    print("seed %d" % seed)
-    rng = random.Random(seed)
+    rng = random.Random(linux_router.seed())
     passed = {}
     for number in range(count):
         assert conversation(router, rng, number, passed) is None

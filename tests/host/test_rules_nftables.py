@@ -145,10 +145,8 @@ def disagreements(router, rng, lists):
 
 
 def test_verdicts_are_those_of_linux(router, request):
-    lists = LONG if request.config.getoption("--long", False) else LISTS
-    seed = random.SystemRandom().getrandbits(32)
-    print("seed %d, %d lists, %d packets" % (seed, lists, lists * PACKETS))
-    assert disagreements(router, random.Random(seed), lists) == []
+    lists = LONG if request.config.getoption("--long") else LISTS
+    assert disagreements(router, random.Random(linux_router.seed()), lists) == []
 
 
 def test_a_disagreement_would_be_seen(router, monkeypatch):
