@@ -127,12 +127,11 @@ class Guard:
 
     def _drop(self, exception):
         now = xen.ns()
-        at = self.failed % self.FAILURES
-        oldest = self.times[at]
-        self.times[at] = now
+        self.times[self.failed % self.FAILURES] = now
         self.failed += 1
+        oldest = self.times[self.failed % self.FAILURES]  # 99 before this one
         _tell(_judge_log.warning, "%s: packet dropped: %s", self.name, explain(exception))
-        if self.failed >= self.FAILURES and now - oldest < self.WINDOW_NS:
+        if now - oldest < self.WINDOW_NS:
             self.times = [-self.WINDOW_NS] * self.FAILURES
             _tell(_judge_log.error, "%s: disconnected: %d packets failed within 10 s", self.name, self.FAILURES)
             self.disconnect()

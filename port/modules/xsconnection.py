@@ -12,12 +12,13 @@ Source: Xen docs/misc/xenstore-ring.txt, public/io/xs_wire.h.
 """
 import xen
 import loop
-from asyncio import CancelledError, Event, sleep_ms
+from asyncio import CancelledError, Event, TimeoutError, sleep_ms, wait_for_ms
 from log import Log
 from micropython import const
 from xsring import RING, Ring
 from xswire import (
     ERROR,
+    GET_DOMAIN_PATH,
     HEADER,
     RESET_WATCHES,
     WATCH_EVENT,
@@ -28,9 +29,14 @@ from xswire import (
     unpack_header,
 )
 
-_UNANSWERED_MAX = const(20)  # xenstored's quota for a domain
+_UNANSWERED_MAX = const(19)  # xenstored's quota for a domain is 20; one is kept for tell_silence()
 _CONNECTION_POLL_MS = const(100)  # the daemon may connect without an event
-_PATIENCE_NS = const(10000000000)  # then a line in the log
+_PATIENCE_NS = const(10000000000)  # then a line in the log, and a probe
+_PROBE_MS = const(10000)  # between probes
+_LOOK_MS = const(1000)
+_SILENCE_NS = const(600000000000)
+_RESET_MS = const(10000)  # then RESET_WATCHES is sent again, and again after twice the time
+_RESET_LAST_MS = const(640000)  # at last; the ring holds 60 of them
 
 _log = Log("xenstore")
 
@@ -44,11 +50,12 @@ class Request:
         self.tx_id = tx_id
         self.late = late  # called with the request when its answer comes and its task has gone
         self.orphan = False  # nobody waits, or not any longer
+        self.req_id = 0  # of the last time it was sent
         self.sent_at = None  # ns; of the first time, should it be sent again
         self.answered = Event()
         self.reply = None  # payload, or
         self.error = None  # StoreError
-        self.connection = 0  # number of the connection it was answered on
+        self.connection = 0  # number of the connection it was answered on; 0: not answered
 
     def about(self):
         """What was asked, for errors and the log."""
@@ -74,6 +81,7 @@ class Connection:
         self._wake = loop.Flag()  # the ring has news, or the queue has
         self._asked = loop.Flag()  # something waits for an answer
         self._distrusted = None  # why the connection has to begin anew
+        self._probe = None  # see tell_silence()
         loop.bind(port, self._wake.set)
 
     async def exchange(self, request):
@@ -130,7 +138,9 @@ class Connection:
     def _send(self):
         """Put requests into the ring while there is room and quota. True if anything went."""
         moved = self._put()
-        while self._out_done == len(self._out) and self.queue and len(self.sent) < _UNANSWERED_MAX:
+        while self._out_done == len(self._out) and self.queue:
+            if len(self.sent) >= _UNANSWERED_MAX + (self.queue[0] is self._probe):
+                break
             request = self.queue.pop(0)
             self._out = pack(request.kind, self._enter(request), request.tx_id, request.payload)
             self._out_done = 0
@@ -141,6 +151,7 @@ class Connection:
         """A number for a request that from now on waits for its answer."""
         req_id = self._next_id
         self._next_id = req_id % 0xFFFFFFFF + 1  # 0 is for watch events
+        request.req_id = req_id
         request.sent_at = request.sent_at or xen.ns()
         self.sent[req_id] = request
         self._asked.set()
@@ -206,23 +217,41 @@ class Connection:
             else:
                 self.ring.drop_received()
         reset = Request(RESET_WATCHES, b"\0")
-        req_id = self._enter(reset)
+        self._enter(reset)
         while not self.ring.connected():
             await sleep_ms(_CONNECTION_POLL_MS)
-        self._out = self._out[self._out_done :] + pack(RESET_WATCHES, req_id, 0, reset.payload)
-        self._out_done = 0
         self._in = bytearray()
-        while not self._reset_answered(req_id):
-            moved = self._put()
-            moved = self._receive() or moved
-            if moved:
-                await sleep_ms(0)
-            else:
-                await self._wake.wait()
-        del self.sent[req_id]
+        delay_ms = _RESET_MS
+        while not await self._reset(reset, delay_ms):
+            del self.sent[reset.req_id]
+            self._enter(reset)
+            delay_ms = min(2 * delay_ms, _RESET_LAST_MS)
+        del self.sent[reset.req_id]
         reset.answered.set()
         self.on_begin()
         _log.debug("connection %d", self.number)
+
+    async def _reset(self, reset, delay_ms):
+        """Send RESET_WATCHES and skip octets up to its reply. False: not here in time, so send another.
+
+        The daemon works in order: the reply to the latest comes after all others.
+        """
+        until = xen.ns() + delay_ms * 1000000
+        self._out = self._out[self._out_done :] + pack(RESET_WATCHES, reset.req_id, 0, reset.payload)
+        self._out_done = 0
+        while not self._reset_answered(reset.req_id):
+            left_ms = (until - xen.ns()) // 1000000
+            if left_ms <= 0:
+                return False
+            moved = self._put()
+            if self._receive() or moved:
+                await sleep_ms(0)
+                continue
+            try:
+                await wait_for_ms(self._wake.wait(), left_ms)
+            except TimeoutError:
+                pass
+        return True
 
     def _fall_back(self):
         """Requests without an answer return to the queue, but those of transactions, which are over."""
@@ -254,7 +283,12 @@ class Connection:
     # ---- patience -----------------------------------------------------------------------------
 
     async def tell_silence(self):
-        """For the supervisor: one line when a request has waited 10 s for its answer, one when it has it."""
+        """For the supervisor: one line when a request has waited 10 s for its answer, one when it has it.
+
+        A daemon that is slow, or not there, may take for ever. One that answers a later request first has lost ours,
+        for it works in order; so another is made now and then, and if it overtakes, the connection begins anew. So it
+        does after 10 min without a word, for nothing is lost by that either.
+        """
         while True:
             await self._asked.wait()
             while self.sent:
@@ -265,5 +299,22 @@ class Connection:
                     continue
                 waiting = len(self.sent) + len(self.queue)
                 _log.warning("no answer for 10 s: %s; %d requests wait", oldest.about(), waiting)
-                await oldest.answered.wait()
+                while not oldest.answered.is_set():
+                    await self._look_after(oldest)
                 _log.warning("answers again after %d s", (xen.ns() - oldest.sent_at) // 1000000000)
+
+    async def _look_after(self, late):
+        self._probe = probe = Request(GET_DOMAIN_PATH, b"0\0")
+        probe.orphan = True
+        self.queue.insert(0, probe)
+        self._wake.set()
+        asked = xen.ns()
+        while not (late.answered.is_set() or probe.answered.is_set()):
+            await sleep_ms(_LOOK_MS)
+            if xen.ns() - asked > _SILENCE_NS:
+                self.distrust("silent for 10 min")
+                asked = xen.ns()
+        if probe.connection and late.req_id < probe.req_id and late in self.sent.values():
+            self.distrust("no answer to " + late.about())
+        if not late.answered.is_set():
+            await sleep_ms(_PROBE_MS)

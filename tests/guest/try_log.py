@@ -34,9 +34,11 @@ async def mode_flood():
 
 async def mode_full_console():
     """The test does not read the console: lines are dropped, nothing waits, and the loss is told."""
+    print("ready")
+    await asyncio.sleep_ms(1000)
     logs = [log.Log("log%d" % n) for n in range(10)]
     for each in logs:
         for n in range(10):
             each.info("line %d %s", n, "x" * 200)
-    await asyncio.sleep_ms(1000)
+    await asyncio.sleep_ms(2000)
     _log.info("room again")

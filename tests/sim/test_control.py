@@ -1,0 +1,82 @@
+"""control/shutdown: what dom0 asks by it, and what the frozen code does."""
+import pytest
+from machine import POWEROFF, REBOOT
+
+SHUTDOWN = "/local/domain/2/control/shutdown"
+
+
+def booted(machine, words=""):
+    firewall = machine.firewall(words)
+    machine.advance(0.1)
+    return firewall
+
+
+def test_the_features_are_announced(machine):
+    booted(machine)
+    features = {name: machine.read("/local/domain/2/control/feature-" + name) for name in ("poweroff", "reboot", "suspend")}
+    assert features == {"poweroff": b"1", "reboot": b"1", "suspend": b"0"}
+
+
+def test_a_refusal_of_the_features_is_no_matter(machine):
+    machine.write_domain_tree(2)
+    for name in ("poweroff", "reboot", "suspend"):
+        machine.write("/local/domain/2/control/feature-" + name, "", [("n", 0)])
+    firewall = machine.firewall(tree=False)
+    machine.advance(0.1)
+    machine.write(SHUTDOWN, "poweroff")
+    assert firewall.wait_end(1) == POWEROFF
+
+
+@pytest.mark.parametrize("word, reason", [("poweroff", POWEROFF), ("halt", POWEROFF), ("reboot", REBOOT)])
+def test_a_word_is_acknowledged_and_obeyed_within_a_second(machine, word, reason):
+    firewall = booted(machine)
+    machine.write(SHUTDOWN, word)
+    assert firewall.wait_end(1) == reason
+    assert machine.read(SHUTDOWN) == b""
+    assert firewall.lines()[-1].endswith("info control: %s now" % word)
+
+
+@pytest.mark.parametrize("word", [b"suspend", b"crash", b"s3", b"", b"powerof", b"poweroff\n", b"\x1b[2J\xff", b"x" * 1000])
+def test_other_words_are_left_alone(machine, word):
+    firewall = booted(machine)
+    machine.write(SHUTDOWN, word)
+    machine.advance(1)
+    assert firewall.alive()
+    assert machine.read(SHUTDOWN) == word
+    assert len(firewall.lines("unknown word ignored")) == bool(word)
+    assert all(len(line) < 200 and line.isprintable() for line in firewall.lines())
+    machine.write(SHUTDOWN, "poweroff")
+    assert firewall.wait_end(1) == POWEROFF
+
+
+def test_a_word_that_was_there_before_us(machine):
+    machine.write_domain_tree(2)
+    machine.write(SHUTDOWN, "poweroff")
+    assert machine.firewall(tree=False).wait_end(1) == POWEROFF
+
+
+def test_without_the_right_to_acknowledge(machine):
+    firewall = booted(machine)
+    machine.write(SHUTDOWN, "poweroff", [("n", 0), ("r", 2)])
+    assert firewall.wait_end(1) == POWEROFF
+    assert machine.read(SHUTDOWN) == b"poweroff"
+
+
+def test_a_node_that_goes_and_comes(machine):
+    firewall = booted(machine)
+    machine.dom0.remove(SHUTDOWN.encode())
+    machine.advance(1)
+    machine.write(SHUTDOWN, "poweroff", [("n", 2)])
+    assert firewall.wait_end(1) == POWEROFF
+
+
+def test_hooks_run_first_but_cannot_hold_the_end_up(machine):
+    firewall = booted(machine, "run=try_control mode=hooks")
+    firewall.wait_for("ready")
+    before = machine.now
+    machine.write(SHUTDOWN, "poweroff")
+    assert firewall.wait_end(1) == POWEROFF
+    assert machine.now - before <= 600_000_000
+    assert "good hook" in firewall.console
+    assert "control: bad: ValueError: bad hook (try_control.py:" in firewall.console
+    assert "control: hanging: not done in time" in firewall.console

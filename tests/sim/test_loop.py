@@ -1,0 +1,100 @@
+"""The frozen loop. Most cases are programs of tests/guest/try_loop.py that judge themselves; some need a peer."""
+import re
+
+import pytest
+from machine import CRASH
+
+
+@pytest.fixture
+def peer(machine):
+    return machine.peer(1)
+
+
+def trial(machine, mode):
+    return machine.firewall("run=try_loop mode=" + mode)
+
+
+def bound(firewall, peer, which=0):
+    """The peer's end of a port that the program has offered."""
+    ports = re.findall(r"^port (\d+)$", firewall.console, re.MULTILINE)
+    return peer.evtchn_bind(firewall.domid, int(ports[which]))
+
+
+@pytest.mark.parametrize("mode", ["services", "deadlines", "gap"])
+def test_a_program_that_judges_itself(machine, mode):
+    trial(machine, mode).wait_for("done")
+
+
+def test_a_pass_without_work_allocates_nothing(machine, peer):
+    firewall = trial(machine, "nothing_to_do")
+    port = bound(firewall, peer)
+    for _ in range(20):
+        peer.evtchn_send(port)
+        machine.advance(0.1)
+    firewall.wait_for("done")
+
+
+def test_an_idle_firewall_makes_no_hypercall(machine):
+    firewall = machine.firewall()
+    machine.advance(60)
+    before, woken = firewall.domain.hypercalls, firewall.domain.deadline
+    machine.advance(3600)
+    assert firewall.domain.hypercalls == before
+    assert woken == firewall.domain.deadline  # it has not even been awake
+
+
+def test_each_event_wakes_once(machine, peer):
+    firewall = trial(machine, "events")
+    port = bound(firewall, peer)
+    machine.settle()
+    assert firewall.lines("event") == []
+    for n in range(100):
+        for _ in range(n % 3 + 1):  # sent thrice before it runs: still one
+            peer.evtchn_send(port)
+        machine.settle()
+        assert len(firewall.lines("event")) == n + 1
+    firewall.wait_for("done")
+
+
+def test_a_closed_port_is_xens_again(machine, peer):
+    firewall = trial(machine, "close")
+    peer.evtchn_send(bound(firewall, peer))
+    machine.advance(0.01)
+    peer.evtchn_send(bound(firewall, peer, 1))
+    firewall.wait_for("done")
+
+
+def test_an_event_nobody_asked_for_is_counted(machine, peer):
+    firewall = trial(machine, "strays")
+    peer.evtchn_send(bound(firewall, peer))
+    firewall.wait_for("done")
+
+
+def test_no_port_of_700_is_forgotten(machine, peer):
+    firewall = trial(machine, "many_ports")
+    first, last = map(int, re.search(r"ports (\d+) (\d+)", firewall.console).groups())
+    for port in range(first, last + 1):
+        peer.evtchn_send(peer.evtchn_bind(firewall.domid, port))
+    firewall.wait_for("done")
+
+
+def test_a_task_readied_by_a_service_runs_at_once(machine):
+    firewall = trial(machine, "service_wakes_task")
+    firewall.wait_for("done")
+    assert "woken at 0\n" in firewall.console
+
+
+@pytest.mark.parametrize(
+    "mode, error, place",
+    [
+        ("service_raises", "IndexError", "in broken_service"),
+        ("wake_raises", "MemoryError: no more", "in broken_wake"),
+        ("unsupervised", "ValueError: nobody waits", "in broken_task"),
+    ],
+)
+def test_an_exception_in_the_loop_itself_is_the_end(machine, peer, mode, error, place):
+    firewall = trial(machine, mode)
+    if mode == "wake_raises":
+        peer.evtchn_send(bound(firewall, peer))
+    assert firewall.wait_end() == CRASH
+    assert error in firewall.console and place in firewall.console
