@@ -44,7 +44,10 @@ class Flows:
         self._cursor = 0
 
     def live(self, half, now):
-        """True if the flow of half still counts: not expired, both its clients the same as then."""
+        """True if the flow of half still counts: not expired, both its clients the same as then.
+
+        So the sender of a packet that found it is the flow's own: an address is attached only once.
+        """
         w = self.records
         there = (half & ~1) << 4
         back = there + BACK
@@ -214,11 +217,11 @@ class Flows:
     def _longest_idle(self, client, now):
         """The record that rested longest among the first held ones.
 
-        An exact order would cost a move on every packet. Instead the first one goes to the end if it is not the one, so
-        that each search sees others; of up to _LOOKS flows it is exact.
+        An exact order would cost a move on every packet. Of up to _LOOKS flows it is exact; of more, each search sees
+        one that the last did not.
         """
         w = self.records
-        link = first = client.first[1]
+        link = client.first[1]
         found = longest = -1
         for _ in range(_LOOKS):
             if not link:
@@ -229,9 +232,6 @@ class Flows:
                 found = link - 1
                 longest = rest
             link = w[at + NEXT]
-        if found != first - 1:
-            self._delist(client, first - 1, 1)
-            self._enlist(client, first - 1, 1)
         return found
 
     # --- lists of a client, rings of a mapping ---

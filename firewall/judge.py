@@ -94,12 +94,9 @@ class Judge:
         client = p.link.client
         src, dst = unpack_from("<II", p.frame, IP + ipv4.SRC)
         half = n.flows.find(src, dst, p.ports, p.proto | (SIDE_CLIENT if client else SIDE_UPLINK))
-        # is it a flow of this very sender, or of one that had its address, and is it alive?
-        if half >= 0:
-            slot = n.flows.records[(half << 4) + CLIENT]
-            if slot != (client.slot if client else 0) or not n.flows.live(half, now):
-                n.flows.remove(half >> 1)
-                half = -1
+        if half >= 0 and not n.flows.live(half, now):
+            n.flows.remove(half >> 1)
+            half = -1
         if half < 0 and not client:
             return reasons.NO_FLOW
         if p.ttl <= 1:
@@ -243,12 +240,11 @@ class Judge:
         """An error that a flow's packet caused, on its way to who sent that. None is sent about an error."""
         n = self.n
         w = n.flows.records
-        client = p.link.client
         if len(p.frame) < p.end:
             return reasons.GATHER
-        key = quoted.key(p, SIDE_CLIENT if client else SIDE_UPLINK)
+        key = quoted.key(p, SIDE_CLIENT if p.link.client else SIDE_UPLINK)
         half = -1 if key is None else n.flows.find(*key)
-        if half < 0 or w[(half << 4) + CLIENT] != (client.slot if client else 0) or not n.flows.live(half, now):
+        if half < 0 or not n.flows.live(half, now):
             return reasons.ICMP_ERROR
         # it goes to who sent what it quotes, and to nobody else
         if words.swap(p.dst) != w[(half << 4) + DST] or p.ttl <= 1:

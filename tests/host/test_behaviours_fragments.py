@@ -170,6 +170,15 @@ def test_behaviour_38_incomplete_datagrams_are_bounded_in_memory_and_time(net):
     assert held.octets == 0 and not held._by_key and not held._queues and not held._held
 
 
+def test_behaviour_38_large_incomplete_datagrams_are_bounded_for_each_client(net):
+    client = net.client(A)
+    for ident in range(4):
+        for frame in fragments(udp(A, 4001, SERVER, 80, bytes(60000), ident=ident), *[1480] * 40)[:-1]:
+            client.send(frame)
+            assert net.neighbours.fragments.octets <= 131072
+    assert net.neighbours.fragments.octets > 59000
+
+
 def test_behaviour_38_a_piece_that_comes_too_late_completes_nothing(net):
     client = net.client(A)
     client.send(piece(0, 800, True))

@@ -168,6 +168,18 @@ def test_behaviour_18_a_clients_address_from_the_uplink_is_dropped(net):
     nothing(client, other, net.uplink)
 
 
+def test_behaviour_18_even_in_answer_to_a_flow_from_before_it_was_a_client(net):
+    client = net.client(A)
+    client.send(udp(A, 7, "10.137.0.99", 7))
+    answer = udp("10.137.0.99", 7, OURS, Look(net.uplink.recv()).sport)
+    net.uplink.send(answer)
+    assert client.recv()
+    net.connected("10.137.0.99")
+    net.uplink.send(answer)
+    nothing(client)
+    assert net.counters["source of ours from the uplink"] == 1
+
+
 def test_behaviour_19_ethernet_source_means_nothing(net):
     client, other = net.client(A), net.client(B)
     frame = udp(A, 7, SERVER, 7)

@@ -161,13 +161,13 @@ def test_behaviour_75_tcp_established_lives_2_h_4_min(net):
     assert not reaches(net, client, port, SERVER, tcp, ACK)
 
 
-@pytest.mark.parametrize("answered", [False, True])
-def test_behaviour_75_half_open_lives_4_minutes(net, answered):
+@pytest.mark.parametrize("answer", [None, SYN | ACK, ACK])
+def test_behaviour_75_half_open_lives_4_minutes(net, answer):
     client = net.client(A)
     client.send(tcp(A, 4001, SERVER, 80))
     port = Look(net.uplink.recv()).sport
-    if answered:
-        assert reaches(net, client, port, SERVER, tcp, SYN | ACK)
+    if answer:
+        assert reaches(net, client, port, SERVER, tcp, answer)
     net.advance(4 * MINUTE)
     assert reaches(net, client, port, SERVER, tcp, SYN | ACK)
     net.advance(4 * MINUTE + 1)
@@ -387,6 +387,37 @@ def test_attach_and_detach_leave_nothing():
         assert len(n.clients._free) == 1023 and not n.clients.by_address
         assert not any(n.flows._slots[0]) and not any(n.flows._slots[1])
         assert not any(any(used) for used in n.nat._used.values())
+
+
+def test_another_protocol_serves_one_client_for_a_remote(net):
+    a, b = net.client(A), net.client(B)
+    a.send(ip(A, SERVER, 47, b"gre"))
+    assert Look(net.uplink.recv()).src == OURS
+    b.send(ip(B, SERVER, 47, b"gre"))
+    assert Look(b.recv()).code == 13
+    assert net.counters["protocol and remote in use by another client"] == 1
+    for destination, proto in (("192.0.2.51", 47), (SERVER, 50)):
+        b.send(ip(B, destination, proto, b"gre"))
+        assert Look(net.uplink.recv()).proto == proto
+    net.uplink.send(ip(SERVER, OURS, 47, b"back"))
+    assert Look(a.recv()).payload == b"back"
+    nothing(b, net.uplink)
+    net.advance(601)
+    b.send(ip(B, SERVER, 47, b"gre"))
+    assert net.uplink.recv()
+
+
+def test_udp_checksums_of_zero(net):
+    """None stays none; one that comes to zero is written as its other form (RFC 768)."""
+    client = net.client(A)
+    client.send(udp(A, 4001, SERVER, 80, check=0))
+    assert Look(net.uplink.recv()).check == 0
+    for number in range(65536):  # data that makes the sum outside zero
+        data = number.to_bytes(2, "big")
+        if udp(OURS, 4001, SERVER, 80, data)[40:42] == b"\xff\xff":
+            break
+    client.send(udp(A, 4001, SERVER, 80, data))
+    assert Look(net.uplink.recv()).check == 0xFFFF
 
 
 def test_our_own_ports_are_never_given_out(net):

@@ -116,8 +116,6 @@ class Model:
         if not self.recycle(largest):
             idle = max(now - flow[2] for flow in self.of[largest])
             victim = next(flow for flow in self.of[largest] if now - flow[2] == idle)
-            if victim is not self.of[largest][0]:
-                self.of[largest].append(self.of[largest].pop(0))
             self.of[largest].remove(victim)
         return True
 
