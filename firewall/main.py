@@ -2,7 +2,7 @@
 
     netback.Backends ──attach──▶ Firewall ◀──attach── netfront.Uplink
                                     │
-       settings ──rules, network──▶ ├─▶ Neighbours, Judge   (who may send what)
+       Settings ──rules, network──▶ ├─▶ Neighbours, Judge   (who may send what)
                                     └─▶ Forwarder           (the ring service)
 
 Clients are offered their backends at once, whatever else is missing: without rules they are denied, without an
@@ -25,6 +25,7 @@ from pool import Pool
 from firewall.forward import Forwarder
 from firewall.judge import Judge
 from firewall.neighbours import UPLINK, Neighbours
+from firewall.settings import Settings
 
 _LARGE = const(23 << 20)  # octets outside the heap; with less: the sizes of a 24 MB domain
 _BUSY_MS = const(50)  # between two slices of the flow table
@@ -40,8 +41,29 @@ def _nothing():
     """Wake function of the rings' ports: the service runs in every pass anyway."""
 
 
+async def main(store, words):
+    """The program of the image that ships; boot.py starts it. words: of the command line."""
+    firewall = Firewall(store)
+    settings = Settings(store, firewall)
+    firewall.settings = settings
+    firewall.start()
+    settings.start()
+
+
+class _NoSettings:
+    """For tests of links alone: rules and addresses are set by the test."""
+
+    def attached(self, address):
+        pass
+
+    def detached(self, address):
+        pass
+
+
 class Firewall:
-    """settings: see start(). One in the domain."""
+    """settings: told of clients that come and go; it calls set_rules(), set_network(), set_connected()."""
+
+    settings = _NoSettings()
 
     def __init__(self, store):
         large = xen.memory()[1] >= _LARGE
@@ -70,8 +92,8 @@ class Firewall:
 
     def set_rules(self, address, rules):
         """A client's list is committed; it counts at the next packet. Kept for a client that is to come."""
-        self.rules[address] = rules
-        self.neighbours.set_rules(address, rules)
+        if not self.neighbours.set_rules(address, rules):
+            self.rules[address] = rules
 
     def set_network(self, address, gateway, ours=0):
         """Our address on the uplink, the netvm's, and the one that clients know us by (0: the same)."""
@@ -79,6 +101,10 @@ class Firewall:
         self.neighbours.gateway = ours
         self._uplink_down()
         self._uplink_up()
+
+    def set_connected(self, addresses):
+        """The addresses of all clients that exist, running or not."""
+        self.neighbours.set_connected(addresses)
 
     # ---- clients ------------------------------------------------------------------------------
 
@@ -99,6 +125,7 @@ class Firewall:
             self.neighbours.set_rules(vif.address, rules)
         loop.bind(vif.link.port, _nothing)
         self.forwarder.add(number, vif)
+        self.settings.attached(vif.address)
 
     def _detach(self, vif):
         number = self.numbers.pop(vif, None)
@@ -106,6 +133,8 @@ class Firewall:
             self.forwarder.remove(number)
             loop.unbind(vif.link.port)
             self.neighbours.detach(number)
+            if vif.address not in self.neighbours.clients.by_address:
+                self.settings.detached(vif.address)
 
     # ---- the uplink ---------------------------------------------------------------------------
 

@@ -39,15 +39,17 @@ def main():
 
 
 async def _program(store, words):
-    """What this domain is for: in builds for tests the program that run=NAME names."""
+    """What this domain is for: the firewall, or in builds for tests the program that run=NAME names."""
     start = None
-    try:
-        from guest import start  # tests/guest/guest.py; not in the image that ships
-    except ImportError:
-        pass
-    if start:
-        await start(store, words)
-    await loop.Flag().wait()  # nothing more to do: an idle domain, until it is shut down
+    if "run" in words:
+        try:
+            from guest import start  # tests/guest/guest.py
+        except ImportError:
+            pass  # the image that ships: a word like any other
+    if start is None:
+        from firewall.main import main as start
+    await start(store, words)
+    await loop.Flag().wait()  # all tasks are started: this one has nothing more to do
 
 
 main()
