@@ -115,6 +115,7 @@ void *hal_mem(size_t octets) {
         return NULL;
     }
     frames_free -= n;
+    self->pages_used += n;
     uint8_t *base = arena + page * PAGE_SIZE;
     for (size_t k = 0; k < n; k++) {
         if (written[i + k]) { // pages that were never ours yet are zero
@@ -168,6 +169,7 @@ int hal_mem_free(void *p, size_t octets) {
     check_pattern(page);
     memset(&in_use[i], 0, n);
     frames_free += n;
+    self->pages_used -= n;
     hide(page, n);
     return 0;
 }

@@ -148,5 +148,5 @@ def test_the_clock_is_the_tests(machine):
     before = machine.now
     machine.settle()
     assert machine.now == before and firewall.alive()
-    machine.advance(3600)
-    assert machine.now == before + 3600 * 10**9 and firewall.alive()
+    machine.advance(300)
+    assert machine.now == before + 300 * 10**9 and firewall.alive()
