@@ -89,6 +89,7 @@ class Clients:
         """Its flows are worth nothing from now on; call release() when the last is gone."""
         del self.by_address[client.address]
         self.lives[client.slot] = self._next()
+        self.generations[client.slot] = self._next()
         self.leaving.append(client)
 
     def release(self, client):

@@ -5,7 +5,7 @@ Costs are the best of many rounds, as other work on the machine only ever adds t
 import random
 
 import pytest
-from packets import ACK, SYN, echo, tcp, udp
+from packets import ACK, SYN, echo, error, fragments, tcp, udp
 
 import interpreter
 from tests.network import Network
@@ -149,9 +149,13 @@ def scene(rng):
             tcp(A, sport, server, 80, flags), udp(A, sport, server, 53), echo(A, server, ident=sport),
             udp(A, sport, server, 53, bytes(1600)), udp(A, sport, server, 53, ttl=1),
         ))
+        yield 0, error("203.0.113.1", OURS, 3, 1, udp(OURS, sport, server, 53)[14:][: rng.choice((28, 40))])
         yield 0, rng.choice((
             tcp(server, 80, OURS, sport, flags), udp(server, 53, OURS, sport), echo(server, OURS, ident=sport, kind=0),
         ))
+        pieces = fragments(udp(A, sport, server, 53, bytes([i & 255]) * 3000, ident=i), 1480, 1480)
+        for piece in rng.sample(pieces, rng.choice((1, 3))):
+            yield 1, piece
         frame = bytearray(udp(A, sport, server, 53))
         frame[rng.randrange(len(frame))] ^= 1 << rng.randrange(8)
         yield 1, bytes(frame)
