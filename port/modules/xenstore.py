@@ -7,12 +7,13 @@
     await store.transaction(body)  # body(t) does t.read(...), t.write(...)
 
 What the daemon refuses raises Missing (ENOENT), Denied (EACCES), QuotaError (ENOSPC, EQUOTA, E2BIG), Again (EAGAIN)
-or another StoreError with the daemon's word in .name. xsnodes.py has the requests, xsconnection.py what happens when
-the daemon is slow, silent or wrong.
+or another StoreError with the daemon's word in .name. xsnodes.py has the requests; xsconnection.py and xspatience.py
+say what happens when the daemon is wrong, slow or silent.
 
 Source: Xen docs/misc/xenstore.txt.
 """
 import supervisor
+import xspatience
 from asyncio import CancelledError, Lock, sleep_ms
 from micropython import const
 from xsconnection import Connection, Request
@@ -76,7 +77,7 @@ class Store(Nodes):
     def start(self):
         """Spawn the tasks of the connection. Requests may be made before; they wait."""
         supervisor.spawn("xenstore", self.connection.run, supervisor.SERVICE)
-        supervisor.spawn("xenstore silence", self.connection.tell_silence, supervisor.SERVICE)
+        supervisor.spawn("xenstore patience", lambda: xspatience.run(self.connection), supervisor.SERVICE)
 
     async def ask(self, kind, payload):
         return (await self.connection.exchange(Request(kind, payload))).reply

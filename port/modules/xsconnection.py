@@ -1,7 +1,7 @@
 """The connection to xenstored: requests into the ring, replies to whoever waits, again from the start if need be.
 
-One task, run(), does it all. Nothing here has a time-out: a slow daemon is waited for, with one line in the log,
-while everything else goes on.
+One task, run(), does it all. No request has a time-out: a slow daemon is waited for (xspatience.py), while everything
+else goes on.
 
 xenstored is dom0's and trusted, but its octets are judged all the same. An answer without sense to one request is
 that request's StoreError EPROTO. A reply nobody waits for, a length or an index that cannot be: ProtocolError ends
@@ -29,12 +29,8 @@ from xswire import (
     unpack_header,
 )
 
-_UNANSWERED_MAX = const(19)  # xenstored's quota for a domain is 20; one is kept for tell_silence()
-_CONNECTION_POLL_MS = const(100)  # the daemon may connect without an event
-_PATIENCE_NS = const(10000000000)  # then a line in the log, and a probe
-_PROBE_MS = const(10000)  # between probes
-_LOOK_MS = const(1000)
-_SILENCE_NS = const(600000000000)
+_UNANSWERED_MAX = const(19)  # xenstored's quota for a domain is 20; one is kept for a probe
+_CONNECTION_LOOK_MS = const(10000)  # for a daemon that has connected, should its event not have come
 _RESET_MS = const(10000)  # then RESET_WATCHES is sent again, and again after twice the time
 _RESET_LAST_MS = const(640000)  # at last; the ring holds 60 of them
 
@@ -79,9 +75,10 @@ class Connection:
         self._out_done = 0  # octets of it that are in
         self._in = bytearray()  # what came in and is no whole message yet
         self._wake = loop.Flag()  # the ring has news, or the queue has
-        self._asked = loop.Flag()  # something waits for an answer
+        self.asked = loop.Flag()  # something waits for an answer
+        self.heard = loop.Flag()  # a request was answered, or will not be
         self._distrusted = None  # why the connection has to begin anew
-        self._probe = None  # see tell_silence()
+        self._probe = None
         loop.bind(port, self._wake.set)
 
     async def exchange(self, request):
@@ -104,6 +101,14 @@ class Connection:
         self.queue.append(request)
         self._wake.set()
 
+    def probe(self):
+        """A harmless request, sent before all others and beyond the quota of other requests; one at a time."""
+        self._probe = Request(GET_DOMAIN_PATH, b"0\0")
+        self._probe.orphan = True
+        self.queue.insert(0, self._probe)
+        self._wake.set()
+        return self._probe
+
     def distrust(self, why):
         """Let the connection begin anew."""
         self._distrusted = why
@@ -112,7 +117,8 @@ class Connection:
     def _abandon(self, request):
         if request in self.queue:
             self.queue.remove(request)
-            request.answered.set()  # tell_silence() may wait for it
+            request.answered.set()  # xspatience may wait for it
+            self.heard.set()
         elif not request.answered.is_set():
             request.orphan = True
         elif request.late:
@@ -154,7 +160,7 @@ class Connection:
         request.req_id = req_id
         request.sent_at = request.sent_at or xen.ns()
         self.sent[req_id] = request
-        self._asked.set()
+        self.asked.set()
         return req_id
 
     def _put(self):
@@ -194,6 +200,7 @@ class Connection:
         else:
             request.reply = payload
         request.answered.set()
+        self.heard.set()
         if request.orphan and request.late:
             request.late(request)
 
@@ -219,7 +226,7 @@ class Connection:
         reset = Request(RESET_WATCHES, b"\0")
         self._enter(reset)
         while not self.ring.connected():
-            await sleep_ms(_CONNECTION_POLL_MS)
+            await self._woken(_CONNECTION_LOOK_MS)
         self._in = bytearray()
         delay_ms = _RESET_MS
         while not await self._reset(reset, delay_ms):
@@ -228,6 +235,7 @@ class Connection:
             delay_ms = min(2 * delay_ms, _RESET_LAST_MS)
         del self.sent[reset.req_id]
         reset.answered.set()
+        self.heard.set()
         self.on_begin()
         _log.debug("connection %d", self.number)
 
@@ -247,11 +255,14 @@ class Connection:
             if self._receive() or moved:
                 await sleep_ms(0)
                 continue
-            try:
-                await wait_for_ms(self._wake.wait(), left_ms)
-            except TimeoutError:
-                pass
+            await self._woken(left_ms)
         return True
+
+    async def _woken(self, ms):
+        try:
+            await wait_for_ms(self._wake.wait(), ms)
+        except TimeoutError:
+            pass
 
     def _fall_back(self):
         """Requests without an answer return to the queue, but those of transactions, which are over."""
@@ -262,6 +273,7 @@ class Connection:
             if request.tx_id or request.orphan or request.kind == RESET_WATCHES:
                 request.error = Again("EAGAIN", "connection began anew")
                 request.answered.set()
+                self.heard.set()
             else:
                 self.queue.append(request)
 
@@ -279,42 +291,3 @@ class Connection:
             return False
         self._in = self._in[-HEADER:]  # its beginning may be here
         return False
-
-    # ---- patience -----------------------------------------------------------------------------
-
-    async def tell_silence(self):
-        """For the supervisor: one line when a request has waited 10 s for its answer, one when it has it.
-
-        A daemon that is slow, or not there, may take for ever. One that answers a later request first has lost ours,
-        for it works in order; so another is made now and then, and if it overtakes, the connection begins anew. So it
-        does after 10 min without a word, for nothing is lost by that either.
-        """
-        while True:
-            await self._asked.wait()
-            while self.sent:
-                oldest = min(self.sent.values(), key=lambda request: request.sent_at)
-                left = oldest.sent_at + _PATIENCE_NS - xen.ns()
-                if left > 0:
-                    await sleep_ms(left // 1000000 + 1)
-                    continue
-                waiting = len(self.sent) + len(self.queue)
-                _log.warning("no answer for 10 s: %s; %d requests wait", oldest.about(), waiting)
-                while not oldest.answered.is_set():
-                    await self._look_after(oldest)
-                _log.warning("answers again after %d s", (xen.ns() - oldest.sent_at) // 1000000000)
-
-    async def _look_after(self, late):
-        self._probe = probe = Request(GET_DOMAIN_PATH, b"0\0")
-        probe.orphan = True
-        self.queue.insert(0, probe)
-        self._wake.set()
-        asked = xen.ns()
-        while not (late.answered.is_set() or probe.answered.is_set()):
-            await sleep_ms(_LOOK_MS)
-            if xen.ns() - asked > _SILENCE_NS:
-                self.distrust("silent for 10 min")
-                asked = xen.ns()
-        if probe.connection and late.req_id < probe.req_id and late in self.sent.values():
-            self.distrust("no answer to " + late.about())
-        if not late.answered.is_set():
-            await sleep_ms(_PROBE_MS)

@@ -76,7 +76,7 @@ async def mode_quotas(store):
     nodes = 0
     try:
         while True:
-            await store.mkdir("data/n/%d" % nodes)
+            await store.mkdir("data/n/%d/%d" % (nodes // 20, nodes))
             nodes += 1
     except QuotaError as refusal:
         print("nodes", nodes, refusal.name)
@@ -203,6 +203,7 @@ async def mode_patient(store):
             ticks += 1
 
     supervisor.spawn("ticker", ticker, supervisor.FATAL)
+    await asyncio.sleep_ms(1000)
     print("asking")
     assert await store.read("domid") == b"2"
     print("ticks", ticks)
@@ -265,6 +266,7 @@ async def mode_hostile(store):
     await watch.changes()
     await watch.close()
     await store.rm("data/hostile")
+    await store.rm("data/end")
     await mode_requests(store)
     gc.collect()
     print("memory", asked, gc.mem_alloc())
