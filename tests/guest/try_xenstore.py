@@ -209,6 +209,12 @@ async def mode_patient(store):
     print("ticks", ticks)
 
 
+async def mode_many_at_once(store):
+    """100 small requests at once."""
+    await asyncio.sleep_ms(1000)
+    assert await asyncio.gather(*[store.read("domid") for _ in range(100)]) == [b"2"] * 100
+
+
 async def mode_hostile(store):
     """Eight tasks ask whatever the daemon answers, until it is honest again; says how much memory lives."""
     outcomes = {"refused": 0, "answered": 0}

@@ -34,8 +34,8 @@ def test_a_pass_without_work_allocates_nothing(machine, peer):
     firewall.wait_for("done")
 
 
-def test_an_idle_firewall_makes_no_hypercall(machine):
-    firewall = machine.firewall()
+def test_who_has_nothing_to_do_sleeps(machine):
+    firewall = machine.firewall("run=try_control mode=plain")
     machine.advance(60)
     before, woken = firewall.domain.hypercalls, firewall.domain.deadline
     machine.advance(3600)

@@ -5,7 +5,7 @@ import re
 import pytest
 from machine import Machine
 from store import OXENSTORED, XENSTORED
-from xenstored import CONNECTION, ERROR, ERROR_FIELD, FEATURES, HEADER, RSP_PROD, WATCH_EVENT
+from xenstored import CONNECTION, ERROR, ERROR_FIELD, FEATURES, HEADER, REQ_CONS, REQ_PROD, RSP_PROD, WATCH_EVENT
 
 OWN = "/local/domain/2"
 
@@ -67,20 +67,63 @@ def test_own_writes_are_no_news(either):
     firewall.wait_for("done")
 
 
+def waiting_requests(end):
+    """How many whole requests stand in the ring."""
+    n = at = 0
+    while at < (end.words[REQ_PROD] - end.words[REQ_CONS]) % 2**32:
+        octets = bytes(end.ring[(end.words[REQ_CONS] + at + i) % 1024] for i in range(16))
+        at += 16 + HEADER.unpack(octets)[3]
+        n += 1
+    return n
+
+
+def test_at_most_20_requests_wait_for_their_answer(machine):
+    """They are small: the ring would hold 46. The last of the 20 is the one that asks whether the daemon lives."""
+    firewall = trial(machine, "many_at_once")
+    machine.advance(0.5)
+    firewall.store_end.silent = True
+    machine.advance(1)
+    assert waiting_requests(firewall.store_end) == 19
+    machine.advance(100)
+    assert waiting_requests(firewall.store_end) == 20
+    firewall.store_end.silent = False
+    firewall.wait_for("done")
+
+
 # ---- what was there before us, what comes late
 
 
-def stale(machine, octets):
-    """A firewall that finds octets of somebody else's in its response ring."""
-    original = machine.xenstored.attach
+@pytest.mark.parametrize("event", [True, False])
+def test_a_connection_that_is_not_there_yet(machine, event):
+    """As dom0less domains find it; nothing may be written before the daemon says so."""
 
-    def attach(*args, **how):
-        end = original(*args, **how)
-        end.send(octets)
+    def not_yet(end):
+        end.words[CONNECTION] = 1
+        end.silent = True
+
+    with_daemon(machine, not_yet)
+    firewall = trial(machine, "requests")
+    machine.advance(100)
+    end = firewall.store_end
+    assert end.words[REQ_PROD] == 0
+    end.words[CONNECTION] = 0
+    end.silent = False
+    if event:
+        end.notify()
+    firewall.wait_for("done", 0.1 if event else 10)
+    assert len(firewall.lines("no answer for 10 s")) == 1
+
+
+def with_daemon(machine, change):
+    """Let change(end) happen to the next firewall's end of xenstored before the firewall starts."""
+    attach = machine.xenstored.attach
+
+    def changed(*args, **how):
+        end = attach(*args, **how)
+        change(end)
         return end
 
-    machine.xenstored.attach = attach
-    return trial(machine, "requests")
+    machine.xenstored.attach = changed
 
 
 @pytest.mark.parametrize(
@@ -95,7 +138,8 @@ def stale(machine, octets):
     ids=["reply", "event", "beginning", "middle", "reset"],
 )
 def test_what_was_meant_for_a_boot_loader_is_skipped(machine, octets):
-    stale(machine, octets).wait_for("done")
+    with_daemon(machine, lambda end: end.send(octets))
+    trial(machine, "requests").wait_for("done")
 
 
 def test_a_slow_daemon_is_waited_for(machine):
@@ -229,22 +273,17 @@ def test_one_lie_then_honest(machine, way, can_reconnect):
     """Each lie alone, told once, in the reply to the reset, to a request and to an event."""
     for number in (0, 4, 7):
         with Machine() as fresh:
-            firewall_lies_once(fresh, way, number, can_reconnect)
+            firewall_hears_one_lie(fresh, way, number, can_reconnect)
 
 
-def firewall_lies_once(machine, way, number, can_reconnect):
-    machine.write_domain_tree(2)
-    original = machine.xenstored.attach
-
-    def attach(*args, **how):
-        end = original(*args, **how)
+def firewall_hears_one_lie(machine, way, number, can_reconnect):
+    def prepare(end):
         liar = Liar(end, 5, can_reconnect)
         end.lie = None
         end.lies = {number: lambda reply: getattr(liar, way)(reply)}
-        return end
 
-    machine.xenstored.attach = attach
-    firewall = trial(machine, "patient", tree=False)
+    with_daemon(machine, prepare)
+    firewall = trial(machine, "patient")
     for _ in range(20):
         machine.advance(64)
         firewall.store_end.words[ERROR_FIELD] = 0
