@@ -20,7 +20,7 @@ import linux_router
 import rulegen
 
 LISTS = 2000
-LONG = 100000
+LONG = 20000
 ROUND = 500  # lists loaded at once
 PACKETS = 12  # a list
 
