@@ -9,15 +9,31 @@ import os
 import sys
 
 sys.dont_write_bytecode = True
-from images import archive, kernel, lock, progress, toolroot  # noqa: E402
+from images import archive, kernel, lock, progress, release as releases, toolroot  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def image(options):
     """Build build/vmlinuz and print its path, size and SHA-256."""
-    path = kernel.build("image", options.apt_sources, options.jobs)
+    root = kernel.tool_root(options.apt_sources, options.here)
+    path = kernel.build("image", options.apt_sources, options.jobs, root)
     print("%s\n%d octets\nSHA-256 %s" % (path, os.path.getsize(path), archive.sha256(path)))
+
+
+def release(options):
+    """Lay out build/release/, or compare what is built here with the recorded hash."""
+    root = kernel.tool_root(options.apt_sources, options.here)
+    if options.check is not None:
+        other = os.path.abspath(options.check) if options.check else None
+        same, lines = releases.check(root, other, options.apt_sources, options.jobs)
+        print("\n".join(lines))
+        return 0 if same else 1
+    sums = releases.make(root, options.apt_sources, options.jobs)
+    if options.record:
+        releases.record(root, sums)
+    with open(os.path.join(releases.FOLDER, releases.RECORD)) as text:
+        print(text.read() + "in " + releases.FOLDER)
 
 
 def _lab(options):
@@ -89,7 +105,18 @@ def _parser():
         made.set_defaults(run=run)
         return made
 
-    command(image, "image", "build build/vmlinuz; print its path, size and SHA-256")
+    def present_system(some):
+        some.add_argument("--here", action="store_true",
+                          help="build with the compiler of the system we run on, where no namespace can be made, as in a "
+                               "container; its packages are compared with images/build.lock")
+
+    present_system(command(image, "image", "build build/vmlinuz; print its path, size and SHA-256"))
+    some = command(release, "release", "lay out build/release/: image, archive for dom0, hashes, locks, build record")
+    some.add_argument("--check", nargs="?", const="", metavar="VMLINUZ",
+                      help="build from nothing and compare with the hash in images/SHA256SUMS; exit status 1 if it is "
+                           "another. VMLINUZ: a published image, to see in which section and symbol it differs")
+    some.add_argument("--record", action="store_true", help="(maintainers) write images/SHA256SUMS")
+    present_system(some)
     some = command(test, "test", "run all tests, or one kind; words after -- go to pytest",
                    epilog="example: ./build.py test host -- -k checksum -x")
     some.add_argument("kind", nargs="?", choices=["host", "sim", "xen"],

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 
-from . import archive, lock, toolroot
+from . import archive, here, lock, toolroot
 from .progress import Problem, Step, say
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -21,7 +21,7 @@ VARIANTS = {
     "test": ("vmlinuz", "vmlinuz-test", ("port/test", "tests/guest")),
     "sim": ("firewall-sim", "firewall-sim", ("port/sim", "tests/guest")),
 }
-_SOURCES = ("port", "firewall", "netfront", "netback")
+SOURCES = ("port", "firewall", "netfront", "netback")
 _NOT_SOURCES = ("port/test", "port/sim", "port/build")
 _SUFFIXES = (".c", ".h", ".S", ".ld", ".py", "Makefile")
 
@@ -36,13 +36,18 @@ def inputs(variant="image"):
     """Paths, relative to the checkout, of all files of ours that enter a variant; sorted."""
     more = VARIANTS[variant][2]
     found = ["images/VERSION"]
-    for top in _SOURCES + tuple(more):
-        for folder, folders, names in os.walk(os.path.join(CHECKOUT, top)):
-            here = os.path.relpath(folder, CHECKOUT)
-            folders[:] = [name for name in folders if name != "__pycache__"
-                          and (here + "/" + name not in _NOT_SOURCES or here + "/" + name in more)]
-            found += [here + "/" + name for name in names if name.endswith(_SUFFIXES)]
+    for top in SOURCES + tuple(more):
+        for folder, _, names in os.walk(os.path.join(CHECKOUT, top)):
+            paths = [os.path.relpath(os.path.join(folder, name), CHECKOUT) for name in names]
+            found += [path for path in paths if enters(path, variant)]
     return sorted(set(found))
+
+
+def enters(path, variant="image"):
+    """Whether a file of ours below a folder of sources, existing or not, would enter a variant."""
+    outside = [folder for folder in _NOT_SOURCES if folder not in VARIANTS[variant][2]]
+    return (path.endswith(_SUFFIXES) and "__pycache__" not in path.split("/")
+            and not any(path.startswith(folder + "/") for folder in outside))
 
 
 def inputs_digest(root, variant="image"):
@@ -91,18 +96,26 @@ def _check(done, argv):
         raise Problem("%s failed: %s" % (argv[0], last[0]))
 
 
-def build(variant, sources=None, jobs=None):
+def tool_root(sources=None, present_system=False):
+    """The root in which images are built: one of locked packages, or the system we run on."""
+    if present_system:
+        return here.root(lock.read(BUILD_LOCK))
+    return toolroot.ensure([BUILD_LOCK], "build.lock", sources)
+
+
+def build(variant, sources=None, jobs=None, root=None, afresh=False):
     """Build a variant; returns the path of what was made, which is new only if an input is.
 
-    jobs: how many compilers run at once; does not change a byte.
+    jobs: how many compilers run at once; does not change a byte. root: from tool_root(); made if None.
+    afresh: build even if what is there is of these inputs.
     """
     made, name, _ = VARIANTS[variant]
     folder = os.path.join(CHECKOUT, "build")
     result, stamp = os.path.join(folder, name), os.path.join(folder, "stamps", variant)
-    root = toolroot.ensure([BUILD_LOCK], "build.lock", sources)
+    root = root or tool_root(sources)
     digest = inputs_digest(root, variant)
     with toolroot.exclusive(os.path.join(folder, "lock")):
-        if os.path.exists(result) and _read(stamp) == _stamp(digest, root, result):
+        if not afresh and os.path.exists(result) and _read(stamp) == _stamp(digest, root, result):
             return result
         mpy = micropython(root, sources)
         _discard_stale_objects(variant, root, os.path.join(folder, variant))

@@ -42,7 +42,7 @@ exec chroot "$root" "$@"
 """
 
 _NO_NAMESPACES = ("cannot make a mount namespace: run as root, or as a user on a machine that allows "
-                  "user namespaces (sysctl kernel.unprivileged_userns_clone=1)")
+                  "user namespaces (sysctl kernel.unprivileged_userns_clone=1); `image --here` needs none")
 
 
 def cache_folder():
@@ -107,15 +107,18 @@ class Root:
         words = _namespace() + ["/bin/sh", "-c", _ENTER, "toolroot", self.path]
         for outside, inside in binds:
             words += [os.path.abspath(outside), inside]
+        words += ["--", "/usr/bin/env", "-i", "--chdir=" + cwd] + self.variables(env) + list(argv)
+        outer = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "WRITABLE_ROOT": "1" if writable else ""}
+        return words, outer
+
+    def variables(self, env=None):
+        """NAME=value words: all that a program inside has of an environment."""
         variables = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8",
             "TZ": "UTC", "PYTHONDONTWRITEBYTECODE": "1", "XDG_CACHE_HOME": "/cache", "TOOLROOT": self.name,
         }
         variables.update(env or {})
-        words += ["--", "/usr/bin/env", "-i", "--chdir=" + cwd]
-        words += ["%s=%s" % pair for pair in sorted(variables.items())] + list(argv)
-        outer = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "WRITABLE_ROOT": "1" if writable else ""}
-        return words, outer
+        return ["%s=%s" % pair for pair in sorted(variables.items())]
 
     def run(self, argv, binds=(), cwd="/", env=None, writable=False, **keywords):
         """subprocess.run() of argv inside."""
