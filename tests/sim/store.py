@@ -214,7 +214,8 @@ class Client:
 
     def _missing(self, view, path, right):
         """The error for a node that is not there, or not for us: nobody learns of it who may not look around."""
-        word = "EACCES" if view.get(path) else "ENOENT"
+        node = view.get(path)
+        word = "EACCES" if node else "ENOENT"
         if not self.store.personality.hides:
             return StoreError(word)
         while path != b"/":
