@@ -137,21 +137,25 @@ class Store(Nodes):
     async def transaction(self, body):
         """Result of `await body(t)`, t a Transaction: all of it happens, or nothing.
 
-        body is called again when others interfered, up to 10 times, then Again is raised. It should wait for
-        nothing but t: transactions run one at a time, for ours would interfere with each other, and only 10 may be
-        open. Whatever body raises ends the transaction without effect and is passed on.
+        body is called again when others interfered, up to 10 times, then Again is raised; QuotaError when so many were
+        open all the time. It should wait for nothing but t: transactions run one at a time, for ours would interfere
+        with each other. Whatever body raises ends the transaction without effect and is passed on.
         """
         async with self._transaction_lock:
             for tries in range(_TRANSACTION_TRIES):
                 await sleep_ms(tries * _RETRY_MS)
                 try:
-                    return await self._try(body)
-                except Again:
-                    pass
-        raise Again("EAGAIN", "transaction failed %d times" % _TRANSACTION_TRIES)
+                    begun = await self.connection.exchange(Request(TRANSACTION_START, b"\0", late=self._too_late))
+                except QuotaError as full:  # those of cancelled tasks may be about to end
+                    refusal = full
+                    continue
+                try:
+                    return await self._try(self._begun(begun), body)
+                except Again as again:
+                    refusal = again
+        raise refusal
 
-    async def _try(self, body):
-        t = self._begun(await self.connection.exchange(Request(TRANSACTION_START, b"\0", late=self._too_late)))
+    async def _try(self, t, body):
         try:
             result = await body(t)
         except BaseException:

@@ -158,7 +158,7 @@ async def mode_service_wakes_task():
 
     loop.serve(service)
     asyncio.create_task(waiter())
-    await asyncio.sleep_ms(0)
+    await asyncio.sleep_ms(1000)  # after this no event is on its way that would keep us awake
     started = xen.ns()
     armed = True
     await asyncio.sleep_ms(5000)

@@ -147,6 +147,19 @@ async def add_nothing(t):
     await t.read("data/count")
 
 
+async def mode_cancelled_start(store):
+    """Transactions whose start is answered only after their task was cancelled."""
+    await store.write("data/count", b"0")
+    await asyncio.sleep_ms(1000)
+    for _ in range(15):  # the daemon is silent by now
+        task = asyncio.create_task(store.transaction(add_nothing))
+        await asyncio.sleep_ms(100)
+        task.cancel()
+        await asyncio.sleep_ms(100)
+    print("cancelled")
+    await store.transaction(add_nothing)
+
+
 async def mode_watches(store):
     """A watch fires at once, then for what is written below it; as a set, cut to its levels."""
     flat = await store.watch("data/tree")

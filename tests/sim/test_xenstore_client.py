@@ -3,9 +3,20 @@ import random
 import re
 
 import pytest
-from machine import Machine
+from machine import POWEROFF, Machine
 from store import OXENSTORED, XENSTORED
-from xenstored import CONNECTION, ERROR, ERROR_FIELD, FEATURES, HEADER, REQ_CONS, REQ_PROD, RSP_PROD, WATCH_EVENT
+from xenstored import (
+    CONNECTION,
+    ERROR,
+    ERROR_FIELD,
+    FEATURES,
+    HEADER,
+    REQ_CONS,
+    REQ_PROD,
+    RSP_PROD,
+    TRANSACTION_START,
+    WATCH_EVENT,
+)
 
 OWN = "/local/domain/2"
 
@@ -35,9 +46,8 @@ def test_messages_larger_than_the_ring(either, chunk):
     either.write_domain_tree(2)
     for i in range(300):
         either.write(OWN + "/data/many/a-name-of-some-length-%03d" % i, "")
-    firewall = trial(either, "large", tree=False)
-    firewall.store_end.chunk = chunk
-    firewall.wait_for("done")
+    with_daemon(either, lambda end: setattr(end, "chunk", chunk))
+    trial(either, "large", tree=False).wait_for("done")
 
 
 def test_quotas_are_named_and_come_back(either):
@@ -51,6 +61,17 @@ def test_quotas_are_named_and_come_back(either):
 def test_transactions(either):
     firewall = trial(either, "transactions")
     firewall.wait_for("done")
+    assert firewall.holdings()["transactions"] == 0
+
+
+def test_a_transaction_begun_for_nobody_is_ended(machine):
+    firewall = trial(machine, "cancelled_start")
+    machine.advance(0.5)
+    firewall.store_end.silent = True
+    firewall.wait_for("cancelled")
+    firewall.store_end.silent = False
+    firewall.wait_for("done")
+    assert len([1 for kind, _ in firewall.store_end.requests if kind == TRANSACTION_START]) > 10
     assert firewall.holdings()["transactions"] == 0
 
 
@@ -289,4 +310,5 @@ def firewall_hears_one_lie(machine, way, number, can_reconnect):
         firewall.store_end.words[ERROR_FIELD] = 0
     assert "done" in firewall.console, firewall.console[-2000:]
     assert len(firewall.lines("starts again")) <= 2
-    assert firewall.store_end.words[CONNECTION] == 0
+    machine.write(OWN + "/control/shutdown", "poweroff")  # nothing that was asked is lost, control's watch included
+    assert firewall.wait_end() == POWEROFF
