@@ -163,6 +163,24 @@ def test_what_was_meant_for_a_boot_loader_is_skipped(machine, octets):
     trial(machine, "requests").wait_for("done")
 
 
+@pytest.mark.parametrize("at", [1, 11, 12, 15, 16, 18])
+def test_the_reply_to_the_reset_comes_in_two_pieces(machine, at):
+    rest = []
+
+    def halve(reply):
+        octets = b"some of what is not ours" + reply.octets()
+        rest.append(octets[24 + at :])
+        return octets[: 24 + at]
+
+    with_daemon(machine, lambda end: setattr(end, "lies", {0: halve}))
+    firewall = trial(machine, "requests")
+    machine.advance(1)
+    assert "done" not in firewall.console
+    firewall.store_end.send(rest[0])
+    firewall.store_end.notify()
+    firewall.wait_for("done", 1)
+
+
 def test_a_slow_daemon_is_waited_for(machine):
     firewall = trial(machine, "patient")
     machine.advance(0.5)
