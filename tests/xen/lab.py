@@ -16,7 +16,7 @@ from . import initramfs
 from .channel import Channel, LabError
 from .emulator import Emulator
 
-BOOT_SECONDS = 120  # of the host's clock; about 20 on two idle cores
+BOOT_SECONDS = 300  # of the host's clock; about 15 on two idle cores, far more on busy ones
 CONSOLES = "/var/log/xen/console"
 
 
@@ -28,8 +28,8 @@ class Domain:
         self.log = "%s/guest-%s.log" % (CONSOLES, name)
 
     def console(self):
-        """All it has written, as text."""
-        return self.lab.read(self.log, missing=b"").decode("utf-8", "replace").replace("\r\n", "\n")
+        """All it has written, as text without carriage returns."""
+        return self.lab.read(self.log, missing=b"").decode("utf-8", "replace").replace("\r", "")
 
     def wait_for(self, text, timeout=20.0, after=0):
         """Wait until its console shows text (from octet `after` on); the offset behind it."""
@@ -94,7 +94,7 @@ class Linux(Domain):
         self.lab.call("consoles.type_line", self.domid, "%s %s" % (mark, command))
         self.wait_for("</%s " % mark, timeout, after)
         self.wait_for("\n", 5, self.wait_for("</%s " % mark, 5, after))
-        text = self.lab.read(self.log)[after:].decode("utf-8", "replace").replace("\r\n", "\n")
+        text = self.lab.read(self.log)[after:].decode("utf-8", "replace").replace("\r", "")
         body, _, rest = text.partition("<%s>\n" % mark)[2].partition("</%s " % mark)
         if check and int(rest.split(">")[0]):
             raise LabError("%s: %s: status %s\n%s" % (self.name, command, rest.split(">")[0], body))

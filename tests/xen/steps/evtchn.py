@@ -18,7 +18,8 @@ def _open():
 
 
 def _bind(device, domid, port):
-    return fcntl.ioctl(device, _BIND_INTERDOMAIN, struct.pack("II", domid, port))
+    # a bytearray: with bytes, ioctl() would return those instead of the port
+    return fcntl.ioctl(device, _BIND_INTERDOMAIN, bytearray(struct.pack("II", domid, port)))
 
 
 def _take(device, seconds):

@@ -1,0 +1,57 @@
+"""Events: no wake-up may be lost, whatever the number of ports and whoever is at the other end."""
+import pytest
+
+from tests.xen.conftest import both_daemons
+
+
+def _rounds(in_ci):
+    return 20000 if in_ci else 100000
+
+
+@both_daemons
+@pytest.mark.parametrize("way", ["loop", "bare"])
+def test_ping_pong_with_dom0(lab, guest, in_ci, figure, way):
+    """Boots: tests/guest/pingpong.py; a process in dom0 answers."""
+    rounds = _rounds(in_ci) // 2  # each way half, and both daemons
+    asker = guest("pingpong", "peer=0 rounds=%d way=%s" % (rounds, way))
+    asker.wait_for("pingpong: port")
+    port = int(asker.store_read("data/port"))
+    answered = lab.call("evtchn.answer", asker.domid, port, rounds, 300, timeout=320)
+    assert answered == rounds
+    asker.wait_for("pingpong: %d rounds" % rounds)
+    figure("events to and fro with dom0, %s, %s" % (way, lab.xenstore), asker.console().split("pingpong: ")[-1].split("\n")[0])
+
+
+@pytest.mark.parametrize("way", ["loop", "bare"])
+def test_ping_pong_with_a_second_domain(lab, guest, in_ci, figure, way):
+    """Boots: tests/guest/pingpong.py twice."""
+    rounds = _rounds(in_ci)
+    asker = guest("pingpong", "peer=%d rounds=%d way=%s" % (_next_domid(lab), rounds, way))
+    asker.wait_for("pingpong: port")
+    port = int(asker.store_read("data/port"))
+    server = guest("pingpong", "peer=%d rounds=%d way=%s serve=1 port=%d" % (asker.domid, rounds, way, port))
+    assert server.domid == asker.domid + 1
+    asker.wait_for("pingpong: %d rounds" % rounds, timeout=300)
+    server.wait_for("pingpong: %d rounds" % rounds, timeout=10)
+    figure("events to and fro with a second domain, %s" % way, asker.console().split("pingpong: ")[-1].split("\n")[0])
+
+
+def _next_domid(lab):
+    """The number after the one that the next domain will get: Xen gives them one after another."""
+    probe = lab.domain("probe", lab.upload("/src/build/vmlinuz"))
+    probe.destroy()
+    return probe.domid + 2
+
+
+@both_daemons
+def test_130_ports(lab, guest):
+    """Boots: tests/guest/many_ports.py; dom0 rings all ports at once, ten times, in random order."""
+    many = guest("many_ports")
+    many.wait_for("many_ports: ready")
+    ports = [int(word) for word in many.store_read("data/ports").split()]
+    assert len(ports) == len(set(ports)) == 130
+    answers = lab.call("evtchn.ring_all", many.domid, ports, 10, 100, timeout=120)
+    assert len(answers) == 130
+    assert min(answers) == max(answers) == 10
+    many.store_write("data/stop", "1")
+    many.wait_for("many_ports: seen ")
