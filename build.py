@@ -69,6 +69,35 @@ def explain(options):
     return questions.main(options.file, options.text)
 
 
+def _in_lab_with_images(options, module):
+    """Build what a lab starts, and run a module of tests/xen in the lab's root."""
+    kernel.build("image", options.apt_sources, options.jobs)
+    kernel.build("test", options.apt_sources, options.jobs)
+    return _run_in_lab(options, ["python3", "-m", module])
+
+
+def demo(options):
+    """Show the image on a real Xen: start, console, clean end."""
+    return _in_lab_with_images(options, "tests.xen.demo")
+
+
+def shell(options):
+    """A prompt on the lab's dom0."""
+    return _in_lab_with_images(options, "tests.xen.shell")
+
+
+def sim(options):
+    """The simulated firewall in the foreground."""
+    kernel.build("sim", options.apt_sources, options.jobs)
+    binds, env = [], {}
+    if options.vchan_dir:
+        if not os.path.isdir(options.vchan_dir):
+            raise progress.Problem("%s: no such folder: make it first" % options.vchan_dir)
+        binds, env = [(options.vchan_dir, "/run/vchan")], {"VCHAN_SOCKET_DIR": "/run/vchan"}
+    root, fixed, kept = _lab(options)
+    return root.run(["python3", "tests/sim/foreground.py"] + options.rest, fixed + binds, "/src", dict(kept, **env)).returncode
+
+
 def inside(options):
     """Run the words after -- in the lab's root, in /src; a shell when there are none."""
     return _run_in_lab(options, options.rest or ["/bin/bash"])
@@ -125,6 +154,10 @@ def _parser():
                    epilog="the lines that FILE holds are described in images/explain.py")
     some.add_argument("file", metavar="FILE", help="one JSON object a line; - for standard input")
     some.add_argument("--text", action="store_true", help="answer in sentences instead of JSON")
+    command(demo, "demo", "boot a real Xen under QEMU, start the image as a domain, show its console, shut it down")
+    command(shell, "shell", "boot the same Xen and give a prompt on its dom0; .help there tells more")
+    some = command(sim, "sim", "run the simulated firewall in the foreground; words after -- are its command line")
+    some.add_argument("--vchan-dir", metavar="DIR", help="its vchans are Unix sockets in DIR, as Qubes' own stand-in names them")
     command(inside, "inside", "run the command after -- in the tool root, with the checkout at /src",
             epilog="example: ./build.py inside -- objdump -d build/image/vmlinuz.elf")
     command(write_locks, "lock", "(maintainers) rewrite the package locks in images/ from today's archive")

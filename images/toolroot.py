@@ -35,7 +35,7 @@ mount -t proc proc "$root/proc" 2>/dev/null || mount --rbind /proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount -t tmpfs tmpfs "$root/tmp"
 mount -t tmpfs tmpfs "$root/run"
-while [ "$1" != -- ]; do mount --bind "$1" "$root$2"; shift 2; done
+while [ "$1" != -- ]; do mkdir -p "$root$2"; mount --bind "$1" "$root$2"; shift 2; done
 shift
 [ -n "$WRITABLE_ROOT" ] || mount -o remount,bind,ro "$root" 2>/dev/null || :
 exec chroot "$root" "$@"
