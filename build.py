@@ -6,6 +6,7 @@ user's cache folder, which takes a few minutes and about 1.5 GB; later runs take
 """
 import argparse
 import os
+import signal
 import sys
 
 sys.dont_write_bytecode = True
@@ -171,6 +172,8 @@ def main():
         words, rest = words[:words.index("--")], words[words.index("--") + 1:]
     options = _parser().parse_args(words)
     options.rest = rest
+    # like Ctrl-C: subprocess then ends what we started, and half-made folders go
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit("build.py: terminated"))
     try:
         sys.exit(options.run(options))
     except progress.Problem as problem:

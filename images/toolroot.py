@@ -38,7 +38,9 @@ mount -t tmpfs tmpfs "$root/run"
 while [ "$1" != -- ]; do mkdir -p "$root$2"; mount --bind "$1" "$root$2"; shift 2; done
 shift
 [ -n "$WRITABLE_ROOT" ] || mount -o remount,bind,ro "$root" 2>/dev/null || :
-exec chroot "$root" "$@"
+# no exec: as process 1 of its namespace, make would spin on children that are not its own
+chroot "$root" "$@"
+exit $?
 """
 
 _NO_NAMESPACES = ("cannot make a mount namespace: run as root, or as a user on a machine that allows "

@@ -13,13 +13,18 @@ class Labs:
 
     def __init__(self):
         self.name, self.lab = None, None
+        self.failures = 0
 
     def get(self, name):
         """The running lab of that name, booted if need be: a daemon's name, or "counting"."""
         if name != self.name or not self.lab.usable():
             self.close()
+            if self.failures == 2:
+                pytest.fail("Xen failed to boot twice; not tried again", pytrace=False)
             daemon = "xenstored" if name == "counting" else name
+            self.failures += 1
             self.lab, self.name = Lab(daemon, counting=name == "counting"), name
+            self.failures = 0
         return self.lab
 
     def close(self):

@@ -46,7 +46,7 @@ class QubesDB:
         lab.write("/run/qubesdb.%d.json" % domain.domid, json.dumps(keys).encode())
         self.pid = lab.start(["python3", "/steps/qubesdb_service.py", str(domain.domid), "/run/qubesdb.%d.json" % domain.domid],
                              log=self.log)
-        assert lab.await_text(self.log, "serving", 20), lab.read(self.log).decode()
+        assert lab.await_text(self.log, "serving", 60), lab.read(self.log).decode()
 
     def ask(self, *request):
         return self.lab.call("qubesdb.ask", self.domid, *request)
