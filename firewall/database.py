@@ -132,7 +132,6 @@ class Database:
         before = self.copy.values
         self.copy = self._fresh
         self._fresh = None
-        self.synced = True
         after = self.copy.values
         for name in before:
             if name not in after:
@@ -140,6 +139,7 @@ class Database:
         for name in sorted(after):
             if before.get(name) != after[name]:
                 self._tell(name, after[name])
+        self.synced = True
         self.on_synced()
 
     def _write(self, path, value):

@@ -34,7 +34,7 @@ class RuleTrees:
         self.forgot = False
         self._trees = {}  # address -> [packed nodes, whether settled, stamp of the last change, commits handled]
         self._open = {}  # address -> {key: value} of those that are being written
-        self._sizes = {}  # address -> octets that these make
+        self._sizes = {}  # address -> octets that these make; the same addresses
         self._octets = 0  # of all packed
         self._stamp = 0
 
@@ -60,7 +60,7 @@ class RuleTrees:
             return
         self._trees[address][_SETTLED] = False
         if key is None:
-            self._open.pop(address, None)
+            self._drop_open(address)
             self._store(address, b"")
         else:
             value = self._opened(address).pop(key, None)
@@ -116,9 +116,13 @@ class RuleTrees:
         return nodes
 
     def _close(self, address):
-        nodes = self._open.pop(address, None)
+        nodes = self._drop_open(address)
         if nodes is not None:
             self._store(address, pack(nodes))
+
+    def _drop_open(self, address):
+        self._sizes.pop(address, None)
+        return self._open.pop(address, None)
 
     def _store(self, address, packed):
         tree = self._trees[address]
@@ -131,7 +135,7 @@ class RuleTrees:
             return
         ages = sorted((tree[_STAMP], address) for address, tree in self._trees.items() if address not in self.kept)
         for _, address in ages[: max(1, len(ages) // 8)]:
-            self._open.pop(address, None)
+            self._drop_open(address)
             self._octets -= len(self._trees.pop(address)[_PACKED])
             self.forgot = True
 

@@ -139,6 +139,7 @@ class Settings:
 
     def _synced(self):
         """Everything was read. What is in force and unchanged stays as it is; what is missing now, too."""
+        self._set_network()
         trees = self.database.copy.trees
         for text, packed in self.in_force.items():
             fresh = trees.packed(text)
@@ -168,7 +169,8 @@ class Settings:
                 self._set_network()
 
     def _set_network(self):
-        if _OWN in self.addresses and _GATEWAY in self.addresses:
+        # while everything is read the keys come in any order: _synced() does it then, once
+        if self.database.synced and _OWN in self.addresses and _GATEWAY in self.addresses:
             network = tuple(self.addresses.get(key, 0) for key in _NETWORK)
             if network != self.network:
                 self.network = network

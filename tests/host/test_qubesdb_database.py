@@ -251,6 +251,7 @@ def test_stale_trees_are_bounded_and_attached_ones_stay():
                      packed(WRITE, "/qubes-firewall/10.139.%d.%d" % (i >> 8, i & 0xFF)))
         side.sent()
     assert len(trees) <= ruletrees.LIMIT and trees.packed(attached) is not None
+    assert not trees._open and not trees._sizes
     assert len(side.commits) == 5000
 
 
@@ -260,7 +261,7 @@ def test_trees_that_are_never_committed_are_bounded():
         side.receive(packed(WRITE, "/qubes-firewall/10.139.%d.%d/policy" % (i >> 8, i & 0xFF), b"drop"))
         side.sent()
     trees = side.database.copy.trees
-    assert len(trees) <= ruletrees.LIMIT and len(trees._open) <= 8
+    assert len(trees) <= ruletrees.LIMIT and len(trees._open) <= 8 and set(trees._sizes) == set(trees._open)
 
 
 def test_a_tree_too_large_is_refused_whole():

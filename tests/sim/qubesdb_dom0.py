@@ -133,12 +133,16 @@ class Daemon:
         self._send(CONTENT, "", b"", last.encode()[1:])
 
 
-def stale(n, first="10.138", rules=2):
+def stale_tree(address, rules=1):
+    """Key and value of one client's nodes, the commit last."""
+    base = "/qubes-firewall/" + address
+    nodes = [("%s/%04d" % (base, k), b"action=accept dst4=192.0.2.%d/32 proto=tcp dstports=443-443" % k) for k in range(rules)]
+    return nodes + [(base + "/policy", b"drop"), (base, b"")]
+
+
+def stale(n, first="10.138"):
     """Keys of n clients that are gone, as they pile up in dom0."""
     keys = {}
     for i in range(n):
-        base = "/qubes-firewall/%s.%d.%d" % (first, i >> 8, i & 0xFF)
-        keys[base], keys[base + "/policy"] = b"", b"drop"
-        for k in range(rules):
-            keys["%s/%04d" % (base, k)] = b"action=accept dst4=192.0.2.%d/32 proto=tcp dstports=443-443" % k
+        keys.update(stale_tree("%s.%d.%d" % (first, i >> 8, i & 0xFF)))
     return keys

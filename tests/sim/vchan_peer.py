@@ -58,10 +58,14 @@ class End:
         size = self._size(self.outgoing)
         n = min(self.room(), len(octets))
         prod = self.words[self.out_prod]
-        for i in range(n):
-            at = (prod + i) % size
+        done = 0
+        while done < n:
+            at = (prod + done) % size
             page = self.outgoing[at // len(self.outgoing[0])]
-            page[at % len(page)] = octets[i]
+            at %= len(page)
+            part = min(n - done, len(page) - at)
+            page[at : at + part] = octets[done : done + part]
+            done += part
         self.words[self.out_prod] = (prod + n) & MASK
         self._fire(WRITE, n)
         if n < len(octets):

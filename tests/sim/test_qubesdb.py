@@ -1,0 +1,291 @@
+"""QubesDB in the simulated Xen: dom0's daemon over shared memory, the frozen settings at our end."""
+import re
+
+import pytest
+import vchan_peer
+from qubesdb_dom0 import CONTENT, MULTIREAD, OK, WRITE, Daemon, Left, message, stale, stale_tree
+
+FW, PORT = 2, 111
+OWN, CLIENT, OTHER = b"10.137.0.9", "10.137.0.5", "10.137.0.6"
+KEYS = {
+    "/qubes-ip": OWN, "/qubes-gateway": b"10.137.0.8", "/qubes-netvm-gateway": OWN, "/qubes-primary-dns": b"10.139.1.1",
+    "/connected-ips": b"10.137.0.5 10.137.0.6", "/qubes-random-seed": b"c2VlZA==", "/qubes-service/x": b"1",
+}
+
+
+def rules(*texts, address=CLIENT, policy=b"drop", base=True):
+    """Keys of one client, to be there from the start."""
+    path = "/qubes-firewall/" + address
+    keys = {"%s/%04d" % (path, i): text for i, text in enumerate(texts)}
+    if policy:
+        keys[path + "/policy"] = policy
+    if base:
+        keys[path] = b""
+    return keys
+
+
+class Dom0:
+    """The daemon, served by the machine whenever there is something to do."""
+
+    def __init__(self, machine, keys, publish=True):
+        self.machine, self.daemon, self.end = machine, Daemon(keys), None
+        self.left = []  # why the real one would have gone
+        self.held = False  # it does nothing for now
+        machine.actors.append(self._serve)
+        if publish:
+            self.publish()
+
+    def publish(self, orders=(12, 12)):
+        self.end = vchan_peer.Server(self.machine.domains[0], FW, PORT, orders)
+        self.here = False
+
+    def restart(self):
+        """The daemon ends and comes again."""
+        self.end.close()
+        self.daemon.connected()
+        self.publish()
+        self.machine.settle()
+
+    def _serve(self):
+        if self.end is None or self.held:
+            return False
+        if not self.here:
+            if not self.end.came():
+                return False
+            self.here = True
+            self.daemon.connected()
+        octets = self.end.read()
+        try:
+            self.daemon.feed(octets)
+        except Left as why:
+            self.left.append(str(why))
+            self.end.close()
+            self.end = None
+            return True
+        n = self.end.write(self.daemon.out) if self.daemon.out else 0
+        self.daemon.take(n)
+        if not self.end.peer_lives():
+            self.end.close()
+            self.publish()
+        return len(octets) + n > 0
+
+    def commit(self, address, texts, **more):
+        self.daemon.commit(address, texts, **more)
+        self.machine.settle()
+
+
+@pytest.fixture
+def start(machine):
+    def start(keys, attach=CLIENT, words=""):
+        dom0 = Dom0(machine, keys)
+        firewall = machine.firewall("run=try_settings attach=%s %s" % (attach, words))
+        machine.until(lambda: dom0.daemon.asked)
+        machine.settle()
+        return firewall, dom0
+    yield start
+
+
+def attach(machine, address, act="attach"):
+    machine.write("/local/domain/2/data/do", "%s:%s" % (act, address), [("n", FW)])
+    machine.settle()
+
+
+def test_reads_everything_and_says_that_it_is_ready(machine, start):
+    firewall, dom0 = start({**KEYS, **rules(b"action=accept")})
+    assert "network 10.137.0.9 10.137.0.8 10.137.0.9" in firewall.console
+    assert "connected 10.137.0.5 10.137.0.6" in firewall.console
+    assert "rules 10.137.0.5 accept" in firewall.console
+    assert dom0.daemon.keys["/qubes-iptables-error"] == b""
+    assert dom0.daemon.handled == {CLIENT: 1} and dom0.left == []
+    assert [kind for kind, _, _ in dom0.daemon.from_vm].count(MULTIREAD) == 1
+
+
+def test_a_commit_counts_and_nothing_else_does(machine, start):
+    firewall, dom0 = start({**KEYS, **rules(b"action=accept")})
+    daemon, base = dom0.daemon, "/qubes-firewall/" + CLIENT
+    for act in (lambda: daemon.remove(base + "/"), lambda: daemon.write(base + "/0000", b"action=drop"),
+                lambda: daemon.write(base + "/policy", b"drop")):
+        act()
+        machine.settle()
+        assert firewall.lines("rules ") == ["rules 10.137.0.5 accept"]
+    daemon.write(base)
+    machine.settle()
+    assert firewall.lines("rules ")[1:] == ["rules 10.137.0.5 drop"]
+    assert daemon.handled == {CLIENT: 2} and dom0.left == []
+
+
+def test_50_rules_from_commit_to_force(machine, start, figure):
+    firewall, dom0 = start({**KEYS, **rules(b"action=accept")})
+    texts = [b"action=accept dst4=192.0.2.%d/32 proto=tcp dstports=%d-%d" % (i, i + 1, i + 100) for i in range(50)]
+    for times in range(2, 22):
+        dom0.commit(CLIENT, texts)
+        assert dom0.daemon.handled == {CLIENT: times}
+    machine.advance(1.1)
+    assert len(firewall.lines("rules ")) == 21
+
+
+@pytest.mark.parametrize("texts, policy", [((b"action=accept",), None), ((b"action=perhaps",), b"drop"), ((), None)])
+def test_a_tree_that_is_not_whole_or_wrong_denies(machine, start, texts, policy):
+    firewall, dom0 = start({**KEYS, **rules(*texts, policy=policy)})
+    assert firewall.lines("rules ") == ["rules 10.137.0.5 drop"] and firewall.lines("denied")
+    dom0.commit(CLIENT, [b"action=accept"])
+    assert firewall.lines("rules ")[-1] == "rules 10.137.0.5 accept"
+
+
+def test_a_tree_without_its_base_key_is_waited_for(machine, start):
+    firewall, dom0 = start({**KEYS, **rules(b"action=accept", base=False)})
+    assert firewall.lines("rules ") == []
+    dom0.commit(CLIENT, [b"action=accept"])
+    assert firewall.lines("rules ") == ["rules 10.137.0.5 accept"]
+
+
+def test_network_keys_that_come_late(machine, start):
+    firewall, dom0 = start({})
+    assert len(firewall.lines("no uplink until dom0 writes /qubes-ip and /qubes-gateway")) == 1
+    dom0.daemon.write("/qubes-ip", OWN)
+    machine.settle()
+    assert not firewall.lines("network")
+    dom0.daemon.write("/qubes-gateway", b"10.137.0.8")
+    machine.settle()
+    assert firewall.lines("network ") == ["network 10.137.0.9 10.137.0.8 0.0.0.0"]
+    dom0.daemon.write("/qubes-gateway", b"nonsense")
+    dom0.daemon.remove("/qubes-ip")
+    machine.settle()
+    assert len(firewall.lines("network ")) == 1
+    dom0.restart()
+    assert len(firewall.lines("no uplink until")) == 1
+
+
+def test_a_daemon_that_comes_late_or_not(machine):
+    firewall = machine.firewall("run=try_settings attach=" + CLIENT)
+    machine.advance(60)
+    assert len(firewall.lines("waiting for dom0's QubesDB")) == 1
+    Dom0(machine, {**KEYS, **rules(b"action=accept")})
+    firewall.wait_for("rules 10.137.0.5 accept")
+
+
+def test_the_last_values_stay_in_force_over_a_restart(machine, start):
+    firewall, dom0 = start({**KEYS, **rules(b"action=accept")})
+    told = len(firewall.lines("rules ")) + len(firewall.lines("network "))
+    holdings = firewall.holdings()
+    for _ in range(50):
+        dom0.restart()
+        machine.until(lambda: dom0.daemon.asked)
+        machine.settle()
+    assert len(firewall.lines("rules ")) + len(firewall.lines("network ")) == told
+    # one that has lost everything takes nothing away, and the next commit counts
+    dom0.daemon.keys = {}
+    dom0.restart()
+    machine.until(lambda: dom0.daemon.asked)
+    machine.settle()
+    assert len(firewall.lines("rules ")) + len(firewall.lines("network ")) == told
+    dom0.commit(CLIENT, [b"action=drop"])
+    assert firewall.lines("rules ")[-1] == "rules 10.137.0.5 drop"
+    assert firewall.holdings() == holdings and dom0.left == []
+
+
+def test_what_changed_during_a_restart_is_noticed(machine, start):
+    firewall, dom0 = start({**KEYS, **rules(b"action=accept")})
+    dom0.daemon.keys.update(rules(b"action=drop"))
+    dom0.restart()
+    firewall.wait_for("rules 10.137.0.5 drop")
+
+
+def test_clients_come_and_go(machine, start):
+    firewall, dom0 = start({**KEYS, **rules(b"action=accept")}, attach="")
+    assert not firewall.lines("rules ")
+    attach(machine, CLIENT)
+    assert firewall.lines("rules ") == ["rules 10.137.0.5 accept"]
+    attach(machine, CLIENT, "detach")
+    dom0.commit(CLIENT, [b"action=drop"])
+    assert len(firewall.lines("rules ")) == 1  # nobody is there
+    attach(machine, CLIENT)
+    assert firewall.lines("rules ")[1:] == ["rules 10.137.0.5 drop"]
+
+
+def test_a_daemon_that_is_slow_to_read(machine, start):
+    """Our answers fill its ring; we then stop reading, and neither side loses anything."""
+    firewall, dom0 = start({**KEYS, **rules(b"action=accept")})
+    sent = 600
+    for i in range(sent):
+        dom0.daemon.write("/qubes-service/%d" % i, b"x" * 100)
+    writes = len([1 for kind, _, _ in dom0.daemon.from_vm if kind == OK])
+    end = dom0.end
+    dom0.held = True
+    for _ in range(300):
+        n = end.write(dom0.daemon.out)
+        dom0.daemon.take(n)
+        machine.settle()
+    assert end.ready() == 4096 - 4096 % 72 or end.ready() == 4096
+    assert len(dom0.daemon.out) > 0  # it has stopped us
+    dom0.held = False
+    machine.settle()
+    assert len([1 for kind, _, _ in dom0.daemon.from_vm if kind == OK]) == writes + sent
+    assert dom0.left == []
+
+
+def lie_type(daemon):
+    daemon.out += message(10, "/a")
+
+
+def lie_length(daemon):
+    daemon.out += message(WRITE, "/a", b"x" * 3072)
+
+
+def lie_path(daemon):
+    daemon.out += b"\1" + b"/" * 71
+
+
+def lie_content(daemon):
+    daemon.out += message(CONTENT, "/a", b"1")
+
+
+@pytest.mark.parametrize("lie", [lie_type, lie_length, lie_path, lie_content], ids=lambda lie: lie.__name__)
+def test_a_daemon_that_talks_nonsense_is_left_and_met_again(machine, start, lie):
+    firewall, dom0 = start({**KEYS, **rules(b"action=accept")})
+    lie(dom0.daemon)
+    machine.settle()
+    machine.advance(3)
+    machine.until(lambda: dom0.daemon.asked)
+    dom0.commit(CLIENT, [b"action=drop"])
+    firewall.wait_for("rules 10.137.0.5 drop")
+    assert len(firewall.lines("qubesdb: ended")) == 1
+
+
+@pytest.mark.parametrize("orders", [(10, 11), (12, 12), (16, 16)])
+def test_rings_of_other_sizes(machine, orders):
+    dom0 = Dom0(machine, {**KEYS, **rules(*[b"action=accept dst4=192.0.2.%d/32" % i for i in range(200)])}, publish=False)
+    dom0.publish(orders)
+    firewall = machine.firewall("run=try_settings attach=" + CLIENT)
+    firewall.wait_for("rules 10.137.0.5 accept")
+
+
+def free(firewall):
+    return int(re.search(r"^memory (\d+)", [line for line in firewall.lines() if line.startswith("memory ")][-1]).group(1))
+
+
+def test_20000_stale_trees_leave_memory_level(machine, start, figure):
+    """First read at once, then written one by one; a client among the oldest is still found, by reading again."""
+    keys = {**KEYS, **stale(20000), **rules(b"action=accept")}
+    firewall, dom0 = start(keys)
+    machine.advance(3)
+    first = free(firewall)
+    assert "rules 10.137.0.5 accept" in firewall.console
+    for i in range(20000):
+        for path, value in stale_tree("10.139.%d.%d" % (i >> 8, i & 0xFF)):
+            dom0.daemon.write(path, value)
+        if i % 500 == 499:
+            machine.settle()
+            if i == 9999:
+                machine.advance(3)
+                half = free(firewall)
+    machine.advance(3)
+    figure("object heap free after 20,000, 30,000, 40,000 stale rule trees",
+           "%d, %d, %d KiB" % (first >> 10, half >> 10, free(firewall) >> 10))
+    assert free(firewall) > half - 100000
+    assert free(firewall) > 3 << 20
+    machine.advance(100)
+    attach(machine, "10.138.0.7")
+    firewall.wait_for("rules 10.138.0.7 accept")
+    assert len(firewall.lines("reading everything again")) == 1
+    assert dom0.left == []
