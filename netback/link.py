@@ -13,6 +13,7 @@ import netif
 from frame import Frame
 from micropython import const
 from netif import PAGE, RX_WORDS, TX_WORDS
+from peererror import PeerError
 from ring import FIRST, SLOTS, BackRing
 
 _FIRST_WORD = const(16)  # FIRST // 4
@@ -31,25 +32,24 @@ class Link:
         self.pool = pool
         self.domid = domid
         self.sg = sg
-        self.gso = gso and sg
+        self.gso = gso and sg and csum  # a super-frame's checksum is always blank
         self.csum = csum
-        self.port = -1
-        self.pages = xen.map(domid, refs)
-        try:
-            self.port = xen.evtchn_bind(domid, port)
-        except OSError:
-            xen.unmap(self.pages)
-            raise
-        octets = memoryview(self.pages)
-        self.tx = BackRing(octets[:PAGE], "tx")
-        self.rx = BackRing(octets[PAGE:], "rx")
-        self.tx_halves = xen.view(octets[:PAGE], "H")
-        self.rx_halves = xen.view(octets[PAGE:], "H")
         self.requests = xen.view(bytearray(4 * TX_WORDS * SLOTS), "I")  # private copies
         self.held = []  # (until ns, frame): no buffers posted yet
         self.held_pages = 0
         self.sending = []  # (frame, first operation): copied by the running burst
         self.dropped = 0  # frames towards this client that it had no room for
+        self.pages = xen.map(domid, refs)
+        try:
+            octets = memoryview(self.pages)
+            self.tx = BackRing(octets[:PAGE], "tx")
+            self.rx = BackRing(octets[PAGE:], "rx")
+            self.tx_halves = xen.view(octets[:PAGE], "H")
+            self.rx_halves = xen.view(octets[PAGE:], "H")
+            self.port = xen.evtchn_bind(domid, port)
+        except BaseException:
+            xen.unmap(self.pages)
+            raise
 
     def close(self):
         """Unmap, unbind, give back what was held. The client may be gone already."""
@@ -78,7 +78,11 @@ class Link:
         first = 0
         pages = min(self.pool.free, copies.room())
         while first < n and first < slots:
-            packet = netif.parse(self.requests, first, n)
+            try:
+                packet = netif.parse(self.requests, first, n)
+            except PeerError:
+                self._forget(packets, copies)
+                raise
             if len(packet.fragments) > pages:
                 break  # what we have no room for stays in the client's own ring
             pages -= len(packet.fragments)
@@ -105,6 +109,13 @@ class Link:
             self.requests[to] = words[at]  # one load each: the client may rewrite them at any moment
             self.requests[to + 1] = words[at + 1]
             self.requests[to + 2] = words[at + 2]
+
+    def _forget(self, packets, copies):
+        """The ring is over: what stood in front of the lie is not taken either."""
+        for _, frame in packets:
+            if frame:
+                frame.release(self.pool)
+        copies.forget()
 
     def _fetch(self, packet, copies):
         frame = Frame(packet.blank, packet.validated, packet.gso_size)
@@ -146,10 +157,14 @@ class Link:
         if self.held or not self._queue(frame, copies):
             self._hold(frame)
 
+    def _fits(self, frame):
+        """Whether the client has posted buffers for it."""
+        return self.rx.waiting() >= len(frame.parts) + (1 if frame.gso_size else 0)
+
     def _queue(self, frame, copies):
         parts = frame.parts
         slots = len(parts) + (1 if frame.gso_size else 0)
-        if len(parts) > copies.room() or self.rx.waiting() < slots:
+        if len(parts) > copies.room() or not self._fits(frame):
             return False
         self.sending.append((frame, copies.count))
         words = self.rx.words
@@ -176,6 +191,7 @@ class Link:
         queued = False
         while self.held:
             until, frame = self.held[0]
+            pages = len(frame.parts)
             if self._queue(frame, copies):
                 queued = True
             elif xen.ns() > until:
@@ -183,7 +199,7 @@ class Link:
                 frame.release(self.pool)
             else:
                 break
-            self.held_pages -= len(frame.parts)
+            self.held_pages -= pages
             self.held.pop(0)
         return queued
 
@@ -232,4 +248,6 @@ class Link:
 
     def rearm(self):
         """Before sleep: ask for events; True if there is work already."""
-        return self.tx.rearm() or (self.rx.rearm() and bool(self.held))
+        tx = self.tx.rearm()
+        # buffers are news only while something waits for more of them: else each one given would wake us
+        return bool(self.held) and (self._fits(self.held[0][1]) or self.rx.rearm(self.rx.waiting())) or tx

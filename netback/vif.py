@@ -16,7 +16,7 @@ from loop import Flag
 from log import Log
 from micropython import const
 import xsvalues as nodes
-from netback.steps import CLOSED, CLOSING, CONNECTED, INIT_WAIT, step
+from netback.steps import CLOSED, CLOSING, CONNECTED, INITIALISING, INIT_WAIT, step
 from peererror import PeerError
 from xswire import Denied, Missing
 
@@ -25,7 +25,9 @@ _PORT_MAX = const(0x1FFFF)
 _PART_MS = const(4000)  # for a client to follow our Closing when dom0 detaches it
 _FREE_CONNECTS = const(5)
 _WINDOW_NS = const(10000000000)
-_SLOW_MS = const(5000)
+_SLOW_NS = const(5000000000)
+_NS_PER_MS = const(1000000)
+_DOMID_MAX = const(0x7FEF)
 
 _log = Log("netback")
 
@@ -49,6 +51,7 @@ class Vif:
         self.poked = Flag()
         self.breach = None  # what the ring service found: PeerError
         self.connects = []  # ns of the last ones
+        self.may_connect = 0  # ns: it has connected too often, and has to wait until then; 0: it has not
         self.frontend = None
 
     def poke(self):
@@ -67,14 +70,14 @@ class Vif:
         """For the supervisor, as a LINK: from the directory's appearance to its end."""
         watch = None
         try:
-            if not await self._read_ours():
-                return
+            while not await self._read_ours():
+                await self.poked.wait()
             await self._offer()
             watch = await self.store.watch(self.frontend + "/state")
             listener = asyncio.create_task(self._listen(watch))
             try:
                 while await self._look():
-                    await self.poked.wait()
+                    await self._wait_for_news()
             finally:
                 listener.cancel()
         except (Missing, Denied):
@@ -90,10 +93,20 @@ class Vif:
             await watch.changes()
             self.poked.set()
 
+    async def _wait_for_news(self):
+        """Until poked, or until a client that connects too often may do so again."""
+        if not self.may_connect:
+            await self.poked.wait()
+            return
+        try:
+            await asyncio.wait_for_ms(self.poked.wait(), max(0, self.may_connect - xen.ns()) // _NS_PER_MS + 1)
+        except asyncio.TimeoutError:
+            pass
+
     async def _read_ours(self):
-        """What dom0 wrote. False: the directory is not there, or not whole yet; dom0 will make it change again."""
-        self.frontend = (await nodes.read(self.store, self.path + "/frontend")).decode()
-        owner = nodes.decimal(await nodes.read(self.store, self.path + "/frontend-id"), 0x7FEF)
+        """What dom0 wrote. False: it is not all there yet, dom0 will make it change again. Raises Missing."""
+        self.frontend = (await self.store.read(self.path + "/frontend")).decode()
+        owner = nodes.decimal(await nodes.read(self.store, self.path + "/frontend-id"), _DOMID_MAX)
         if not self.frontend or owner != self.domid:
             return False
         self.address = nodes.first_ipv4(await nodes.read(self.store, self.path + "/ip"))
@@ -105,10 +118,15 @@ class Vif:
         online = await nodes.read(self.store, self.path + "/online")
         if online != b"1":
             return await self._end(online)
+        if await nodes.read(self.store, self.path + "/state") == b"%d" % INITIALISING:
+            # not written by us: dom0 has made the device anew, and waits for our InitWait
+            self._drop_link()
+            await self._offer()
         if self.breach:
             _log.warning("vif %s: link closed: %s", self.name, self.breach)
             self.breach = None
             await self._set_state(CLOSING)
+        self.may_connect = 0
         theirs = await self._their_state()
         action = step(self.state, theirs)
         if action == "offer":
@@ -155,8 +173,11 @@ class Vif:
     # ---- connecting ---------------------------------------------------------------------------
 
     async def _connect(self):
-        await self._not_too_often()
+        if self._too_often():
+            return
         try:
+            if not await self._read_ours():
+                return
             self.link = await self._make_link()
         except PeerError as reason:
             _log.warning("vif %s: not connected: %s", self.name, reason)
@@ -186,12 +207,15 @@ class Vif:
         except OSError as refusal:
             raise PeerError("Xen refuses its rings or port: errno %d" % refusal.errno)
 
-    async def _not_too_often(self):
+    def _too_often(self):
+        """Whether the client has to wait; may_connect then says until when. Else this connection is counted."""
         now = xen.ns()
         self.connects = [at for at in self.connects if now - at < _WINDOW_NS]
-        if len(self.connects) >= _FREE_CONNECTS:
-            await asyncio.sleep_ms(_SLOW_MS)
-        self.connects.append(xen.ns())
+        if len(self.connects) >= _FREE_CONNECTS and now - self.connects[-1] < _SLOW_NS:
+            self.may_connect = self.connects[-1] + _SLOW_NS
+            return True
+        self.connects.append(now)
+        return False
 
     def _drop_link(self):
         if self.link:
@@ -212,7 +236,7 @@ class Vif:
 
     async def _wait_for_close(self):
         """Give a living client the time to close its side; it sees the state that dom0 wrote."""
-        until = xen.ns() + _PART_MS * 1000000
+        until = xen.ns() + _PART_MS * _NS_PER_MS
         while await self._their_state() not in (0, CLOSED) and xen.ns() < until:
             try:
                 await asyncio.wait_for_ms(self.poked.wait(), 500)

@@ -12,6 +12,7 @@ import xen
 import netif
 from frame import Frame
 from micropython import const
+from netfront.quarantine import TX_RESERVE
 from netif import PAGE, RX_WORDS, TX_WORDS
 from peererror import PeerError
 from ring import FIRST, SLOTS, FrontRing
@@ -36,15 +37,31 @@ class _Lent:
 
 
 class Link:
+    """See the module. lent: how many pages the netvm has from us; with those in quarantine they are at most LIMIT."""
+
     def __init__(self, name, pool, quarantine, domid, sg, gso, csum):
-        """Allocates and grants two rings and a port for the backend's domain. OSError, MemoryError."""
+        """Allocates and grants two rings and a port for the backend's domain. OSError, MemoryError: nothing is kept."""
         self.name = name
         self.pool = pool
         self.quarantine = quarantine
         self.domid = domid
         self.sg = sg
-        self.gso = gso and sg
+        self.gso = gso and sg and csum  # a super-frame's checksum is always blank
         self.csum = csum
+        self.port = xen.evtchn_alloc(domid)  # first: the domain may have died
+        try:
+            self._rings()
+        except BaseException:
+            xen.evtchn_close(self.port)
+            raise
+        self.tx_lent = _Lent()
+        self.rx_lent = _Lent()
+        self.lent = 0
+        self.tx_ids = list(range(SLOTS))  # free ones
+        self.dropped = 0
+        self.post()
+
+    def _rings(self):
         self.memory = xen.mem(2 * PAGE)
         octets = memoryview(self.memory)
         self.tx = FrontRing(octets[:PAGE], "tx")
@@ -52,13 +69,13 @@ class Link:
         self.tx_halves = xen.view(octets[:PAGE], "H")
         self.rx_halves = xen.view(octets[PAGE:], "H")
         frame = xen.frame(self.memory)
-        self.refs = (xen.grant(frame, domid, False), xen.grant(frame + 1, domid, False))
-        self.port = xen.evtchn_alloc(domid)
-        self.tx_lent = _Lent()
-        self.rx_lent = _Lent()
-        self.tx_ids = list(range(SLOTS))  # free ones
-        self.dropped = 0
-        self.post()
+        self.refs = []
+        try:
+            for page in range(2):
+                self.refs.append(xen.grant(frame + page, self.domid, False))
+        except OSError:
+            self.quarantine.ring(self.refs, self.memory)
+            raise
 
     def close(self):
         """End the connection: the port is closed, every page goes back to the pool or into quarantine."""
@@ -73,6 +90,7 @@ class Link:
         """Revoke and free the page of a request that has ended; False if the netvm still holds it."""
         gref = lent.gref[id]
         page = lent.forget(id)
+        self.lent -= 1
         if xen.revoke(gref):
             self.pool.give(page)
             return True
@@ -83,8 +101,9 @@ class Link:
 
     def room(self, frame):
         """Whether send() would take this frame now."""
-        slots = len(frame.parts) + (1 if frame.gso_size else 0)
-        return self.tx.room() >= slots and len(self.tx_ids) >= len(frame.parts)
+        parts = len(frame.parts)
+        slots = parts + (1 if frame.gso_size else 0)
+        return self.tx.room() >= slots and len(self.tx_ids) >= parts and self.quarantine.room(self.lent) >= parts
 
     def send(self, frame):
         """Queue a frame; the link has its pages from now on. What finds no room is dropped: the netvm is slow."""
@@ -111,11 +130,12 @@ class Link:
         frame.parts = []
 
     def _request(self, page, offset, octets, flags, size):
-        self.pool.clear(page, offset + octets)
+        self.pool.clear(page, offset, offset + octets)
         id = self.tx_ids.pop()
         gref = xen.grant(self.pool.frame(page), self.domid, True)
         self.tx_lent.page[id] = page
         self.tx_lent.gref[id] = gref
+        self.lent += 1
         at = _FIRST_HALF + (self.tx.req_prod & (SLOTS - 1)) * TX_WORDS * 2
         halves = self.tx_halves
         halves[at] = gref & 0xFFFF
@@ -156,15 +176,16 @@ class Link:
 
     def post(self):
         """Lend pages for what the netvm receives, as many as there is room and pages for."""
-        while self.rx.room() and self.pool.free:
+        while self.rx.room() and self.pool.free and self.quarantine.room(self.lent) > TX_RESERVE:
             id = self.rx.req_prod & (SLOTS - 1)
             if self.rx_lent.page[id] >= 0:
                 break
             page = self.pool.take()
-            self.pool.clear(page, 0)
+            self.pool.clear(page, 0, 0)
             gref = xen.grant(self.pool.frame(page), self.domid, False)
             self.rx_lent.page[id] = page
             self.rx_lent.gref[id] = gref
+            self.lent += 1
             at = _FIRST_HALF + id * RX_WORDS * 2
             self.rx_halves[at] = id
             self.rx_halves[at + 1] = 0
@@ -182,7 +203,9 @@ class Link:
             try:
                 taken += self._packet(frame, waiting - taken)
             except PeerError:
-                frame.release(self.pool)
+                frames.append(frame)
+                for frame in frames:
+                    frame.release(self.pool)
                 raise
             if frame.octets >= _ETHERNET and frame.parts[0][2] >= _ETHERNET:
                 frame.level(self.pool, _HEADERS)
@@ -211,6 +234,7 @@ class Link:
                 self.pool.give(page)
                 raise PeerError("rx response crosses a page: offset %d, %d octets" % (offset, status))
             if status:
+                self.pool.written(page, offset + status)
                 frame.add(page, offset, status)
             else:
                 self.pool.give(page)
@@ -252,6 +276,7 @@ class Link:
             raise PeerError("rx response with id %d, which is not posted there" % id)
         page = self.rx_lent.forget(id)
         gref = self.rx_lent.gref[id]
+        self.lent -= 1
         if not xen.revoke(gref):
             self.quarantine.page(gref, page)
             raise PeerError("rx page still held after its response")

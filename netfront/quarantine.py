@@ -2,12 +2,15 @@
 
 A page whose revocation failed may be read or written by that domain at any moment; using it for anything would show
 the netvm what is none of its business, or take what it wrote for something else. So it stays here, for as long as
-that domain holds it. The number is bounded: a netvm that keeps collecting gets no uplink any more (XSA-396, MSA-02).
+that domain holds it. The number is bounded: what a link lends and what is kept here are together at most LIMIT, and
+a netvm that keeps collecting gets no uplink any more (XSA-396, MSA-02).
 """
 import xen
 from micropython import const
 
-LIMIT = const(512)  # pages; a quarter of the pool
+LIMIT = const(512)  # pages; half of the smaller pool: what lives on has the other half
+TX_RESERVE = const(64)  # of them, for what is sent: receiving leaves them alone
+_LEAST = const(128)  # with fewer pages to lend a connection is not worth making
 
 
 class Quarantine:
@@ -31,8 +34,13 @@ class Quarantine:
     def size(self):
         return len(self.held) + 2 * len(self.rings)
 
+    def room(self, lent):
+        """How many pages may still be lent by a link that has lent so many."""
+        return LIMIT - self.size() - lent
+
     def full(self):
-        return self.size() >= LIMIT
+        """Whether so much is held that there can be no uplink."""
+        return self.room(2) < _LEAST
 
     def retry(self):
         """Take back what can be taken back. Once a second."""

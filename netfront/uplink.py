@@ -21,6 +21,7 @@ from xswire import Denied, Missing
 _ROOT = "device/vif"
 _INITIALISING = const(1)
 _INIT_WAIT = const(2)
+_INITIALISED = const(3)
 _CONNECTED = const(4)
 _CLOSED = const(6)
 _MTU = const(1500)
@@ -119,10 +120,14 @@ class Uplink:
         elif self.link:
             if theirs == _CONNECTED and self.delay != _FIRST_DELAY_MS:
                 self.delay = _FIRST_DELAY_MS
-            if theirs not in (_INIT_WAIT, 3, _CONNECTED):
+            if theirs not in (_INIT_WAIT, _INITIALISED, _CONNECTED) or ours == _INITIALISING:
+                # ours: dom0 has made the directory anew, at the same place
                 _log.info("uplink closed by domain %d, state %d", domid, theirs)
                 self._drop_link()
-                await self._restart(path, backend)
+                if ours == _INITIALISING:
+                    self.changed.set()
+                else:
+                    await self._restart(path, backend)
         elif theirs == _INIT_WAIT and ours == _INITIALISING:
             await self._connect(path, backend, domid)
         elif theirs == _CLOSED or theirs == _INIT_WAIT:
@@ -153,6 +158,8 @@ class Uplink:
         mtu = nodes.decimal(await nodes.read(self.store, path + "/mtu"), _MTU_MOST)
         self.mtu = mtu if mtu and mtu >= _MTU_LEAST else _MTU
         sg = await nodes.flag(self.store, backend + "/feature-sg")
+        if not sg:
+            self.mtu = min(self.mtu, _MTU)  # one slot for each frame
         gso = await nodes.flag(self.store, backend + "/feature-gso-tcpv4")
         if not await nodes.flag(self.store, backend + "/feature-rx-copy"):
             _log.error("uplink: domain %d does not copy to us (feature-rx-copy)", domid)

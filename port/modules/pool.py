@@ -1,12 +1,13 @@
 """The pages in which packets live between one neighbour's copy and the other's.
 
-A fixed number of pages outside the heap, each known by its number. What may be read by whom:
+A fixed number of pages outside the heap, each known by its number. The netvm sees whole pages, so nothing but the
+packet may be in one that it is lent, not even what it has seen before: with a client's address in it (XSA-403).
 
-  mark[page]  octets from the start that may hold something the uplink's domain has not seen. A copy from a client
-              raises it; before a page is lent to the uplink, clear() zeroes what lies beyond the packet, up to the
-              mark; a page that comes back from the uplink holds only what that domain knows, so its mark is 0.
+  mark[page]  from here on the page is zero. Who writes into it raises the mark by written(); before the page is
+              lent, clear() zeroes all below the mark but the packet.
 
-When the uplink moves to another domain, forget() raises every mark to a whole page.
+The netvm itself may write anywhere into a page lent for receiving; that it reads again, or nobody. When the uplink
+moves to another domain, forget() raises every mark to a whole page.
 """
 import xen
 from micropython import const
@@ -55,16 +56,19 @@ class Pool:
         self.free += 1
 
     def written(self, page, octets):
-        """A client's data now fills the page up to here."""
+        """The page holds something up to here."""
         if octets > self.mark[page]:
             self.mark[page] = octets
 
-    def clear(self, page, octets):
-        """Before the page is lent to the uplink: only the first `octets` may be seen, the rest becomes zero."""
+    def clear(self, page, start, end):
+        """Before the page is lent to the netvm: only octets from start to end may be seen, the rest becomes zero."""
+        at = page * PAGE
         mark = self.mark[page]
-        if mark > octets:
-            _zero(self.memory, page * PAGE + octets, page * PAGE + mark)
-        self.mark[page] = 0
+        if start:
+            _zero(self.memory, at, at + min(start, mark))
+        if mark > end:
+            _zero(self.memory, at + end, at + mark)
+        self.mark[page] = end
 
     def forget(self):
         """The uplink is another domain from now on: nothing in here may reach it but packets."""

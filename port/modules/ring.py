@@ -50,11 +50,11 @@ class BackRing:
         xen.mb()
         return (new - words[_RSP_EVENT]) & _MASK < (new - old) & _MASK
 
-    def rearm(self):
-        """Ask to be notified of the next request; True if one has come meanwhile."""
-        self.words[_REQ_EVENT] = (self.req_cons + 1) & _MASK
+    def rearm(self, seen=0):
+        """Ask to be notified of the next request after `seen` that wait; True if one has come meanwhile."""
+        self.words[_REQ_EVENT] = (self.req_cons + seen + 1) & _MASK
         xen.mb()
-        return self.waiting() > 0
+        return self.waiting() > seen
 
 
 class FrontRing:

@@ -1,0 +1,188 @@
+"""tests/network.py's Network with everything real but Xen: the image's code, rings, grants, xenstore.
+
+    with Network() as net: ...      # as there; net.machine, net.firewall, net.netvm_peer are this one's own
+
+A frame that a wire sends lies in its ring until somebody looks, or another wire sends: so bursts are bursts, and
+order between wires is kept.
+"""
+import os
+import re
+import sys
+
+from frontend import Client
+from hypervisor import CHECKOUT
+from machine import Machine
+from netvm import Netvm
+from rings import SLOTS
+
+sys.path.append(os.path.join(CHECKOUT, "tests", "host"))  # packets.py, for who imports this module
+
+ACCEPT = ("action=accept",)
+OUR_MAC = b"\xfe\xff\xff\xff\xff\xff"
+CLIENT_MAC = b"\x00\x16\x3e\x5e\x6c\x00"
+FIRST_CLIENT = 5
+_BURST = 40  # frames that lie in a ring unseen
+_ARP = b"\x08\x06"
+
+
+class Wire:
+    """One interface, seen from the neighbour's end: a Client or Netvm."""
+
+    def __init__(self, net, end, address, mac, peer_mac):
+        self.net, self.end, self.address, self.mac, self.peer_mac = net, end, address, mac, peer_mac
+        self.unseen = 0
+
+    def send(self, frame, blank=False, gso=0):
+        net = self.net
+        if net.sender is not self or self.unseen >= _BURST:
+            net.settle()
+        net.sender = self
+        self.unseen += 1
+        self.end.send(bytes(frame), blank, gso)
+
+    def recv(self, timeout=1):
+        return self.recv_offloaded(timeout)[0]
+
+    def recv_offloaded(self, timeout=1):
+        """Without waiting: a firewall that sleeps has no more to send, its timers aside."""
+        self.net.settle()
+        if self.end.frames:
+            return self.end.frames.pop(0)[:3]
+        return None, False, 0
+
+
+class _Count:
+    """Stands where the host's Network has the flow table: how many flows there are."""
+
+    def __init__(self, net):
+        self._net = net
+
+    @property
+    def count(self):
+        return self._net.figures()["flows"]
+
+
+class Neighbours:
+    def __init__(self, net):
+        self.flows = _Count(net)
+
+
+class Network:
+    def __init__(self, uplink=True, machine=None, cmdline="", **netvm):
+        """machine: of the caller's, which stays his; netvm: arguments of Netvm."""
+        self.address = self.gateway = "10.138.0.2"
+        self.upstream = "10.138.0.1"
+        self.resolvers = ("10.139.1.1", "10.139.1.2")
+        self._own = machine is None
+        self.machine = machine or Machine()
+        self.sender = None
+        self.uplink = None
+        self.wires = []
+        self._asked = 0
+        self._domid = FIRST_CLIENT
+        words = "run=forward own=%s gateway=%s %s" % (self.address, self.upstream, cmdline)
+        self.firewall = self.machine.firewall(words)
+        self.neighbours = Neighbours(self)
+        if uplink:
+            self.netvm(self.address, **netvm)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self._own:
+            self.machine.close()
+
+    def settle(self):
+        self.sender = None
+        for wire in self.wires:
+            wire.unseen = 0
+        self.machine.settle()
+
+    # ---- what dom0 does
+
+    def netvm(self, address, mtu=1500, gso=True, domid=1, **features):
+        """A netvm is attached, connected, and has been asked by ARP for its address, to no avail."""
+        if address != self.address:
+            self.address = address
+            self.tell("network %s %s" % (address, self.upstream))
+        end = Netvm(self.machine, domid, gso=gso, mtu=mtu, **features)
+        self.uplink = Wire(self, end, self.upstream, OUR_MAC, CLIENT_MAC)
+        self.wires.append(self.uplink)
+        self.machine.until(end.connected, 10, "connection of the uplink")
+        self.machine.advance(2.5)
+        end.frames = [each for each in end.frames if each[0][12:14] != _ARP]
+        return self.uplink
+
+    def no_netvm(self):
+        self.uplink.end.kill()
+        self.wires.remove(self.uplink)
+
+    def client(self, ip, rules=ACCEPT, wait=True, **options):
+        """options: of frontend.Client. wait: until it is connected."""
+        domid, self._domid = self._domid, self._domid + 1
+        end = Client(self.machine, domid, ip, **options)
+        wire = Wire(self, end, ip, CLIENT_MAC, OUR_MAC)
+        self.wires.append(wire)
+        if rules is not None:
+            self.set_rules(ip, rules)
+        if wait:
+            self.machine.until(end.connected, 30, "connection of vif %s" % end.name)
+        return wire
+
+    def detach(self, wire):
+        wire.end.detach()
+        wire.end.leave()
+        self.wires.remove(wire)
+
+    # ---- what QubesDB says
+
+    def tell(self, command):
+        """A command of tests/guest/forward.py; what it answers."""
+        self._asked += 1
+        self.settle()
+        self.machine.write("/local/domain/2/test", "%d %s" % (self._asked, command))
+        self.settle()
+        number, _, answer = self.machine.read("/local/domain/2/data/test").decode().partition(" ")
+        assert int(number) == self._asked, "no answer to %s" % command
+        return answer
+
+    def set_rules(self, ip, entries):
+        if not isinstance(entries, dict):
+            entries = {"%04d" % i: text for i, text in enumerate(entries)}
+            entries["policy"] = "drop"
+        self.tell("rules %s\n%s" % (ip, "\n".join("%s %s" % each for each in entries.items())))
+
+    def connected(self, *addresses):
+        self.tell("connected " + " ".join(addresses))
+
+    def allow(self, *pairs):
+        self.tell("pairs " + " ".join("%s>%s" % pair for pair in pairs))
+
+    # ---- looking
+
+    def advance(self, seconds):
+        self.settle()
+        self.machine.advance(seconds)
+
+    def figures(self):
+        """What tests/guest/forward.py counts, as ints."""
+        return {name: int(n) for name, n in re.findall(r"(\S+)=(\d+)", self.tell("figures"))}
+
+    def holdings(self):
+        """All that must not grow, but the heap, which is never quite the same."""
+        figures = self.figures()
+        held = {name: figures[name] for name in ("octets", "free", "vifs", "links", "quarantine", "held", "watches")}
+        held.update(self.firewall.holdings())
+        return held
+
+    @property
+    def counters(self):
+        known = ("heap", "octets", "free", "flows", "vifs", "links", "quarantine", "watches", "held")
+        return {name.replace("_", " "): n for name, n in self.figures().items() if name not in known}
+
+    def lines(self, having=""):
+        return self.firewall.lines(having)
+
+
+assert SLOTS > 2 * _BURST
