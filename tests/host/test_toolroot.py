@@ -1,0 +1,109 @@
+"""The tool root's making: nothing half-made may be trusted later. No network, no packages."""
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from images import archive, lock, progress, toolroot
+
+GOOD = b"a package"
+ITEM = lock.Item("good", "1", len(GOOD), hashlib.sha256(GOOD).hexdigest(), "pool/main/g/good_1+b1~x.deb")
+
+
+class Mirror(archive.Archive):
+    """An archive whose downloads are what the test says: {path: content}."""
+
+    def __init__(self, cache, contents):
+        super().__init__(str(cache))
+        self.contents = contents
+        self._base = "file:/nowhere"
+
+    def _apt(self, command, check=True):
+        words = command[2:]
+        for uri, path in zip(words[0::3], words[1::3]):
+            name = uri.replace("%2b", "+").replace("%7e", "~").partition("nowhere/")[2]
+            if name in self.contents:
+                with open(path, "wb") as out:
+                    out.write(self.contents[name])
+        return ""
+
+
+def test_a_download_is_kept_under_its_hash(tmp_path):
+    mirror = Mirror(tmp_path, {ITEM.path: GOOD})
+    assert mirror.fetch([ITEM]) == []
+    with open(mirror.file(ITEM), "rb") as data:
+        assert data.read() == GOOD
+    mirror.contents = {}
+    assert mirror.fetch([ITEM]) == []  # not asked for again
+
+
+@pytest.mark.parametrize("content", [GOOD[:-1], GOOD + b"x", b""], ids=["short", "long", "empty"])
+def test_a_wrong_download_leaves_nothing(tmp_path, content):
+    mirror = Mirror(tmp_path, {ITEM.path: content})
+    assert mirror.fetch([ITEM]) == [ITEM]
+    assert os.listdir(mirror.files) == []
+    mirror.contents = {ITEM.path: GOOD}
+    assert mirror.fetch([ITEM]) == []
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    assert Mirror(tmp_path, {}).fetch([ITEM]) == [ITEM]
+
+
+def test_too_little_room_is_said_beforehand(tmp_path):
+    huge = ITEM._replace(size=1 << 60)
+    with pytest.raises(progress.Problem, match="free some or set XDG_CACHE_HOME"):
+        Mirror(tmp_path, {}).fetch([huge])
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, progress.Problem("no"), SystemExit], ids=["interrupt", "problem", "exit"])
+def test_what_is_interrupted_has_no_name(tmp_path, end):
+    path = str(tmp_path / "root")
+    with pytest.raises(BaseException):
+        with toolroot.made_whole(path) as part:
+            open(os.path.join(part, "half"), "w").close()
+            raise end
+    assert os.listdir(str(tmp_path)) == []
+    with toolroot.made_whole(path) as part:
+        open(os.path.join(part, "whole"), "w").close()
+    assert os.listdir(path) == ["whole"]
+
+
+def test_killed_in_the_middle(tmp_path):
+    """SIGKILL leaves the unfinished folder under its other name, and the next try removes it."""
+    path = str(tmp_path / "root")
+    program = ("import sys, os; sys.path.insert(0, %r)\nfrom images import toolroot\n"
+               "with toolroot.made_whole(%r) as part:\n open(part + '/half', 'w').close()\n os.kill(os.getpid(), 9)\n"
+               % (os.path.dirname(os.path.dirname(toolroot.__file__)), path))
+    assert subprocess.run([sys.executable, "-c", program]).returncode == -signal.SIGKILL
+    assert not os.path.exists(path) and len(os.listdir(str(tmp_path))) == 1
+    with toolroot.made_whole(path) as part:
+        assert os.listdir(part) == []
+    assert os.listdir(str(tmp_path)) == ["root"]
+
+
+def test_a_lock_reads_as_it_was_written(tmp_path):
+    path = str(tmp_path / "a.lock")
+    written = lock.Lock("trixie", "2026-01-02T03:04:05Z", ["b", "a"], [ITEM._replace(name="source")], [ITEM])
+    lock.write(path, written, ["heading"])
+    assert lock.read(path) == written._replace(want=["a", "b"])
+    with open(path, "a") as out:
+        out.write("package too short\n")
+    with pytest.raises(ValueError, match=r"a\.lock:7: not understood: package too short"):
+        lock.read(path)
+
+
+def test_each_difference_is_named():
+    old = [ITEM, ITEM._replace(name="gone")]
+    new = [ITEM._replace(version="2", sha256="0"), ITEM._replace(name="added")]
+    assert lock.differences(old, new) == ["added 1: not in the lock", "gone 1: absent", "good: 2 instead of 1"]
+    assert lock.differences(old, list(reversed(old))) == []
+
+
+def test_no_committed_lock_names_a_mirror():
+    for path in ("images/build.lock", "images/lab.lock"):
+        with open(os.path.join(os.path.dirname(toolroot.__file__), "..", path)) as text:
+            assert "//" not in text.read()
