@@ -11,8 +11,9 @@
 The test owns the clock, and exactly one of the test and the firewall runs at a time (port/sim/hv_turn.c), so that a
 run is the same every time. Hypercalls are those of port/sim/hv_*.c, in a shared library, for both sides.
 
-Nothing here waits for ever: a firewall that does not go to sleep within HANG seconds of real time, or an expectation
-that does not come true within a bounded stretch of the machine's clock, fails with the console's last lines.
+Nothing here waits for ever: a firewall that does not go to sleep within HANG seconds of real time, peers that never
+come to rest, or an expectation that does not come true within a bounded stretch of the machine's clock fail with the
+console's last lines.
 """
 import ctypes
 import heapq
@@ -30,6 +31,7 @@ from store import XENSTORED, Store
 from xenstored import Xenstored
 
 FOR_EVER = 2**64 - 1
+RESTLESS = 60  # s of real time in which everybody must have come to rest
 FRAMES_32_MB, FRAMES_24_MB = 25 * 256, 18 * 256  # what xen.mem has in such a domain, image and object heap left out
 WALL_NS = 1763699400_000000000  # 2025-11-21T04:30:00Z
 
@@ -164,9 +166,10 @@ class Machine:
         times = [each.domain.deadline for each in self.firewalls()] + [timer[0] for timer in self.timers[:1]]
         return min(times, default=FOR_EVER)
 
-    def settle(self, turns=100000):
+    def settle(self):
         """Run until every firewall sleeps and no peer has anything to do. The clock stands still."""
-        for _ in range(turns):
+        end = time.monotonic() + RESTLESS
+        while time.monotonic() < end:
             timers = self._run_timers()
             served = self.serve()
             runnable = [each for each in self.firewalls() if each.runnable()]
@@ -174,7 +177,7 @@ class Machine:
                 return
             for each in runnable:
                 each.turn()
-        raise AssertionError("does not come to rest" + self._consoles())
+        raise AssertionError("does not come to rest within %d s%s" % (RESTLESS, self._consoles()))
 
     def advance(self, seconds):
         """Move the clock, waking firewalls at their deadlines on the way."""

@@ -54,7 +54,9 @@ class Firewall(Peer):
         n = (prod - cons) & 0xFFFFFFFF
         if not n or not self.read_console:
             return False
-        out = bytes(self._screen[_OUT + (cons + i) % _OUT_OCTETS] for i in range(min(n, _OUT_OCTETS)))
+        at = cons % _OUT_OCTETS
+        out = bytes(self._screen[_OUT : _OUT + _OUT_OCTETS])
+        out = (out[at:] + out[:at])[:n]
         self.console += out.decode("ascii", "replace").replace("\r", "")
         self._screen_words[_OUT_CONS] = prod
         if self.alive():

@@ -141,8 +141,10 @@ class End:
             part = self.waiting[0][: min(room, self.chunk or RING)]
             if not part:
                 break
-            for i, octet in enumerate(part):
-                self.ring[RSP + (prod + i) % RING] = octet
+            at = prod % RING
+            first = part[: RING - at]
+            self.ring[RSP + at : RSP + at + len(first)] = first
+            self.ring[RSP : RSP + len(part) - len(first)] = part[len(first) :]
             self.words[RSP_PROD] = (prod + len(part)) & 0xFFFFFFFF
             self.waiting[0] = self.waiting[0][len(part) :]
             if not self.waiting[0]:
