@@ -94,7 +94,7 @@ def _path(held, at):
     end = held.find(b"\0", at, at + PATH_MAX + 1)
     if end < 0:
         raise PeerError("QubesDB: path without an end")
-    for octet in held[at:end]:
-        if octet not in _PATH_OCTETS:
-            raise PeerError("QubesDB: octet %d in a path" % octet)
-    return held[at:end].decode()
+    path = bytes(held[at:end])
+    if path.strip(_PATH_OCTETS):  # anything left: an octet that no path has. One call in C for each of 20,000 keys
+        raise PeerError("QubesDB: path %r" % path)
+    return path.decode()
