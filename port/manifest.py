@@ -1,13 +1,19 @@
 # What is frozen into the image, as bytecode and native code. Paths are relative to this folder.
 import os
 
+
+def _sources(folder):
+    # named in order: MicroPython's own search takes files as the file system lists them, and freezes them so
+    return sorted(name for name in os.listdir(folder) if name.endswith(".py"))
+
+
 include("$(MPY_DIR)/extmod/asyncio")
-freeze("modules")
-freeze(os.environ["FIREWALL_GENERATED"])
+freeze("modules", _sources("modules"))
+freeze(os.environ["FIREWALL_GENERATED"], "_build.py")
 for _folder in ("netfront", "netback", "firewall"):
     if os.path.exists("../%s/__init__.py" % _folder):
-        package(_folder, base_path="..")
+        package(_folder, _sources("../" + _folder), base_path="..")
 if os.environ["FIREWALL_VARIANT"] == "sim":
-    freeze("sim")
+    freeze("sim", _sources("sim"))
 if os.environ["FIREWALL_VARIANT"] != "image" and os.path.exists("../tests/guest"):
-    freeze("../tests/guest")
+    freeze("../tests/guest", _sources("../tests/guest"))
