@@ -1,5 +1,6 @@
 """QubesDB in the simulated Xen: dom0's daemon over shared memory, the frozen settings at our end."""
 import re
+import time
 
 import pytest
 import vchan_peer
@@ -117,11 +118,16 @@ def test_a_commit_counts_and_nothing_else_does(machine, start):
 def test_50_rules_from_commit_to_force(machine, start, figure):
     firewall, dom0 = start({**KEYS, **rules(b"action=accept")})
     texts = [b"action=accept dst4=192.0.2.%d/32 proto=tcp dstports=%d-%d" % (i, i + 1, i + 100) for i in range(50)]
+    took = []
     for times in range(2, 22):
+        began = time.monotonic()
         dom0.commit(CLIENT, texts)
+        took.append(time.monotonic() - began)
         assert dom0.daemon.handled == {CLIENT: times}
     machine.advance(1.1)
     assert len(firewall.lines("rules ")) == 21
+    figure("50 rules, from commit to in force, in the simulation", "%.1f ms" % (1000 * min(took)), "100 ms")
+    assert min(took) < 0.1
 
 
 @pytest.mark.parametrize("texts, policy", [((b"action=accept",), None), ((b"action=perhaps",), b"drop"), ((), None)])

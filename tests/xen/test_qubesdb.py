@@ -28,7 +28,7 @@ def keys(rules=("action=accept",)):
     return {**firewall_keys(OWN, GATEWAY, [CLIENT, "10.137.0.6"]), **rule_keys(CLIENT, rules)}
 
 
-def until(condition, seconds=10):
+def until(condition, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end
@@ -53,14 +53,21 @@ def test_reads_everything_and_hears_of_changes(served):
     assert state["keys"]["/qubes-iptables-error"] == ""
 
 
-def test_50_rules_from_commit_to_force(served, figure):
-    """Boots: a test image that only runs the settings."""
-    _, database = served(keys())
+def test_50_rules_from_commit_to_force(counting_lab, figure):
+    """Boots: a test image that only runs the settings, where an instruction takes a nanosecond.
+
+    The time is dom0's: from the commit's first message to the counter that the domain writes when the rules are in
+    force, both sides' work and Xen's included.
+    """
+    lab = counting_lab
+    domain = lab.domain("rules", lab.upload("/src/build/vmlinuz-test"), "run=try_settings attach=" + CLIENT, paused=True)
+    database = QubesDB(lab, domain, keys())
+    domain.unpause()
     rules = ["action=accept dst4=192.0.2.%d/32 proto=tcp dstports=%d-%d" % (i, i + 1, i + 100) for i in range(50)]
-    until(lambda: database.state()["handled"] == {CLIENT: 1})
+    until(lambda: database.state()["handled"] == {CLIENT: 1}, 200)
     times = [database.commit_and_wait(CLIENT, rules) for _ in range(5)]
-    figure("50 rules, commit to force (dom0's view)", "%.0f ms" % (1000 * min(times)), "100 ms")
-    assert min(times) < 0.1
+    figure("50 rules, from commit to in force", "%.0f to %.0f ms" % (1000 * min(times), 1000 * max(times)), "100 ms")
+    assert max(times) < 0.1
 
 
 def test_a_daemon_that_is_started_again(served):
