@@ -135,7 +135,8 @@ class Uplink:
 
     async def _restart(self, path, backend):
         """Go through Closed to Initialising, so that the backend can offer itself again, unless dom0 took it away."""
-        await self._set_state(path, _CLOSED)
+        if await nodes.read(self.store, path + "/state") != b"%d" % _CLOSED:  # each write of ours wakes us again
+            await self._set_state(path, _CLOSED)
         if await nodes.read(self.store, backend + "/online") != b"1":
             return
         await asyncio.sleep_ms(self.delay)

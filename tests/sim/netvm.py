@@ -197,9 +197,12 @@ class Netvm:
             self.tx.rearm()
         while self.backlog and self._put(*self.backlog[0]):
             self.backlog.pop(0)
-        if self.backlog:  # tell us when there are more buffers
-            self.rx.words[REQ_EVENT] = (self.rx.words[REQ_PROD] + 1) & MASK
+        if self.backlog:
+            self._ask_for_buffers()
         return True
+
+    def _ask_for_buffers(self):
+        self.rx.words[REQ_EVENT] = (self.rx.words[REQ_PROD] + 1) & MASK
 
     def resume(self):
         """Answer again after `holds`."""
@@ -290,6 +293,7 @@ class Netvm:
         """Put a frame into the firewall's buffers; it waits if there are none. sizes: octets of each slot."""
         if self.backlog or not self._put(frame, blank, gso, sizes, validated):
             self.backlog.append((frame, blank, gso, sizes, validated))
+            self._ask_for_buffers()
 
     def _put(self, frame, blank, gso, sizes, validated):
         parts = []
