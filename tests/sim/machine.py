@@ -31,6 +31,7 @@ from store import XENSTORED, Store
 from xenstored import Xenstored
 
 FOR_EVER = 2**64 - 1
+GUARD = os.environ.get("FIREWALL_SIM_GUARD", "after")  # or "before": see Machine
 RESTLESS = 60  # s of real time in which everybody must have come to rest
 FRAMES_32_MB, FRAMES_24_MB = 25 * 256, 18 * 256  # what xen.mem has in such a domain, image and object heap left out
 WALL_NS = 1763699400_000000000  # 2025-11-21T04:30:00Z
@@ -39,7 +40,7 @@ WALL_NS = 1763699400_000000000  # 2025-11-21T04:30:00Z
 class Machine:
     """One simulated machine. See the module; close it, or use it in a with statement."""
 
-    def __init__(self, seed=1, personality=XENSTORED, real_time=False, guard="after"):
+    def __init__(self, seed=1, personality=XENSTORED, real_time=False, guard=GUARD):
         """personality: of xenstored (store.py). guard: on which side of xen.mem's pieces the inaccessible page lies."""
         self.hv = library()
         self.file = os.memfd_create("machine")
