@@ -43,6 +43,7 @@ def checked(snapshot, elsewhere):
     user = rebuilding.USER if rebuilding.can_be_another_user() else None
     with rebuilding.copied(snapshot, order=3, name="no-spaces", user=user) as checkout:
         shutil.copy(os.path.join(elsewhere, "images", "SHA256SUMS"), os.path.join(checkout, "images"))
+        os.chmod(os.path.join(checkout, "images", "SHA256SUMS"), 0o644)  # it was written under umask 077
         variables = rebuilding.present_system(os.path.dirname(checkout) + "/system", user=user)
         said = rebuilding.run(checkout, ["--jobs", "3", "release", "--check", "--here"], variables, user=user)
         yield SimpleNamespace(checkout=checkout, said=said)
