@@ -32,8 +32,10 @@ void hv_init(machine_t *m, uint64_t seed, uint64_t wall_ns, bool real_time) {
 }
 
 void hv_lock(machine_t *m) {
-    if (pthread_mutex_lock(&m->lock) == EOWNERDEAD) { // killed within a hypercall: no step of ours leaves less
-        pthread_mutex_consistent(&m->lock);           // than a state that Xen could be in
+    // its owner was killed within a hypercall: what it was about to change may be half changed, but the domain it acted
+    // for is dead, and nothing here keeps pointers that could dangle
+    if (pthread_mutex_lock(&m->lock) == EOWNERDEAD) {
+        pthread_mutex_consistent(&m->lock);
     }
 }
 

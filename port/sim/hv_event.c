@@ -4,7 +4,7 @@
 //                                                                                           FREE (its own)
 //
 // A port whose peer has closed or died is unbound again and stays so until its owner closes it. Nobody is told.
-// Source: reference of Xen's common/event_channel.c, event_2l.c.
+// Source: Xen common/event_channel.c, event_2l.c.
 #include <errno.h>
 #include <string.h>
 

@@ -2,7 +2,7 @@
 //
 // Flags of an entry belong to the granter but for reading and writing, which are set here while a page is in use; the
 // granter may revoke at any moment with a compare and exchange (../grant.c), so they are changed atomically.
-// Source: reference of Xen's common/grant_table.c; what each refusal is called, and in which order it is noticed.
+// Source: Xen common/grant_table.c, also for what each refusal is called and in which order it is noticed.
 #include <string.h>
 
 #include "machine.h"
