@@ -5,7 +5,9 @@ What needs more than this root (a container, another Debian, disorderfs) is in t
 import hashlib
 import os
 import re
+import shutil
 import socket
+import subprocess
 
 import pytest
 
@@ -67,6 +69,14 @@ def test_alone_it_changes_nothing(image, snapshot, what):
     with rebuilding.copied(snapshot, **case) as checkout:
         rebuilding.run(checkout, words + ["image"], env, umask)
         assert rebuilding.built(checkout) == image
+
+
+@pytest.mark.long
+def test_containers_and_other_hosts():
+    """The tool root has no container engine: this runs where pytest is run on a machine that has one."""
+    if not all(shutil.which(name) for name in ("buildah", "debootstrap", "disorderfs")):
+        pytest.skip("run tests/reproduce.py on the machine itself, after apt-get install buildah debootstrap disorderfs")
+    subprocess.run([os.path.join(kernel.CHECKOUT, "tests", "reproduce.py")], check=True)
 
 
 def test_nothing_of_the_machine_is_in_the_image(image, elsewhere, checked):
