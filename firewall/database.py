@@ -19,7 +19,7 @@ RULES = "/qubes-firewall/"
 HANDLED = "/qubes-firewall-handled/"
 _KEYS = const(1024)  # of those that are watched; each has two octets of address and little more
 _OUT = const(8192)  # octets not yet sent: beyond it nothing more is read
-_OWN = const(256)  # values of ours not yet sent
+_OWN = const(256)  # values of ours not yet sent, or not yet answered
 
 
 class Copy:
@@ -49,6 +49,7 @@ class Database:
         self._inbox = None
         self._out = bytearray()
         self._own = {}  # path -> value, to be written to dom0
+        self._unanswered = {}  # path -> value, written on this connection; dom0 has not said yet that it has it
 
     def watch(self, path, function, keep=None):
         """Keep this key, or with "/" at the end all below: function(path, value) at every change, value None: removed.
@@ -62,7 +63,8 @@ class Database:
 
         False: dom0 would refuse the path (a name too long, above all), or too much is waiting.
         """
-        if not qdbwire.writable(path) or (len(self._own) >= _OWN and path not in self._own):
+        full = len(self._own) + len(self._unanswered) >= _OWN
+        if not qdbwire.writable(path) or (full and path not in self._own):
             return False
         self._own[path] = value
         return True
@@ -74,8 +76,11 @@ class Database:
     # ---- the connection -----------------------------------------------------------------------
 
     def begin(self):
-        """A channel is there, with nothing said on it yet."""
+        """A channel is there, with nothing said on it yet. What the last one may have lost is written again."""
         self.synced = False
+        self._unanswered.update(self._own)
+        self._own = self._unanswered
+        self._unanswered = {}
         self._fresh = Copy(self.kept)
         self._inbox = qdbwire.Inbox()
         self._out = bytearray(qdbwire.pack(qdbwire.MULTIREAD, ""))
@@ -100,15 +105,21 @@ class Database:
         elif kind == qdbwire.RM:
             self._remove(path)
             self._answer(path)
-        elif kind != qdbwire.OK:
-            self.errors += 1
+        else:
+            self._unanswered.pop(path, None)
+            if kind != qdbwire.OK:
+                self.errors += 1
         return True
 
     def outgoing(self):
         """Octets to be sent; sent(n) when they are."""
-        while self.synced and self._own and not self.choked():
-            path, value = self._own.popitem()
-            self._out += qdbwire.pack(qdbwire.WRITE, path, value)
+        if self.synced and self._own:
+            for path in list(self._own):
+                if self.choked():
+                    break
+                if path not in self._unanswered:  # one at a time, so that an answer is to the last value
+                    self._unanswered[path] = self._own.pop(path)
+                    self._out += qdbwire.pack(qdbwire.WRITE, path, self._unanswered[path])
         return self._out
 
     def choked(self):
@@ -129,6 +140,8 @@ class Database:
         if path:
             self._store(self._fresh, path, value)
             return
+        for path, value in self._own.items():
+            self._set_handled(path, value)  # counted by us, and not told yet
         before = self.copy.values
         self.copy = self._fresh
         self._fresh = None
@@ -166,8 +179,8 @@ class Database:
             elif not value:
                 return address, copy.trees.commit(address)
         elif path.startswith(HANDLED):
-            if copy is self._fresh and value.isdigit():
-                copy.trees.set_handled(path[len(HANDLED) :], int(value[:9]))
+            if copy is self._fresh:
+                self._set_handled(path, value)
         elif not self._wanted(path, value):
             copy.values.pop(path, None)
         elif path in copy.values or len(copy.values) < _KEYS:
@@ -175,6 +188,10 @@ class Database:
         else:
             self.left_out += 1
         return None
+
+    def _set_handled(self, path, value):
+        if path.startswith(HANDLED) and value.isdigit():
+            self._fresh.trees.set_handled(path[len(HANDLED) :], int(value[:9]))
 
     def _remove(self, path):
         copy = self._fresh or self.copy

@@ -91,9 +91,10 @@ class RuleTrees:
         return tree[_COUNT]
 
     def set_handled(self, address, count):
-        """What dom0 knows of it, from an earlier life of ours."""
-        if address in self._trees:
-            self._trees[address][_COUNT] = count
+        """It is at least so many: dom0 knows it from an earlier life of ours."""
+        tree = self._trees.get(address)
+        if tree and tree[_COUNT] < count:
+            tree[_COUNT] = count
 
     def _tree(self, address):
         tree = self._trees.get(address)

@@ -210,6 +210,33 @@ def test_the_handled_counter_goes_on_where_it_was():
 # ---- again
 
 
+def test_own_writes_that_may_be_lost_are_written_again():
+    side = synced()
+    side.database.write("/a", b"1")
+    side.database.write("/b", b"1")
+    assert len(side.sent()) == 2
+    side.receive(packed(OK, "/b"))
+    side.database.write("/a", b"2")
+    assert side.sent() == []  # the first is not answered yet
+    side.begin()
+    side.receive(END)
+    assert side.sent() == [packed(WRITE, "/a", b"2")]
+    side.receive(packed(ERROR, "/a"))
+    side.begin()
+    side.receive(END)
+    assert side.sent() == []
+
+
+def test_the_handled_counter_that_was_lost_still_counts():
+    side = synced(*tree(b"action=drop"))
+    side.database.handled("10.137.7.21")
+    side.sent()
+    side.begin()
+    side.receive(*tree(b"action=drop"), END)
+    side.database.handled("10.137.7.21")
+    assert side.sent() == [packed(WRITE, "/qubes-firewall-handled/10.137.7.21", b"2")]
+
+
 def test_the_old_copy_is_in_force_until_the_new_one_is_whole():
     side = synced(packed(CONTENT, "/qubes-ip", b"10.137.0.9"), *tree(b"action=accept"))
     side.told.clear()
