@@ -85,14 +85,24 @@ def image(lab):
     return lab.upload(CHECKOUT + "/build/vmlinuz")
 
 
-@pytest.fixture
-def guest(lab):
-    """guest("program", "more words", memory=32): a domain of the test image that runs tests/guest/program.py."""
+def _starter(lab):
     kernel = lab.upload(CHECKOUT + "/build/vmlinuz-test")
 
     def start(program, words="", **more):
         return lab.domain(program, kernel, ("run=%s %s" % (program, words)).strip(), **more)
     return start
+
+
+@pytest.fixture
+def guest(lab):
+    """guest("program", "more words", memory=32): a domain of the test image that runs tests/guest/program.py."""
+    return _starter(lab)
+
+
+@pytest.fixture
+def counting_guest(counting_lab):
+    """The same on the deterministic computer."""
+    return _starter(counting_lab)
 
 
 @pytest.hookimpl(hookwrapper=True)
