@@ -28,7 +28,7 @@ class _Follower(threading.Thread):
             seen += len(new)
             *lines, pending = (pending + new).split(b"\n")
             for line in lines:
-                _console.print("  [cyan]│[/] " + line.decode("utf-8", "replace").rstrip("\r").replace("[", "\\["))
+                _console.print("  [cyan]│[/] " + line.decode("utf-8", "replace").rstrip("\r").replace("[", "\\["), soft_wrap=True)
             if last:
                 return
             time.sleep(0.1)
