@@ -146,10 +146,14 @@ def _size(key, value):
 
 
 def pack(nodes):
-    """Nodes {key: value} as one bytes object: for each the key's length, the key, two octets of length, the value."""
+    """Nodes {key: value} as one bytes object: for each the key's length, the key, two octets of length, the value.
+
+    In the keys' order, so that equal trees are equal octets, however their nodes came.
+    """
     packed = bytearray(sum(_size(key, value) for key, value in nodes.items()))
     at = 0
-    for key, value in nodes.items():
+    for key in sorted(nodes):
+        value = nodes[key]
         head = bytes((len(key),)) + key.encode() + bytes((len(value) & 0xFF, len(value) >> 8))
         packed[at : at + len(head)] = head
         at += len(head)

@@ -308,6 +308,17 @@ def test_an_ipv6_list_is_not_kept():
     assert len(side.database.copy.trees) == 0
 
 
+def test_equal_trees_are_equal_octets_however_they_came():
+    keys = ["policy"] + ["%04d" % i for i in range(40)]
+    seen = set()
+    for order in range(5):
+        trees = ruletrees.RuleTrees(set())
+        for key in random.Random(order).sample(keys, len(keys)):
+            trees.write("10.0.0.1", key, key.encode())
+        seen.add(trees.commit("10.0.0.1"))
+    assert len(seen) == 1
+
+
 def test_rule_trees_against_a_plain_dict():
     """Random writes, removals and commits over a few addresses: the settled tree is what a dict would hold."""
     dice = random.Random(7)

@@ -179,6 +179,13 @@ def test_the_last_values_stay_in_force_over_a_restart(machine, start):
         machine.until(lambda: dom0.daemon.asked)
         machine.settle()
     assert len(firewall.lines("rules ")) + len(firewall.lines("network ")) == told
+    # nor is a list put in force again that came by a commit, in another order than a full reading has
+    dom0.commit(CLIENT, [b"action=accept dst4=192.0.2.%d/32" % i for i in range(20)])
+    dom0.restart()
+    machine.until(lambda: dom0.daemon.asked)
+    machine.settle()
+    assert dom0.daemon.handled == {CLIENT: 2}
+    told += 1
     # one that has lost everything takes nothing away, and the next commit counts
     dom0.daemon.keys = {}
     dom0.restart()
