@@ -13,6 +13,7 @@ import xen
 from copies import Copies
 from frame import from_octets
 from log import Log
+from loop import Flag
 from micropython import const
 from peererror import PeerError
 from supervisor import Guard
@@ -47,6 +48,7 @@ class Forwarder:
         self.clients = []  # Ports, in the order in which they are served next
         self.inward = Copies(QUANTUM + 32)  # from clients: the longest chain may begin at the last slot
         self.outward = Copies(_BURST)
+        self.active = Flag()  # there was something to do since it was last waited for
         self.stalled = False  # the netvm is slow: clients keep what they have in their own rings
 
     # ---- links come and go --------------------------------------------------------------------
@@ -99,6 +101,8 @@ class Forwarder:
         if uplink:
             uplink.rings.post()
             uplink.rings.flush()
+        if done:
+            self.active.set()
         return done or self._rearm()
 
     def _guarded(self, port, function, now):

@@ -28,9 +28,8 @@ from firewall.neighbours import UPLINK, Neighbours
 from firewall.settings import Settings
 
 _LARGE = const(23 << 20)  # octets outside the heap; with less: the sizes of a 24 MB domain
-_BUSY_MS = const(50)  # between two slices of the flow table
-_IDLE_MS = const(1000)
-_COLLECT = const(16)  # quiet ticks between two collections: one is 2 ms, each second that were 0.2 % of the CPU
+_TICK_MS = const(50)  # between two slices of the flow table
+_COLLECT_NS = const(10000000000)  # from one collection in a quiet moment to the next
 _ARP_MS = const(500)
 _ARP_TRIES = const(4)
 _MAC_WITHOUT = b"\x00\x16\x3e\x5e\x6c\x00"  # Qubes' default, should dom0 name none
@@ -134,6 +133,7 @@ class Firewall:
             self.forwarder.remove(number)
             loop.unbind(vif.link.port)
             self.neighbours.detach(number)
+            self.forwarder.active.set()
             if vif.address not in self.neighbours.clients.by_address:
                 self.settings.detached(vif.address)
 
@@ -175,14 +175,23 @@ class Firewall:
     # ---- time ---------------------------------------------------------------------------------
 
     async def _tick(self):
-        quiet = 0  # ticks in a row without work
+        """What goes by time. Without flows, fragments or frames that wait nothing does: then not even the clock is looked at."""
+        collected = 0
         while True:
-            self.neighbours.tick(xen.ns() // 1000000)
-            busy = self.neighbours.flows.count or self.forwarder.holding()
-            quiet = 0 if busy else quiet + 1
-            if quiet % _COLLECT == 1:
-                gc.collect()
-            await asyncio.sleep_ms(_BUSY_MS if busy else _IDLE_MS)
+            now = xen.ns()
+            self.neighbours.tick(now // 1000000)
+            if not self._waits_for_time():
+                if now - collected > _COLLECT_NS:
+                    collected = now
+                    gc.collect()
+                await self.forwarder.active.wait()
+            await asyncio.sleep_ms(_TICK_MS)
+
+    def _waits_for_time(self):
+        neighbours = self.neighbours
+        return (
+            neighbours.flows.count or neighbours.fragments.octets or neighbours.clients.leaving or self.forwarder.holding()
+        )
 
 
 def _words(n):
