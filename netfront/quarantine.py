@@ -6,6 +6,7 @@ that domain holds it. The number is bounded: what a link lends and what is kept 
 a netvm that keeps collecting gets no uplink any more (XSA-396, MSA-02).
 """
 import xen
+from loop import Flag
 from micropython import const
 
 LIMIT = const(512)  # pages; half of the smaller pool: what lives on has the other half
@@ -18,16 +19,19 @@ class Quarantine:
         self.pool = pool
         self.held = []  # (gref, page), or (gref, None) for a ring page
         self.rings = []  # [grefs still held, memory]
+        self.filled = Flag()  # something was added since it was last waited for
 
     def page(self, gref, page):
         """A page of the pool whose revocation has failed."""
         self.held.append((gref, page))
+        self.filled.set()
 
     def ring(self, refs, memory):
         """A connection's two ring pages: freed now if the netvm let go of both."""
         left = [gref for gref in refs if not xen.revoke(gref)]
         if left:
             self.rings.append([left, memory])
+            self.filled.set()
         else:
             xen.free(memory)
 

@@ -209,8 +209,9 @@ class Uplink:
     async def watch_quarantine(self):
         """For the supervisor, as a SERVICE: ask for held pages again every second while there are any."""
         while True:
+            if not self.quarantine.size():
+                await self.quarantine.filled.wait()
             await asyncio.sleep_ms(_RETRY_MS)
-            if self.quarantine.size():
-                self.quarantine.retry()
-                if self.told_full and not self.quarantine.full():
-                    self.changed.set()
+            self.quarantine.retry()
+            if self.told_full and not self.quarantine.full():
+                self.changed.set()
