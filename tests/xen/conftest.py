@@ -2,6 +2,7 @@
 import pytest
 
 from tests.xen.lab import Lab
+from tests.xen.site import Site
 
 CHECKOUT = "/src"
 _WANTED = ("xenstored", "oxenstored", "counting")  # order in which the labs are booted
@@ -34,7 +35,7 @@ class Labs:
 
 
 def _wanted(item):
-    if "counting_lab" in getattr(item, "fixturenames", ()):
+    if {"counting_lab", "counting_site"} & set(getattr(item, "fixturenames", ())):
         return "counting"
     return getattr(item, "callspec", None) and item.callspec.params.get("lab") or "xenstored"
 
@@ -74,6 +75,61 @@ def lab(request, _labs):
 def counting_lab(request, _labs):
     """A Xen on the deterministic computer: one instruction takes one nanosecond of its clocks."""
     yield from _lend(request, _labs, "counting")
+
+
+class _Sites:
+    """The site that the tests of one module share, for booting Linux clients takes most of their time."""
+
+    def __init__(self, labs, lab, options):
+        self.labs, self.lab, self.options = labs, lab, options
+        self.site = None
+
+    def lend(self, request):
+        if self.site is None or self.site.lab is not self.labs.lab or not self.site.usable():
+            lab = self.labs.get(self.lab)
+            lab.reset()  # of a site that a test has broken
+            request.node.lab = lab
+            self.site = Site(lab, **self.options)
+        request.node.lab = self.site.lab
+        yield self.site
+        if self.site.lab.emulator.alive():
+            self.site.reset()
+
+    def close(self):
+        if self.site and self.site.lab is self.labs.lab and self.site.lab.emulator.alive():
+            self.site.close()
+            self.site.lab.reset()
+
+
+def _sites(request, labs, lab):
+    sites = _Sites(labs, lab, getattr(request.module, "SITE", {}))
+    yield sites
+    sites.close()
+
+
+@pytest.fixture(scope="module")
+def _plain_sites(request, _labs):
+    yield from _sites(request, _labs, "xenstored")
+
+
+@pytest.fixture(scope="module")
+def _counting_sites(request, _labs):
+    yield from _sites(request, _labs, "counting")
+
+
+@pytest.fixture
+def site(request, _plain_sites):
+    """A firewall between clients and netvm, see site.py. SITE = {...} in the test's module: its arguments.
+
+    It is the module's: clients stay for the next test. Not beside the fixture lab, which ends with nothing running.
+    """
+    yield from _plain_sites.lend(request)
+
+
+@pytest.fixture
+def counting_site(request, _counting_sites):
+    """The same on the deterministic computer."""
+    yield from _counting_sites.lend(request)
 
 
 both_daemons = pytest.mark.parametrize("lab", ["xenstored", "oxenstored"], indirect=True)
