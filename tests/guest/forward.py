@@ -2,8 +2,11 @@
 
 What QubesDB would say otherwise, a test writes into our node `test`: a number of its own, a command, and lines.
 The answer appears in `data/test`, behind the same number.
-    1 rules ADDRESS           a line `KEY TEXT` for each node that QubesDB would have below the client's address
+    1 nodes                   a line `KEY TEXT` for each node that QubesDB would have below a client's address: a part
+    1 rules ADDRESS           of that client, with the nodes that came before and those that follow
     1 unload ADDRESS          as if none had ever come
+    1 resolvers A B           what specialtarget=dns means in lists that come later
+    1 names                   a line `HOST ADDRESS ...` for each name that exists; `HOST` alone: it does not; others: no answer
     1 network OWN GATEWAY     0 for the first: we have no address any longer
     1 connected A B C
     1 pairs A>B A>C
@@ -21,7 +24,7 @@ from xswire import Missing
 
 _log = Log("test")
 _ACCEPT = {"policy": b"drop", "0000": b"action=accept"}
-_RESOLVERS = "10.139.1.1", "10.139.1.2"
+_RESOLVERS = "10.139.1.1 10.139.1.2"
 
 
 def _address(text):
@@ -31,18 +34,44 @@ def _address(text):
     return a << 24 | b << 16 | c << 8 | d
 
 
+def _addresses(words):
+    return [_address(text) for text in words]
+
+
+class _Names(NoNames):
+    """What host names resolve to, as the test says."""
+
+    def __init__(self, lines):
+        self.found = {}
+        for line in lines:
+            host, *addresses = line.split()
+            self.found[host] = _addresses(addresses)
+
+    def lookup(self, host, now):
+        return self.found.get(host)
+
+
 class _Settings:
     """In the place of QubesDB's: the rules of each address, for whenever it is attached."""
 
     def __init__(self, firewall):
         self.firewall = firewall
         self.rules = {}
+        self.nodes = {}  # of the list that comes next
+        self.resolvers = _addresses(_RESOLVERS.split())
+        self.names = NoNames()
 
-    def set_rules(self, text, entries):
-        resolvers = [_address(each) for each in _RESOLVERS]
-        self.rules[_address(text)], complaint = load(entries, text, resolvers, NoNames())
+    def take(self, lines):
+        for line in lines:
+            key, _, value = line.partition(" ")
+            self.nodes[key] = value.encode()
+
+    def set_rules(self, text):
+        """Why they are refused; "" if they are not."""
+        entries, self.nodes = self.nodes, {}
+        self.rules[_address(text)], complaint = load(entries, text, self.resolvers, self.names)
         self.attached(_address(text))
-        return complaint
+        return complaint or ""
 
     def attached(self, address):
         if address in self.rules:
@@ -58,6 +87,7 @@ def _figures(firewall):
     words = ["heap=%d" % gc.mem_alloc(), "octets=%d" % xen.memory()[1], "free=%d" % pool.free, "flows=%d" % flows.count]
     words += ["vifs=%d" % len(firewall.backends.vifs), "links=%d" % len(firewall.forwarder.ports)]
     words += ["quarantine=%d" % firewall.quarantine.size(), "watches=%d" % len(firewall.store.watches)]
+    words += ["fragments=%d" % firewall.neighbours.fragments.octets]
     words += ["held=%d" % sum(port.rings.held_pages for port in firewall.forwarder.clients)]
     words += ["%s=%d" % (name.replace(" ", "_"), n) for name, n in zip(reasons.NAMES, firewall.judge.counters) if n]
     return " ".join(words)
@@ -66,18 +96,20 @@ def _figures(firewall):
 def _obey(firewall, settings, words, lines):
     neighbours = firewall.neighbours
     command = words[0]
-    if command == "rules":
-        entries = {}
-        for line in lines:
-            key, _, value = line.partition(" ")
-            entries[key] = value.encode()
-        return settings.set_rules(words[1], entries)
+    if command == "rules" or command == "nodes":
+        settings.take(lines)
+        if command == "rules":
+            return settings.set_rules(words[1])
     if command == "unload":
         settings.rules.pop(_address(words[1]), None)
     elif command == "network":
         firewall.set_network(_address(words[1]), _address(words[2]), neighbours.gateway)
     elif command == "connected":
-        firewall.set_connected([_address(text) for text in words[1:]])
+        firewall.set_connected(_addresses(words[1:]))
+    elif command == "resolvers":
+        settings.resolvers = _addresses(words[1:])
+    elif command == "names":
+        settings.names = _Names(lines)
     elif command == "pairs":
         neighbours.set_pairs([tuple(_address(text) for text in word.split(">")) for word in words[1:]])
     elif command == "figures":
@@ -90,7 +122,8 @@ async def main(store, words):
     firewall.settings = settings = _Settings(firewall)
     for client in words.get("clients", "").split(","):
         if client:
-            settings.set_rules(client, _ACCEPT)
+            settings.nodes = _ACCEPT
+            settings.set_rules(client)
     firewall.set_network(_address(words["own"]), _address(words["gateway"]), _address(words.get("ours", words["own"])))
     firewall.start()
     _log.info("memory free: %d KiB", xen.memory()[1] >> 10)

@@ -22,6 +22,7 @@ OUR_MAC = b"\xfe\xff\xff\xff\xff\xff"
 CLIENT_MAC = b"\x00\x16\x3e\x5e\x6c\x00"
 FIRST_CLIENT = 5
 _BURST = 40  # frames that lie in a ring unseen
+_NODES = 30  # rules in one command: a value in xenstore has 2048 octets
 _ARP = b"\x08\x06"
 
 
@@ -51,8 +52,8 @@ class Wire:
         return None, False, 0
 
 
-class _Count:
-    """Stands where the host's Network has the flow table: how many flows there are."""
+class _Counts:
+    """Stands where the host's Network has the flow table and the incomplete datagrams: how much there is of them."""
 
     def __init__(self, net):
         self._net = net
@@ -61,10 +62,14 @@ class _Count:
     def count(self):
         return self._net.figures()["flows"]
 
+    @property
+    def octets(self):
+        return self._net.figures()["fragments"]
+
 
 class Neighbours:
     def __init__(self, net):
-        self.flows = _Count(net)
+        self.flows = self.fragments = _Counts(net)
 
 
 class Network:
@@ -149,9 +154,21 @@ class Network:
 
     def set_rules(self, ip, entries):
         if not isinstance(entries, dict):
-            entries = {"%04d" % i: text for i, text in enumerate(entries)}
-            entries["policy"] = "drop"
-        self.tell("rules %s\n%s" % (ip, "\n".join("%s %s" % each for each in entries.items())))
+            entries = {"%04d" % i: text.encode() for i, text in enumerate(entries)}
+            entries["policy"] = b"drop"
+        nodes = ["%s %s" % (key, value.decode("latin-1")) for key, value in entries.items()]
+        while len(nodes) > _NODES:
+            self.tell("\n".join(["nodes"] + nodes[:_NODES]))
+            del nodes[:_NODES]
+        self.complaint = self.tell("\n".join(["rules " + ip] + nodes))
+
+    def set_names(self, names):
+        """{host: [address, ...]}; an empty list: it does not exist; None: no answer."""
+        known = ["%s %s" % (host, " ".join(found)) for host, found in names.items() if found is not None]
+        self.tell("\n".join(["names"] + known))
+
+    def set_resolvers(self, addresses):
+        self.tell("resolvers " + " ".join(addresses))
 
     def connected(self, *addresses):
         self.tell("connected " + " ".join(addresses))
@@ -178,7 +195,7 @@ class Network:
 
     @property
     def counters(self):
-        known = ("heap", "octets", "free", "flows", "vifs", "links", "quarantine", "watches", "held")
+        known = ("heap", "octets", "free", "flows", "vifs", "links", "quarantine", "watches", "held", "fragments")
         return {name.replace("_", " "): n for name, n in self.figures().items() if name not in known}
 
     def lines(self, having=""):
