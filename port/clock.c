@@ -1,14 +1,27 @@
-// Time from the pages that Xen keeps up to date; no hypercall.
+// Time from the pages that Xen keeps up to date; no hypercall but one at the start.
 //
 // system time = stamp + ((TSC - TSC at the stamp) shifted) * mul / 2^32     (Xen public/xen.h, vcpu_time_info)
 // The difference is taken modulo 2^64: right after the start the stamp is older than our TSC's zero.
-#include "xenhost.h"
+#include "hypercall.h"
+
+#include <xen/vcpu.h>
 
 static const volatile shared_info_t *shared;
+static const volatile struct vcpu_runstate_info *runstate; // NULL: Xen does not tell
 static uint64_t latest; // hal_ns() never goes back, whatever Xen does to the stamp
 
 void clock_init(const volatile shared_info_t *at) {
     shared = at;
+}
+
+// By its physical address, where Xen can (4.19): else it walks our page tables whenever it takes or gives the CPU.
+void clock_account(void *area) {
+    struct vcpu_register_runstate_memory_area *arg = hypercall_args;
+    arg->addr.p = (uintptr_t)area;
+    if (hypercall_vcpu_op(VCPUOP_register_runstate_phys_area, 0, arg) == 0
+        || hypercall_vcpu_op(VCPUOP_register_runstate_memory_area, 0, arg) == 0) {
+        runstate = area;
+    }
 }
 
 static void compiler_barrier(void) { // loads are not reordered by the CPU, only by the compiler
@@ -35,6 +48,12 @@ uint64_t hal_ns(void) {
         latest = ns;
     }
     return latest;
+}
+
+// Xen writes the area only when it takes the CPU from us or gives it back: never while we read it, with one vCPU.
+uint64_t hal_own_ns(void) {
+    uint64_t stolen = runstate == NULL ? 0 : runstate->time[RUNSTATE_runnable] + runstate->time[RUNSTATE_offline];
+    return hal_ns() - stolen;
 }
 
 uint64_t hal_wall_ns(void) {

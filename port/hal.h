@@ -17,6 +17,7 @@
 // ---- time (clock.c)
 uint64_t hal_ns(void);       // Xen system time in ns; never goes back
 uint64_t hal_wall_ns(void);  // UNIX time in ns, as the host tells it
+uint64_t hal_own_ns(void);   // hal_ns() less the time in which Xen let others run although we had work
 
 // ---- events (event.c)
 // Sleep until any bound port has an event, until hal_ns() >= deadline_ns, or not at all if an
@@ -75,6 +76,7 @@ void hal_shutdown(unsigned reason) __attribute__((noreturn));
 void hal_crash(const char *why) __attribute__((noreturn));
 
 // ---- Python on this ground (mpy.c, traceback.c)
+uint64_t python_collecting_ns(uint64_t since); // spent in garbage collection since then, by hal_own_ns()
 void python_start(void *heap, size_t heap_octets, void *pystack, size_t pystack_octets, void *stack_top, size_t stack_octets);
 // Import a frozen module as the main program; never returns: whatever ends it ends the domain as crashed.
 void python_run(const char *module) __attribute__((noreturn));

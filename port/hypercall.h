@@ -14,7 +14,7 @@
 #include <xen/memory.h>
 #include <xen/sched.h>
 
-#define HYPERCALL_ARGS_PAGES 8
+#define HYPERCALL_ARGS_PAGES 7
 
 extern void *hypercall_args;       // HYPERCALL_ARGS_PAGES pages, start.c
 extern bool hypercall_is_vmmcall;  // AMD's instruction, else Intel's: the wrong one is an invalid opcode
@@ -39,6 +39,10 @@ static inline long hypercall_grant_table_op(unsigned command, void *array, unsig
 
 static inline long hypercall_set_timer_op(uint64_t deadline_ns) {
     return hypercall(__HYPERVISOR_set_timer_op, deadline_ns, 0, 0);
+}
+
+static inline long hypercall_vcpu_op(unsigned command, unsigned vcpu, void *arg) {
+    return hypercall(__HYPERVISOR_vcpu_op, command, vcpu, (uintptr_t)arg);
 }
 
 static inline void hypercall_shutdown(unsigned reason) {

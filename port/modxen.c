@@ -68,6 +68,18 @@ static mp_obj_t xen_wall(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(xen_wall_obj, xen_wall);
 
+// own() -> int: ns() less the time in which Xen let others run although we had work; for how long we take over things.
+static mp_obj_t xen_own(void) {
+    return MP_OBJ_NEW_SMALL_INT(hal_own_ns());
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(xen_own_obj, xen_own);
+
+// collecting(since) -> int: ns that garbage collection has taken since then, both by own(). Of the last eight at most.
+static mp_obj_t xen_collecting(mp_obj_t since) {
+    return MP_OBJ_NEW_SMALL_INT(python_collecting_ns(mp_obj_get_int(since)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(xen_collecting_obj, xen_collecting);
+
 // ---- events -----------------------------------------------------------------------------------
 
 // sleep(deadline_ns): until an event on any port, until ns() reaches the deadline, or at once if anything
@@ -420,7 +432,7 @@ static MP_DEFINE_CONST_FUN_OBJ_1(xen_where_obj, xen_where);
 #define FUNCTION(name) { MP_ROM_QSTR(MP_QSTR_##name), MP_ROM_PTR(&xen_##name##_obj) }
 static const mp_rom_map_elem_t xen_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_xen) },
-    FUNCTION(ns), FUNCTION(wall),
+    FUNCTION(ns), FUNCTION(wall), FUNCTION(own), FUNCTION(collecting),
     FUNCTION(sleep), FUNCTION(pending),
     FUNCTION(evtchn_alloc), FUNCTION(evtchn_bind), FUNCTION(evtchn_send), FUNCTION(evtchn_close),
     FUNCTION(mem), FUNCTION(free), FUNCTION(view), FUNCTION(addr), FUNCTION(frame), FUNCTION(memory),

@@ -76,10 +76,29 @@ MP_DEFINE_CONST_FUN_OBJ_KW(mp_builtin_open_obj, 1, builtin_open);
 
 // ---- heap -------------------------------------------------------------------------------------
 
+#define COLLECTIONS 8 // that are remembered: who asks wants to know of the last few ms
+
+static struct { uint64_t began, ended; } collections[COLLECTIONS];
+static unsigned collection;
+
 void gc_collect(void) {
+    uint64_t began = hal_own_ns();
     gc_collect_start();
     gc_helper_collect_regs_and_stack();
     gc_collect_end();
+    collection = (collection + 1) % COLLECTIONS;
+    collections[collection].began = began;
+    collections[collection].ended = hal_own_ns();
+}
+
+uint64_t python_collecting_ns(uint64_t since) {
+    uint64_t ns = 0;
+    for (unsigned i = 0; i < COLLECTIONS; i++) {
+        if (collections[i].began >= since) {
+            ns += collections[i].ended - collections[i].began;
+        }
+    }
+    return ns;
 }
 
 // ---- start and end ----------------------------------------------------------------------------

@@ -5,7 +5,8 @@
 //   _end .. RAM end              Python's frame stack, object heap, then hal_mem()'s pages
 //   window + 0                   shared_info
 //   window + 1 .. 4 pages        grant table
-//   window + 8 .. 15 pages       hypercall arguments: the last pages of RAM, moved here
+//   window + 8 .. 14 pages       hypercall arguments
+//   window + 15 pages            what Xen says of our CPU time; with the former the last pages of RAM, moved here
 //   window + 2 MiB               pages of peers (gntmap.c)
 // window is the first GiB that holds neither RAM nor the special pages just below 4 GiB.
 #include <string.h>
@@ -17,6 +18,7 @@
 #define MIB (1ull << 20)
 #define GIB (1ull << 30)
 #define GRANT_FRAMES 4 // 2048 references
+#define MOVED_PAGES (HYPERCALL_ARGS_PAGES + 1)
 #define MAPPINGS_AT (2 * MIB)
 #define PYSTACK_OCTETS (64 * 1024)
 #define SMALL_RAM (30 * MIB) // below: the heap of a 24 MB domain
@@ -111,17 +113,18 @@ static void *add_page(uint64_t window, unsigned page, unsigned space, uint64_t i
     return (void *)at;
 }
 
-// Returns where RAM ends for others: the last pages move to the window, as hypercall arguments.
+// Returns where RAM ends for others: the last pages move to the window, where one large mapping covers them.
 static uint64_t place_shared_pages(uint64_t window, uint64_t ram_end) {
     static uint8_t first_args[64] __attribute__((aligned(64)));
     hypercall_args = first_args;
     shared_info_t *shared = add_page(window, 0, XENMAPSPACE_shared_info, 0);
     clock_init(shared);
-    uint64_t args_from = ram_end - HYPERCALL_ARGS_PAGES * PAGE_SIZE;
-    for (unsigned i = 0; i < HYPERCALL_ARGS_PAGES; i++) {
-        add_page(window, 8 + i, XENMAPSPACE_gmfn, args_from / PAGE_SIZE + i);
+    uint64_t moved_from = ram_end - MOVED_PAGES * PAGE_SIZE;
+    for (unsigned i = 0; i < MOVED_PAGES; i++) {
+        add_page(window, 8 + i, XENMAPSPACE_gmfn, moved_from / PAGE_SIZE + i);
     }
     hypercall_args = (void *)(window + 8 * PAGE_SIZE);
+    clock_account((char *)hypercall_args + HYPERCALL_ARGS_PAGES * PAGE_SIZE);
     event_init(shared);
     console_init((void *)(hypercall_get_param(HVM_PARAM_CONSOLE_PFN) * PAGE_SIZE), hypercall_get_param(HVM_PARAM_CONSOLE_EVTCHN));
     xenstore_ring = (void *)(hypercall_get_param(HVM_PARAM_STORE_PFN) * PAGE_SIZE);
@@ -133,7 +136,7 @@ static uint64_t place_shared_pages(uint64_t window, uint64_t ram_end) {
     }
     grant_init((grant_entry_t *)(window + PAGE_SIZE), frames * PAGE_SIZE / sizeof(grant_entry_t));
     gntmap_init(window + MAPPINGS_AT);
-    return args_from;
+    return moved_from;
 }
 
 __attribute__((used, noreturn)) void start(const struct hvm_start_info *info) {

@@ -7,12 +7,14 @@ asyncio calls wait_io_event() before every step of a task. One such pass is
   3. if none of that found anything to do and no task is ready: sleep until an event or the next task's time.
 An event that arrives after 1 is still pending at 3, where xen.sleep() returns at once: no wake-up is lost.
 
-Nothing else in the system sleeps. A pass that finds nothing allocates nothing. What escapes from here (a ring
+Nothing else in the system sleeps. How long the rings waited for their services, and because of what, is noted
+(gap.py), at the cost of reading the clock twice in a pass. A pass that finds nothing allocates nothing. What escapes from here (a ring
 service, a wake function, asyncio itself) is a mistake of ours: it flies through run() up to C, which prints it
 and ends the domain as crashed.
 """
 import xen
 from asyncio import Event, core
+from gap import Gap
 from micropython import const
 
 _NS_PER_MS = const(1000000)
@@ -41,8 +43,13 @@ class _Passes:
         self.wakes = {}  # port -> function without arguments
         self.services = []
         self.strays = 0  # events of ports that nobody registered: xenconsoled's, or of one just closed
-        self.round_began = 0  # ns; start of the last round of services, or end of the last sleep
-        self.longest_gap = 0  # ns
+        self.began = 0  # ns of xen.own(): start of the last round of services, or end of the last sleep
+        self.ended = 0  # the same: end of that round
+        self.gap = Gap()  # the longest since last asked
+        self.longest = Gap()  # the longest that was told
+        self.names = {}  # id of a task -> its name
+        self.gone = None  # the last named task that ended,
+        self.gone_name = None  # and its name: its last step is to be told as well
         self.fatal = None  # the exception that ended a task which must not end
 
     def wait_io_event(self, dt):
@@ -53,15 +60,22 @@ class _Passes:
                 raise self.fatal
             first = tasks.peek()
             if not self._work() and dt and tasks.peek() is first:
+                if self.ended - self.began > self.gap.ns:
+                    self._note(self.ended, self.ended)
                 # rounded down to asyncio's ticks, so that it finds the task due when we wake
                 xen.sleep((xen.ns() // _NS_PER_MS + dt) * _NS_PER_MS if dt > 0 else None)
-                self.round_began = xen.ns()
+                self.begin()
             if dt >= 0 or tasks.peek():
                 return
+
+    def begin(self):
+        """Gaps are measured from now on."""
+        self.began = self.ended = xen.own()
 
     def _work(self):
         """Steps 1 and 2. True if there was anything."""
         done = False
+        stepped = xen.own()
         n = xen.pending(self.ports)
         i = 0
         while i < n:
@@ -72,14 +86,33 @@ class _Passes:
                 self.strays += 1
             done = True
             i += 1
-        now = xen.ns()
-        if now - self.round_began > self.longest_gap:
-            self.longest_gap = now - self.round_began
-        self.round_began = now
+        now = xen.own() if n else stepped
+        if now - self.began > self.gap.ns:
+            self._note(stepped, now)
+        self.began = now
         for service in self.services:
             if service():
                 done = True
+        self.ended = xen.own()
         return done
+
+    def _note(self, stepped, now):
+        """The longest gap ends now: note what was in it. stepped: when the task's step ended. Allocates nothing."""
+        if not self.services:
+            return
+        gap = self.gap
+        gap.ns = now - self.began
+        gap.services = self.ended - self.began
+        gap.task = stepped - self.ended
+        gap.wakes = now - stepped
+        gap.collecting = xen.collecting(self.began)
+        task = core.cur_task
+        if task is None:
+            gap.whose = None
+        elif task is self.gone:
+            gap.whose = self.gone_name
+        else:
+            gap.whose = self.names.get(id(task)) or task.coro
 
 
 _passes = _Passes()
@@ -89,7 +122,7 @@ def run():
     """Run all tasks, for ever. Returns only by an exception, which is the end of the domain."""
     core._io_queue = _passes
     core.Loop.set_exception_handler(_unsupervised)
-    _passes.round_began = xen.ns()
+    _passes.begin()
     core.run_until_complete()
 
 
@@ -100,6 +133,8 @@ def serve(service):
     It must not raise: an exception from here is the end of the domain.
     """
     assert service not in _passes.services
+    if not _passes.services:
+        _passes.begin()
     _passes.services.append(service)
 
 
@@ -135,11 +170,29 @@ def strays():
     return _passes.strays
 
 
-def longest_gap_ns():
-    """The longest time between two rounds of ring services since last asked, sleep left out."""
-    gap = _passes.longest_gap
-    _passes.longest_gap = 0
+def longest_gap():
+    """The Gap that was the longest since last asked."""
+    gap = _passes.gap
+    _passes.gap = Gap()
+    if gap.ns > _passes.longest.ns:
+        _passes.longest = gap
     return gap
+
+
+def longest_gap_ever():
+    """The longest Gap since the first service."""
+    return _passes.gap if _passes.gap.ns > _passes.longest.ns else _passes.longest
+
+
+def name_task(name):
+    """The task that runs is called so when a gap is told, until unname_task()."""
+    _passes.names[id(core.cur_task)] = name
+
+
+def unname_task():
+    """The task that runs is about to end."""
+    _passes.gone = core.cur_task
+    _passes.gone_name = _passes.names.pop(id(core.cur_task))
 
 
 def _unsupervised(_loop, context):

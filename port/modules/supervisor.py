@@ -40,39 +40,43 @@ def spawn(name, factory, policy):
 
 
 async def _supervise(name, factory, policy):
-    delay = _FIRST_DELAY_MS
-    while True:
-        started = xen.ns()
-        write = _log.error
-        try:
-            await factory()
-            reason = "returned"
-            if policy == LINK:
-                write = _log.info  # it has said why
-        except CancelledError:
-            _log.debug("%s: cancelled", name)
-            return
-        except Exception as exception:
-            if policy == FATAL or isinstance(exception, AssertionError):
-                loop.crash(exception)
+    loop.name_task(name)
+    try:
+        delay = _FIRST_DELAY_MS
+        while True:
+            started = xen.ns()
+            write = _log.error
+            try:
+                await factory()
+                reason = "returned"
+                if policy == LINK:
+                    write = _log.info  # it has said why
+            except CancelledError:
+                _log.debug("%s: cancelled", name)
                 return
-            reason = explain(exception)
-            if isinstance(exception, PeerError):
-                write = _log.warning
-        if policy == FATAL:
-            loop.crash(RuntimeError("%s returned" % name))
-            return
-        if policy == LINK:
-            _tell(write, "%s: link closed: %s", name, reason)
-            return
-        if xen.ns() - started > _QUIET_NS:
-            delay = _FIRST_DELAY_MS
-        _tell(write, "%s: ended, starts again in %d s: %s", name, delay // 1000, reason)
-        try:
-            await sleep_ms(delay)
-        except CancelledError:
-            return
-        delay = min(2 * delay, _LAST_DELAY_MS)
+            except Exception as exception:
+                if policy == FATAL or isinstance(exception, AssertionError):
+                    loop.crash(exception)
+                    return
+                reason = explain(exception)
+                if isinstance(exception, PeerError):
+                    write = _log.warning
+            if policy == FATAL:
+                loop.crash(RuntimeError("%s returned" % name))
+                return
+            if policy == LINK:
+                _tell(write, "%s: link closed: %s", name, reason)
+                return
+            if xen.ns() - started > _QUIET_NS:
+                delay = _FIRST_DELAY_MS
+            _tell(write, "%s: ended, starts again in %d s: %s", name, delay // 1000, reason)
+            try:
+                await sleep_ms(delay)
+            except CancelledError:
+                return
+            delay = min(2 * delay, _LAST_DELAY_MS)
+    finally:
+        loop.unname_task()
 
 
 def explain(exception):

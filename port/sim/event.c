@@ -18,6 +18,10 @@ uint64_t hal_wall_ns(void) {
     return machine->wall_ns + hv_now(machine);
 }
 
+uint64_t hal_own_ns(void) {
+    return hv_now(machine) - self->stolen_ns;
+}
+
 void hal_sleep(uint64_t deadline_ns) {
     while (!hv_evtchn_any(self)) {
         uint64_t now = hal_ns();

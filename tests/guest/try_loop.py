@@ -4,6 +4,7 @@ import gc
 import micropython
 import xen
 import loop
+import supervisor
 
 PEER = 1  # the domain that the test plays
 
@@ -182,16 +183,102 @@ async def mode_deadlines():
     assert order == sorted(times), order
 
 
+def take(ms):
+    """Let time pass without giving the loop its turn, which nobody may do. Events that come meanwhile are lost."""
+    until = xen.ns() + ms * 1000000
+    ports = xen.view(bytearray(8), "H")
+    while xen.ns() < until:
+        xen.pending(ports)
+        xen.sleep(until)
+
+
 async def mode_gap():
-    """The longest time between two rounds is known; time slept in the loop does not count."""
-    loop.longest_gap_ns()
+    """The longest time between two rounds is known; time slept in the loop does not count, nor any before a service."""
+    await asyncio.sleep_ms(100)
+    take(70)
+    await asyncio.sleep_ms(10)
+    assert loop.longest_gap_ever().ns == 0
+    take(60)
+    loop.serve(lambda: False)
     await asyncio.sleep_ms(300)
-    assert loop.longest_gap_ns() < 1000000
-    xen.sleep(xen.ns() + 50000000)  # what nobody but the loop may do
+    assert loop.longest_gap().ns < 1000000
+    take(50)
     await asyncio.sleep_ms(0)
-    gap = loop.longest_gap_ns()
-    assert 50000000 <= gap < 52000000, gap
-    assert loop.longest_gap_ns() < 1000000
+    gap = loop.longest_gap()
+    assert 50000000 <= gap.ns < 52000000, gap.ns
+    assert loop.longest_gap().ns < 1000000
+    assert loop.longest_gap_ever() is gap
+
+
+async def mode_gap_causes():
+    """What ran in the longest gap is told by name, the last step of a task that has ended included."""
+    ms = {}
+
+    def service():
+        take(ms.pop("service", 0))
+        return False
+
+    def wake():
+        take(ms.pop("wake", 0))
+
+    async def worker():
+        take(ms.pop("worker", 0))
+
+    async def told(what):
+        await asyncio.sleep_ms(100)
+        print(what, "-", loop.longest_gap().text())
+
+    port = offer()
+    loop.bind(port, wake)
+    loop.serve(service)
+    await asyncio.sleep_ms(1)
+    ms["service"] = 30
+    await told("service")
+    ms["wake"] = 20
+    await told("wake")
+    take(40)
+    await told("step")
+    ms["worker"] = 50
+    supervisor.spawn("worker 7.0", worker, supervisor.LINK)
+    await told("worker")
+    ms["worker"] = 5
+    asyncio.create_task(worker())
+    await told("nameless")
+    ms.update({"service": 10, "worker": 6})
+    supervisor.spawn("worker", worker, supervisor.LINK)
+    await told("several")
+
+
+async def mode_gap_stolen():
+    """What Xen gives to others meanwhile is no gap of ours."""
+    loop.serve(lambda: False)
+    port = offer()
+    await asyncio.sleep_ms(1000)
+    loop.longest_gap()
+    lost = xen.ns() - xen.own()
+    before = xen.ns()
+    xen.evtchn_send(port)  # here the test takes the turn away
+    assert xen.ns() - before == 7000000, xen.ns() - before
+    assert xen.ns() - xen.own() - lost == 7000000
+    take(3)
+    await asyncio.sleep_ms(0)
+    print(loop.longest_gap().text())
+
+
+async def mode_gap_collecting():
+    """In real time: garbage collection is told apart, the automatic one as well."""
+    loop.serve(lambda: False)
+    await asyncio.sleep_ms(100)
+    for collect in (gc.collect, lambda: [bytearray(1000) for _ in range(3000)]):
+        loop.longest_gap()
+        before = xen.own()
+        gc.threshold(1 << 20)
+        collect()
+        spent = xen.collecting(before)
+        await asyncio.sleep_ms(0)
+        gap = loop.longest_gap()
+        assert 0 < spent == gap.collecting <= gap.ns, (spent, gap.collecting, gap.ns)
+        assert xen.collecting(xen.own()) == 0
 
 
 async def mode_service_raises():

@@ -38,7 +38,7 @@ async def main(store, words):
     while True:
         await asyncio.sleep(1)
         gc.collect()
-        print("memory %d, longest gap %d us" % (gc.mem_free(), loop.longest_gap_ns() // 1000))
+        print("memory %d, longest gap %d us" % (gc.mem_free(), loop.longest_gap().ns // 1000))
 
 
 async def _obey(store, watch, settings):

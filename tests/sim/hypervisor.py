@@ -34,7 +34,7 @@ class Domain(ctypes.Structure):  # domain_t of machine.h
         ("turn", ctypes.c_uint32), ("preempted", ctypes.c_uint32),
         ("deadline", ctypes.c_uint64), ("hypercalls", ctypes.c_uint64), ("wakes", ctypes.c_uint32),
         ("pending", ctypes.c_uint64 * (PORTS // 64)), ("ports", Port * PORTS), ("mappings", Mapping * 4096),
-        ("pins", ctypes.c_uint16 * (2 * GRANT_ENTRIES)), ("pages_used", ctypes.c_uint32),
+        ("pins", ctypes.c_uint16 * (2 * GRANT_ENTRIES)), ("stolen_ns", ctypes.c_uint64), ("pages_used", ctypes.c_uint32),
     ]
 
 

@@ -2,7 +2,7 @@
 import re
 
 import pytest
-from machine import CRASH
+from machine import CRASH, Machine
 
 
 @pytest.fixture
@@ -23,6 +23,42 @@ def bound(firewall, peer, which=0):
 @pytest.mark.parametrize("mode", ["services", "deadlines", "gap"])
 def test_a_program_that_judges_itself(machine, mode):
     trial(machine, mode).wait_for("done")
+
+
+def test_what_ran_in_the_longest_gap(machine, peer):
+    firewall = machine.firewall("run=try_loop mode=gap_causes")
+    port = bound(firewall, peer)
+    machine.until(lambda: "service -" in firewall.console)
+    peer.evtchn_send(port)
+    firewall.wait_for("done")
+    assert re.findall(r"^(\w+ - .*)$", firewall.console, re.MULTILINE) == [
+        "service - 30000 us: 30000 in ring services",
+        "wake - 20000 us: 20000 in wake functions",
+        "step - 40000 us: 40000 in task program",
+        "worker - 50000 us: 50000 in task worker 7.0",
+        "nameless - 5000 us: 5000 in task worker",
+        "several - 16000 us: 10000 in ring services, 6000 in task worker",
+    ]
+
+
+def test_what_xen_gives_to_others_is_no_gap_of_ours(machine, peer):
+    firewall = trial(machine, "gap_stolen")
+    bound(firewall, peer)
+
+    def steal(domain):
+        machine.header.clock_ns += 7_000_000
+        domain.domain.stolen_ns += 7_000_000
+
+    machine.advance(0.5)
+    machine.preempt(1, steal)
+    firewall.wait_for("3000 us: 3000 in task program")
+    machine.preempt(0, None)
+    firewall.wait_for("done")
+
+
+def test_garbage_collection_is_told_apart():
+    with Machine(real_time=True) as machine:
+        machine.firewall("run=try_loop mode=gap_collecting").wait_for("done")
 
 
 def test_a_pass_without_work_allocates_nothing(machine, peer):
