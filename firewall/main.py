@@ -12,6 +12,7 @@ import asyncio
 import gc
 
 import loop
+import status
 import supervisor
 import xen
 from log import Log
@@ -26,6 +27,7 @@ from firewall.forward import Forwarder
 from firewall.judge import Judge
 from firewall.neighbours import UPLINK, Neighbours
 from firewall.settings import Settings
+from firewall.status import lines
 
 _LARGE = const(23 << 20)  # octets outside the heap; with less: the sizes of a 24 MB domain
 _TICK_MS = const(50)  # between two slices of the flow table
@@ -83,6 +85,7 @@ class Firewall:
     def start(self):
         """Spawn all tasks; frames flow as soon as links and rules are there."""
         loop.serve(self.forwarder.service)
+        status.add(lambda: lines(self))
         supervisor.spawn("backends", self.backends.run, supervisor.SERVICE)
         supervisor.spawn("uplink", self.uplink.run, supervisor.SERVICE)
         supervisor.spawn("quarantine", self.uplink.watch_quarantine, supervisor.SERVICE)

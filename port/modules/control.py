@@ -1,21 +1,29 @@
-"""What dom0 asks of this domain through control/shutdown: to power off or to reboot.
+"""What dom0 asks of this domain through the directory control of our xenstore.
 
-Source: Xen docs/misc/xenstore-paths.pandoc (control/), docs/misc/xenstore.txt.
+    control/shutdown   poweroff, halt or reboot: `xl shutdown`, `xl reboot`
+    control/sysrq      any letter: `xl sysrq DOMAIN LETTER` wants to know how we are doing, on the console
+
+Source: Xen docs/misc/xenstore-paths.pandoc (control/), docs/misc/xenstore.txt; what Linux does with sysrq.
 """
 import xen
+import status
 import supervisor
-from asyncio import TimeoutError, wait_for_ms
+from asyncio import TimeoutError, sleep_ms, wait_for_ms
 from log import Log
 from logline import printable
 from micropython import const
 from xenstore import Missing, StoreError
 
+_ROOT = "control"
 _SHUTDOWN = "control/shutdown"
+_SYSRQ = "control/sysrq"
 _FEATURES = (("feature-poweroff", b"1"), ("feature-reboot", b"1"), ("feature-suspend", b"0"))
 _REASONS = {b"poweroff": xen.POWEROFF, b"halt": xen.POWEROFF, b"reboot": xen.REBOOT}
 _HOOKS_MS = const(500)  # for all together: dom0 shall see the end within a second
+_LINE_MS = const(2)  # between two lines of the status: the console's daemon reads meanwhile
 
 _log = Log("control")
+_status = Log("status")
 _hooks = []
 
 
@@ -31,26 +39,29 @@ async def run(store):
             await store.write("control/" + name, value)
         except StoreError as refusal:
             _log.debug("%s", refusal)  # dom0 need not know
-    watch = await store.watch(_SHUTDOWN)
+    watch = await store.watch(_ROOT, levels=1)
     try:
         while True:
-            await watch.changes()
-            word = await _take(store)
-            if word in _REASONS:
-                await _end(word)
-            elif word:
-                _log.warning("unknown word ignored: %s", printable(word, 80))
+            changed = await watch.changes()
+            if _SHUTDOWN in changed or _ROOT in changed:
+                word = await _take(store, _SHUTDOWN, _REASONS)
+                if word in _REASONS:
+                    await _end(word)
+                elif word:
+                    _log.warning("unknown word ignored: %s", printable(word, 80))
+            if (_SYSRQ in changed or _ROOT in changed) and await _take(store, _SYSRQ, None):
+                await _tell_status()
     finally:
         await watch.close()
 
 
-async def _take(store):
-    """The word that dom0 wrote; one that we obey is acknowledged by emptying the node."""
+async def _take(store, node, known):
+    """The word that dom0 wrote; one that is known (None: any) is acknowledged by emptying the node."""
 
     async def acknowledge(t):
-        word = await t.read(_SHUTDOWN)
-        if word in _REASONS:
-            await t.write(_SHUTDOWN, b"")
+        word = await t.read(node)
+        if word and (known is None or word in known):
+            await t.write(node, b"")
         return word
 
     try:
@@ -60,9 +71,15 @@ async def _take(store):
     except StoreError as refusal:  # no right to write, no quota: obey all the same
         _log.debug("not acknowledged: %s", refusal)
     try:
-        return await store.read(_SHUTDOWN)
+        return await store.read(node)
     except StoreError:
         return b""
+
+
+async def _tell_status():
+    for line in status.lines():
+        _status.answer(line)
+        await sleep_ms(_LINE_MS)
 
 
 async def _end(word):
@@ -76,5 +93,6 @@ async def _end(word):
             _log.warning("%s: not done in time", name)
         except Exception as exception:
             _log.error("%s: %s", name, supervisor.explain(exception))
+    _log.info("%s", status.summary())
     _log.info("%s now", text)
     xen.shutdown(_REASONS[word])  # the console drains; does not return

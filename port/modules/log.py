@@ -40,6 +40,10 @@ class Log:
     def debug(self, text, *args):
         self._write(DEBUG, text, args)
 
+    def answer(self, text):
+        """What somebody has asked for: at any level, however many lines."""
+        _emit(INFO, self.subsystem, text)
+
     def _write(self, level, text, args):
         if level > _level:
             return

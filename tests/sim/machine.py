@@ -100,7 +100,8 @@ class Machine:
         path = "/local/domain/%d" % domid
         for node, value, owner in (
             ("", "", 0), ("/domid", str(domid), 0), ("/name", "sys-firewall", 0), ("/device", "", 0),
-            ("/control", "", 0), ("/control/shutdown", "", domid), ("/control/feature-poweroff", "", domid),
+            ("/control", "", 0), ("/control/shutdown", "", domid), ("/control/sysrq", "", domid),
+            ("/control/feature-poweroff", "", domid),
             ("/control/feature-reboot", "", domid), ("/control/feature-suspend", "", domid), ("/data", "", domid),
         ):
             self.write(path + node, value, [("n", owner)] + ([("r", domid)] if owner != domid else []))

@@ -1,8 +1,14 @@
-"""control/shutdown: what dom0 asks by it, and what the frozen code does."""
+"""control/shutdown and control/sysrq: what dom0 asks by them, and what the frozen code does."""
+import re
+
 import pytest
 from machine import POWEROFF, REBOOT
 
 SHUTDOWN = "/local/domain/2/control/shutdown"
+SYSRQ = "/local/domain/2/control/sysrq"
+
+
+FEATURES = ("poweroff", "reboot", "suspend")
 
 
 def booted(machine, words=""):
@@ -13,13 +19,13 @@ def booted(machine, words=""):
 
 def test_the_features_are_announced(machine):
     booted(machine)
-    features = {name: machine.read("/local/domain/2/control/feature-" + name) for name in ("poweroff", "reboot", "suspend")}
+    features = {name: machine.read("/local/domain/2/control/feature-" + name) for name in FEATURES}
     assert features == {"poweroff": b"1", "reboot": b"1", "suspend": b"0"}
 
 
 def test_a_refusal_of_the_features_is_no_matter(machine):
     machine.write_domain_tree(2)
-    for name in ("poweroff", "reboot", "suspend"):
+    for name in FEATURES:
         machine.write("/local/domain/2/control/feature-" + name, "", [("n", 0)])
     firewall = machine.firewall(tree=False)
     machine.advance(0.1)
@@ -34,6 +40,7 @@ def test_a_word_is_acknowledged_and_obeyed_within_a_second(machine, word, reason
     assert firewall.wait_end(1) == reason
     assert machine.read(SHUTDOWN) == b""
     assert firewall.lines()[-1].endswith("info control: %s now" % word)
+    assert re.search(r"info control: up 0 s, longest gap between ring services \d+ us", firewall.lines()[-2])
 
 
 @pytest.mark.parametrize("word", [b"suspend", b"crash", b"s3", b"", b"powerof", b"poweroff\n", b"\x1b[2J\xff", b"x" * 1000])
@@ -80,3 +87,46 @@ def test_hooks_run_first_but_cannot_hold_the_end_up(machine):
     assert "good hook" in firewall.console
     assert "control: bad: ValueError: bad hook (try_control.py:" in firewall.console
     assert "control: hanging: not done in time" in firewall.console
+
+
+# ---- sysrq
+
+
+def asked(machine, firewall, letter="h", perms=(("n", 2),)):
+    """Lines of the status that it tells when dom0 writes this letter."""
+    before = len(firewall.lines("status: "))
+    machine.write(SYSRQ, letter, list(perms))
+    machine.advance(1)
+    return [line.partition("status: ")[2] for line in firewall.lines("status: ")[before:]]
+
+
+@pytest.mark.parametrize("words", ["", "loglevel=error"])
+def test_sysrq_tells_how_it_is_doing_and_is_acknowledged(machine, words):
+    firewall = booted(machine, words)
+    machine.advance(100)
+    lines = asked(machine, firewall)
+    assert lines[0] == "up 100 s, CPU taken by others for 0 ms"
+    assert re.fullmatch(r"memory free: \d+ KiB of heap, \d+ KiB of pages; events that nobody waited for: \d+", lines[1])
+    assert re.match(r"longest gap between ring services since last asked: \d+ us", lines[-2])
+    assert machine.read(SYSRQ) == b""
+    machine.advance(1000)
+    assert len(firewall.lines("status: ")) == len(lines)  # our own write asks for nothing
+    assert len(asked(machine, firewall, "?")) == len(lines)
+
+
+def test_sysrq_without_the_right_to_acknowledge(machine):
+    firewall = booted(machine)
+    assert asked(machine, firewall, perms=[("n", 0), ("r", 2)])
+    assert machine.read(SYSRQ) == b"h"
+    assert firewall.alive()
+
+
+def test_sysrq_a_hundred_times(machine):
+    """Nothing of it is held back, and a shutdown among them is obeyed."""
+    firewall = booted(machine)
+    lines = asked(machine, firewall)
+    for _ in range(100):
+        assert len(asked(machine, firewall)) == len(lines)
+    machine.write(SYSRQ, "h")
+    machine.write(SHUTDOWN, "poweroff")
+    assert firewall.wait_end(1) == POWEROFF

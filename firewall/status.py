@@ -1,0 +1,32 @@
+"""What an administrator is told of the firewall: links, flows, packet pages, and what became of the packets."""
+from firewall import ipv4, reasons
+
+_COUNTERS = 6  # in a line
+
+
+def lines(firewall):
+    """A few lines of text about a main.Firewall."""
+    yield _uplink(firewall)
+    yield _clients(firewall)
+    flows, pool = firewall.neighbours.flows, firewall.pool
+    yield "flows: %d of %d; packet pages free: %d of %d, in quarantine: %d" % (
+        flows.count, flows.capacity, pool.free, pool.pages, firewall.quarantine.size())  # fmt: skip
+    counters = firewall.judge.counters
+    told = ["%s %d" % (reasons.NAMES[i], counters[i]) for i in range(reasons.COUNT) if counters[i]]
+    for i in range(0, len(told), _COUNTERS):
+        yield "packets: " + ", ".join(told[i : i + _COUNTERS])
+
+
+def _uplink(firewall):
+    neighbours, link = firewall.neighbours, firewall.uplink.link
+    if neighbours.uplink is None:
+        return "uplink: none" if link is None else "uplink: no address yet"
+    return "uplink: %s to domain %d, dropped for want of room: %d" % (
+        ipv4.text(neighbours.nat.address), firewall.uplink.domid, link.dropped)  # fmt: skip
+
+
+def _clients(firewall):
+    clients = firewall.forwarder.clients
+    words = ["vif %s %s" % (port.owner.name, ipv4.text(port.owner.address)) for port in clients]
+    dropped = sum(port.rings.dropped for port in clients)
+    return "clients: %d, dropped for want of room: %d; %s" % (len(words), dropped, ", ".join(words) or "none")
