@@ -15,6 +15,7 @@ class Labs:
     def __init__(self):
         self.name, self.lab = None, None
         self.failures = 0
+        self.site = self.site_kind = None
 
     def get(self, name):
         """The running lab of that name, booted if need be: a daemon's name, or "counting"."""
@@ -28,16 +29,35 @@ class Labs:
             self.failures = 0
         return self.lab
 
+    def get_site(self, name, options):
+        """A site with these arguments on that lab: the one there is, if it can be used, or a new one."""
+        if self.site is None or (name, options) != self.site_kind or not self.site.usable():
+            self.close_site()
+            lab = self.get(name)
+            self.site, self.site_kind = Site(lab, **options), (name, options)
+        return self.site
+
+    def close_site(self):
+        """Leave the lab as it was."""
+        if self.site and self.lab and self.lab.emulator.alive():
+            self.site.close()
+            self.lab.reset()
+        self.site = None
+
     def close(self):
+        self.site = None
         if self.lab:
             self.lab.close()
         self.name = self.lab = None
 
 
-def _wanted(item):
-    if {"counting_lab", "counting_site"} & set(getattr(item, "fixturenames", ())):
-        return "counting"
-    return getattr(item, "callspec", None) and item.callspec.params.get("lab") or "xenstored"
+def _place(item):
+    """In the order of labs; those that share a site are the last of theirs."""
+    fixtures = set(getattr(item, "fixturenames", ()))
+    wanted = getattr(item, "callspec", None) and item.callspec.params.get("lab") or "xenstored"
+    if fixtures & {"counting_lab", "counting_site"}:
+        wanted = "counting"
+    return _WANTED.index(wanted), bool(fixtures & {"site", "counting_site"})
 
 
 @pytest.hookimpl(trylast=True)
@@ -46,7 +66,7 @@ def pytest_collection_modifyitems(items):
     ours = [item for item in items if item.path.is_relative_to(CHECKOUT + "/tests/xen")]
     if ours:
         first = items.index(ours[0])
-        ours.sort(key=lambda item: _WANTED.index(_wanted(item)))
+        ours.sort(key=_place)
         items[first:first + len(ours)] = ours
 
 
@@ -58,6 +78,7 @@ def _labs():
 
 
 def _lend(request, labs, name):
+    labs.close_site()
     lab = labs.get(name)
     request.node.lab = lab
     yield lab
@@ -77,59 +98,27 @@ def counting_lab(request, _labs):
     yield from _lend(request, _labs, "counting")
 
 
-class _Sites:
-    """The site that the tests of one module share, for booting Linux clients takes most of their time."""
-
-    def __init__(self, labs, lab, options):
-        self.labs, self.lab, self.options = labs, lab, options
-        self.site = None
-
-    def lend(self, request):
-        if self.site is None or self.site.lab is not self.labs.lab or not self.site.usable():
-            lab = self.labs.get(self.lab)
-            lab.reset()  # of a site that a test has broken
-            request.node.lab = lab
-            self.site = Site(lab, **self.options)
-        request.node.lab = self.site.lab
-        yield self.site
-        if self.site.lab.emulator.alive():
-            self.site.reset()
-
-    def close(self):
-        if self.site and self.site.lab is self.labs.lab and self.site.lab.emulator.alive():
-            self.site.close()
-            self.site.lab.reset()
-
-
-def _sites(request, labs, lab):
-    sites = _Sites(labs, lab, getattr(request.module, "SITE", {}))
-    yield sites
-    sites.close()
-
-
-@pytest.fixture(scope="module")
-def _plain_sites(request, _labs):
-    yield from _sites(request, _labs, "xenstored")
-
-
-@pytest.fixture(scope="module")
-def _counting_sites(request, _labs):
-    yield from _sites(request, _labs, "counting")
+def _lend_site(request, labs, name):
+    site = labs.get_site(name, getattr(request.module, "SITE", {}))
+    request.node.lab = site.lab
+    yield site
+    if site.lab.emulator.alive():
+        site.reset()
 
 
 @pytest.fixture
-def site(request, _plain_sites):
+def site(request, _labs):
     """A firewall between clients and netvm, see site.py. SITE = {...} in the test's module: its arguments.
 
-    It is the module's: clients stay for the next test. Not beside the fixture lab, which ends with nothing running.
+    It is shared by tests with equal arguments, for booting Linux clients takes most of their time: clients stay.
     """
-    yield from _plain_sites.lend(request)
+    yield from _lend_site(request, _labs, "xenstored")
 
 
 @pytest.fixture
-def counting_site(request, _counting_sites):
+def counting_site(request, _labs):
     """The same on the deterministic computer."""
-    yield from _counting_sites.lend(request)
+    yield from _lend_site(request, _labs, "counting")
 
 
 both_daemons = pytest.mark.parametrize("lab", ["xenstored", "oxenstored"], indirect=True)

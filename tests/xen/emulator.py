@@ -27,9 +27,7 @@ class Emulator:
         self.xen_log = os.path.join(self.folder, "xen.log")
         initrd = os.path.join(self.folder, "dom0.cpio")
         with open(initrd, "wb") as out:
-            with open(initramfs.base("dom0"), "rb") as base:
-                out.write(base.read())
-            out.write(initramfs.scripts("dom0"))
+            initramfs.write("dom0", out)
         timing = ["-smp", "2"]
         if counting:  # clock=vm keeps the host's date out of the run
             timing = ["-smp", "1", "-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm"]

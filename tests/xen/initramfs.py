@@ -1,8 +1,8 @@
-"""The lab's two initramfs images and its kernels, made of the tool root this runs in.
+"""The lab's initramfs images and its kernels, made of the tool root this runs in.
 
-dom0's: busybox, Xen's toolstack, Python and what steps of tests need. A Linux domU's: busybox and
-network tools. Both are cached by the root's name and this file; our own scripts come in a small second
-archive behind the first (agent.py, the init scripts), so that editing them costs nothing.
+dom0's: busybox, Xen's toolstack, Python and what steps of tests need. A Linux domU's: busybox and network
+tools, with Python if wanted. Their archives are cached by the root's name and this file; our own scripts come
+in a small one behind them (agent.py, the init scripts), so that editing them costs nothing.
 """
 import gzip
 import hashlib
@@ -10,6 +10,7 @@ import io
 import lzma
 import os
 import re
+import shutil
 import subprocess
 
 from . import cpio
@@ -20,11 +21,11 @@ _XEN = "/usr/lib/xen-4.20/bin/"
 _OXENSTORED = "/usr/lib/xen-4.20/ocaml/"
 _PYTHON = "/usr/lib/python3.13"
 _PACKAGES = "/usr/lib/python3/dist-packages"
-_COMMON = ["/usr/bin/busybox", "/usr/sbin/ip", "/usr/bin/iperf3", "/usr/sbin/nft", "/usr/bin/tcpdump", "/usr/bin/xenstore"]
+_COMMON = ["/usr/bin/busybox", "/usr/sbin/ip", "/usr/bin/iperf3", "/usr/sbin/nft", "/usr/bin/tcpdump", "/usr/bin/xenstore",
+           "/usr/lib/x86_64-linux-gnu/libgcc_s.so.1"]  # opened by threads of iperf3 and Python when they end; ldd does not list it
 _STORE_LINKS = ["xenstore-" + name for name in "read write ls list watch rm chmod exists".split()]
 _DOM0 = [_XEN + name for name in "xl xenstored oxenstored xenconsoled xenconsole xen-init-dom0 libxl-save-helper".split()]
 _LIBRARIES = ["/usr/lib/x86_64-linux-gnu/" + name for name in (
-    "libgcc_s.so.1",  # opened by threads of iperf3 and Python when they end; ldd does not list it
     "libxenstat.so.4.20", "libxenvchan.so.4.20", "libxenevtchn.so.1", "libxengnttab.so.1", "libxenforeignmemory.so.1",
     "libxenstore.so.4", "libxenctrl.so.4.20")]
 _OMITTED = re.compile(r"/(test|tests|idlelib|tkinter|turtledemo|ensurepip|pydoc_data|lib2to3|contrib|config-[^/]*|"
@@ -95,32 +96,45 @@ def kernel(kind):
     return _cached("linux-%s-%s" % (kind, _key()), make)
 
 
-def base(kind):
-    """Path of the large archive with everything that comes from packages."""
+def write(kind, out, python=False):
+    """Write a whole image to a binary file. python: also in a domU's, with the tests' steps; dom0's always has it."""
+    python = python or kind == "dom0"
+    for part in [kind, "python"] if python else [kind]:
+        with open(_base(part), "rb") as archive:
+            shutil.copyfileobj(archive, out)
+    out.write(_scripts(kind, python))
+
+
+def _base(part):
+    """Path of a large archive of what comes from packages: "dom0", "domu", or "python" for behind one of these."""
     def make(out):
         archive = cpio.Writer()
+        if part == "python":
+            _python(archive)
+            archive.write(out)
+            return
         for name in "bin sbin proc sys dev run tmp etc/xen/scripts var/lib/xen var/log/xen/console images root".split():
             archive.folder(name)
-        _programs(archive, _COMMON + (_DOM0 if kind == "dom0" else []))
+        _programs(archive, _COMMON + (_DOM0 if part == "dom0" else []))
         for name in _STORE_LINKS:
             archive.link("usr/bin/" + name, "xenstore")
         archive.copy("/usr/bin/busybox", "bin/busybox")
-        _modules(archive, kind)
-        if kind == "dom0":
+        _modules(archive, part)
+        if part == "dom0":
             _programs(archive, _LIBRARIES + [_OXENSTORED + "xsd_glue/xenctrl_plugin/domain_getinfo_v1.cmxs"])
             archive.copy("/etc/xen/oxenstored.conf")  # Debian's, with the quotas of the daemon's authors
-            _python(archive)
         archive.device("dev/console", 5, 1)
         archive.write(out)
-    return _cached("%s-%s.cpio" % (kind, _key()), make)
+    return _cached("%s-%s.cpio" % (part, _key()), make)
 
 
-def scripts(kind):
-    """The small archive behind it, as bytes: init, and for dom0 the agent with its steps."""
+def _scripts(kind, python):
+    """The small archive behind them, as bytes: init, for dom0 the agent, and what runs in Python."""
     archive, out = cpio.Writer(), io.BytesIO()
     files = {"init": "init-" + kind}
     if kind == "dom0":
         files["agent.py"] = "agent.py"
+    if python:
         files.update({"steps/" + name: "steps/" + name for name in os.listdir(os.path.join(_HERE, "steps"))
                       if name.endswith(".py")})
     for name, source in files.items():

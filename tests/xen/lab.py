@@ -222,13 +222,17 @@ class Lab:
         self.domains.append(made)
         return made
 
-    def linux(self, name, memory=256, config="", timeout=60.0):
-        """Start a Linux domU and wait until it takes commands; a Linux."""
+    def linux(self, name, memory=0, config="", timeout=60.0, python=False):
+        """Start a Linux domU and wait until it takes commands; a Linux. python: with Python, scapy and /steps.
+
+        memory: in MB; 0: what it needs.
+        """
         kernel = self.upload(initramfs.kernel("domu"))
-        archive = os.path.join(self.emulator.folder, "domu.cpio")
+        archive = os.path.join(self.emulator.folder, "domu%s.cpio" % ("-python" if python else ""))
         if not os.path.exists(archive):
-            with open(archive, "wb") as out, open(initramfs.base("domu"), "rb") as base:
-                out.write(base.read() + initramfs.scripts("domu"))
+            with open(archive, "wb") as out:
+                initramfs.write("domu", out, python)
+        memory = memory or (420 if python else 256)
         made = self.domain(name, kernel, "console=hvc0 quiet rdinit=/init", memory, config, self.upload(archive), kind=Linux)
         made.wait_for("LINUX-READY", timeout)
         return made

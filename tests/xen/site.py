@@ -70,13 +70,16 @@ class Site:
 
     # ---- clients
 
-    def client(self, name, ip=CLIENTS[0], rules=ACCEPT, config="", memory=256):
-        """The running Linux client of that name, started if need be, with these rules in force. config: lines for xl."""
+    def client(self, name, ip=CLIENTS[0], rules=ACCEPT, config="", memory=0, python=False):
+        """The running Linux client of that name, started if need be, with these rules in force.
+
+        config: further lines for xl; memory, python: see Lab.linux().
+        """
         self.set_rules(ip, rules)
         client = self.clients.get(name)
         if client is None:
             words = self._client_words(ip)
-            client = self.lab.linux(name, memory, 'vif=["%s"]\n%s' % (words, config), timeout=240)
+            client = self.lab.linux(name, memory, 'vif=["%s"]\n%s' % (words, config), 240, python)
             client.ip = ip
             self.clients[name] = client
             self._set_up(client)
