@@ -23,6 +23,7 @@ from xswire import Denied, Missing
 _REF_MAX = const(0xFFFFFFFF)
 _PORT_MAX = const(0x1FFFF)
 _PART_MS = const(4000)  # for a client to follow our Closing when dom0 detaches it
+_SEEN_MS = const(1000)  # for dom0 to read our Closed before its node goes; it waits 10 s for that
 _FREE_CONNECTS = const(5)
 _WINDOW_NS = const(10000000000)
 _SLOW_NS = const(5000000000)
@@ -231,6 +232,7 @@ class Vif:
         if online:  # else the directory is gone already
             await self._wait_for_close()
             await self._set_state(CLOSED)
+            await asyncio.sleep_ms(_SEEN_MS)  # libxl takes a node that is gone for a removal that failed
             await self.store.rm(self.path)
         return False
 

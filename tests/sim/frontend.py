@@ -97,7 +97,7 @@ class Client:
     def detach(self, force=False):
         """The whole removal, as libxl waits for it: 10 s for Closed, 10 s for our directory to disappear."""
         self.offline(force)
-        self.machine.until(lambda: self.their_state() in (0, CLOSED), 10, "Closed of vif %s" % self.name)
+        self.machine.until(lambda: self.their_state() == CLOSED, 10, "Closed of vif %s" % self.name)
         self.machine.until(self.gone, 10, "end of vif %s" % self.name)
         if not force:
             self.machine.dom0.remove(self.front.encode())

@@ -78,6 +78,17 @@ def test_a_client_that_does_not_follow_is_removed_within_dom0s_time(net):
     assert net.holdings() == before
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_dom0_sees_closed_before_the_directory_goes(net, force):
+    """libxl is told of the change, then reads the node: if that is gone it calls the removal failed."""
+    wire = net.client(A)
+    wire.end.offline(force)
+    net.machine.until(lambda: wire.end.their_state() == CLOSED, 10)
+    net.advance(0.8)
+    assert wire.end.their_state() == CLOSED
+    net.machine.until(wire.end.gone, 9)
+
+
 def test_another_client_is_served_while_one_is_waited_for(net):
     slow, other = net.client(A), net.client(B)
     slow.end.auto = False
@@ -238,7 +249,7 @@ def test_a_device_that_has_to_wait_for_its_turn_is_removed_at_once(net):
     assert not wire.end.connected()
     began = net.machine.now
     net.detach(wire)
-    assert net.machine.now - began < 1_000_000_000 and net.holdings() == before
+    assert net.machine.now - began < 2_000_000_000 and net.holdings() == before
 
 
 def test_an_hvms_two_interfaces_with_one_address(net):
