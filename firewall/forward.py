@@ -2,7 +2,8 @@
 
 One pass, called by the loop between tasks: what the uplink brought, then each client in turn, at most QUANTUM slots
 of each; then one copy hypercall for all that goes to clients, and one notification for each link that wants it.
-What is not served stays in the sender's own ring.
+What is not served stays in the sender's own ring: the rest of a long queue, and all clients' as long as the uplink has
+no room, at most for a second (netfront/backlog.py). The next pass goes on with the client whose turn it is.
 
 This is the slow path, and the specification of the fast one: every packet goes through plain Python.
 
@@ -24,7 +25,7 @@ from firewall.segment import complete, segments
 
 QUANTUM = const(64)  # slots of one neighbour in a pass
 _BURST = const(512)  # copy operations towards clients in one hypercall
-_UPLINK_ROOM = const(40)  # slots: two frames of the longest kind; with less, clients wait
+_SEGMENTS = const(64)  # at most out of one super-frame: for 64 KiB, segments of 1 KiB
 _NS_PER_MS = const(1000000)
 
 _log = Log("forward")
@@ -49,7 +50,9 @@ class Forwarder:
         self.inward = Copies(QUANTUM + 32)  # from clients: the longest chain may begin at the last slot
         self.outward = Copies(_BURST)
         self.active = Flag()  # there was something to do since it was last waited for
-        self.stalled = False  # the netvm is slow: clients keep what they have in their own rings
+        self.busy = False  # the uplink has no room: clients keep what they have in their own rings
+        self.cut = 0  # super-frames of which only the first _SEGMENTS segments were sent
+        self._lost = 0  # frames for which links had no room that are gone by now
 
     # ---- links come and go --------------------------------------------------------------------
 
@@ -63,6 +66,7 @@ class Forwarder:
         """Before owner.link is closed. What is on its way to clients is copied first: its pages are still ours."""
         self._burst()
         port = self.ports.pop(number)
+        self._lost += port.rings.dropped
         if number != UPLINK:
             self.clients.remove(port)
 
@@ -73,8 +77,14 @@ class Forwarder:
             number += 1
         return number
 
+    def lost(self):
+        """How many frames were dropped since boot, whole or in part, because a link had no room for them."""
+        return self._lost + self.cut + sum(port.rings.dropped for port in self.ports.values())
+
     def holding(self):
-        """Whether frames wait for clients that post no buffers."""
+        """Whether frames wait for a neighbour that gives no room."""
+        if self.busy:
+            return True
         for port in self.clients:
             if port.rings.held:
                 return True
@@ -89,13 +99,18 @@ class Forwarder:
         uplink = self.ports.get(UPLINK)
         if uplink:
             done = self._guarded(uplink, self._from_uplink, now)
-        if self.clients:
-            self.clients.append(self.clients.pop(0))  # another is first in every pass
-        self.stalled = bool(uplink) and uplink.rings.tx.room() < _UPLINK_ROOM
-        if not self.stalled:
-            for port in list(self.clients):
-                if self.ports.get(port.number) is port and self._guarded(port, self._from_client, now):
-                    done = True
+        for port in list(self.clients):
+            if port.rings.held and self._guarded(port, self._retry, now):
+                done = True
+        for _ in range(len(self.clients)):
+            uplink = self.ports.get(UPLINK)
+            self.busy = bool(uplink) and uplink.rings.busy(now)
+            if self.busy or not self.clients:
+                break
+            port = self.clients.pop(0)
+            self.clients.append(port)
+            if self._guarded(port, self._from_client, now):
+                done = True
         self._burst()
         uplink = self.ports.get(UPLINK)
         if uplink:
@@ -120,25 +135,28 @@ class Forwarder:
             self._judge(port, frame, now)
         return completed or bool(frames)
 
+    def _retry(self, port, _now):
+        return port.rings.retry(self.outward)
+
     def _from_client(self, port, now):
-        retried = port.rings.retry(self.outward)
         frames = port.rings.receive(self.inward, QUANTUM)
         for frame in frames:
             self._judge(port, frame, now)
-        return retried or bool(frames)
+        return bool(frames)
 
     def _rearm(self):
         """Nothing to do: ask every neighbour for an event. True if one was faster.
 
-        While the netvm is slow only it is asked: it is its event that lets clients go on.
+        While the uplink has no room clients are not asked for frames: it is its event that lets them go on.
         """
         more = False
         for port in list(self.ports.values()):
-            if self.stalled and port.number != UPLINK or self.ports.get(port.number) is not port:
-                continue
-            if self._guarded(port, _rearm_port, 0):
+            if self.ports.get(port.number) is port and self._guarded(port, self._rearm_port, 0):
                 more = True
         return more
+
+    def _rearm_port(self, port, _now):
+        return port.rings.rearm() if port.number == UPLINK else port.rings.rearm(not self.busy)
 
     # ---- one frame ----------------------------------------------------------------------------
 
@@ -180,8 +198,13 @@ class Forwarder:
         rings = port.rings
         if frame.gso_size and not rings.gso:
             whole = whole or frame.gather(self.pool)
+            left = _SEGMENTS
             for segment in segments(whole, octets, frame.gso_size):
+                if not left:
+                    self.cut += 1  # the sender of such small ones will send the rest again
+                    break
                 self.emit(egress, segment)
+                left -= 1
         elif frame.blank and not rings.csum or len(frame.parts) > 1 and not rings.sg:
             whole = whole or frame.gather(self.pool)
             if frame.blank:
@@ -227,7 +250,3 @@ class Forwarder:
         self.outward.run()
         for port in self.clients:
             port.rings.finish(self.outward)
-
-
-def _rearm_port(port, _now):
-    return port.rings.rearm()

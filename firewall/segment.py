@@ -21,7 +21,7 @@ _CWR = const(0x80)
 
 
 def segments(frame, octets, gso):
-    """List of frames (bytearrays, checksums complete) for the super-frame in frame[:octets]."""
+    """Yields frames (bytearrays, checksums complete) for the super-frame in frame[:octets], one after the other."""
     view = memoryview(frame)
     size = (frame[_IP] & 0x0F) << 2
     at = _IP + size
@@ -30,17 +30,17 @@ def segments(frame, octets, gso):
     sequence = int.from_bytes(head[at + _SEQUENCE : at + _SEQUENCE + 4], "big")
     ident = head[_IP + ipv4.IDENT] << 8 | head[_IP + ipv4.IDENT + 1]
     flags = head[at + _FLAGS]
-    out = []
+    first = True
     position = data
     while position < octets:
         end = min(position + gso, octets)
         segment = bytearray(head) + view[position:end]
         put16(segment, _IP + ipv4.TOTAL, len(segment) - ethernet.SIZE)
-        put16(segment, _IP + ipv4.IDENT, (ident + len(out)) & 0xFFFF)
+        put16(segment, _IP + ipv4.IDENT, ident)
         number = (sequence + position - data) & 0xFFFFFFFF
         segment[at + _SEQUENCE : at + _SEQUENCE + 4] = number.to_bytes(4, "big")
         kept = flags
-        if out:
+        if not first:
             kept &= ~_CWR
         if end < octets:
             kept &= ~_FIN_PSH
@@ -49,9 +49,10 @@ def segments(frame, octets, gso):
         put16(segment, _IP + ipv4.CHECKSUM, total(segment, _IP, size, 0) ^ 0xFFFF)
         put16(segment, at + tcp.CHECKSUM, 0)
         _sum_transport(segment, len(segment), at + tcp.CHECKSUM)
-        out.append(segment)
+        yield segment
+        first = False
+        ident = ident + 1 & 0xFFFF
         position = end
-    return out
 
 
 def complete(frame, octets):

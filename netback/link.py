@@ -10,42 +10,32 @@ Source: Xen public/io/netif.h; reference behaviour Linux netback.
 """
 import xen
 import netif
-from frame import Frame
+from endpoint import Endpoint
+from frame import HEADERS, Frame
 from micropython import const
-from netif import PAGE, RX_WORDS, TX_WORDS
+from netif import RX_WORDS, TX_WORDS
 from peererror import PeerError
 from ring import FIRST, SLOTS, BackRing
 
 _FIRST_WORD = const(16)  # FIRST // 4
 _CHAIN = const(24)  # slots that the longest packet can take which parse() will not refuse
-_HEADERS = const(192)  # octets: Ethernet, IPv4 and TCP with all options, and what an ICMP error quotes
 _HELD_PAGES = const(36)  # at most, for a client that posts no buffers: two packets of 18 slots (XSA-392)
 _HELD_NS = const(1000000000)
 
 
-class Link:
-    """See the module. Features are the client's: sg, gso and csum say what it can receive."""
+class Link(Endpoint):
+    """See the module."""
 
     def __init__(self, name, pool, domid, refs, port, sg, gso, csum):
         """Maps the rings (refs: tx, rx) and binds the client's port. OSError: Xen refuses one of them."""
-        self.name = name
-        self.pool = pool
-        self.domid = domid
-        self.sg = sg
-        self.gso = gso and sg and csum  # a super-frame's checksum is always blank
-        self.csum = csum
+        Endpoint.__init__(self, name, pool, domid, sg, gso, csum)
         self.requests = xen.view(bytearray(4 * TX_WORDS * SLOTS), "I")  # private copies
         self.held = []  # (until ns, frame): no buffers posted yet
         self.held_pages = 0
         self.sending = []  # (frame, first operation): copied by the running burst
-        self.dropped = 0  # frames towards this client that it had no room for
         self.pages = xen.map(domid, refs)
         try:
-            octets = memoryview(self.pages)
-            self.tx = BackRing(octets[:PAGE], "tx")
-            self.rx = BackRing(octets[PAGE:], "rx")
-            self.tx_halves = xen.view(octets[:PAGE], "H")
-            self.rx_halves = xen.view(octets[PAGE:], "H")
+            self.see(self.pages, BackRing)
             self.port = xen.evtchn_bind(domid, port)
         except BaseException:
             xen.unmap(self.pages)
@@ -92,7 +82,7 @@ class Link:
         frames = []
         for packet, frame in packets:
             if self._answer(packet, frame, copies):
-                frame.level(self.pool, _HEADERS)
+                frame.level(self.pool, HEADERS)
                 frames.append(frame)
             elif frame:
                 frame.release(self.pool)
@@ -180,8 +170,7 @@ class Link:
     def _hold(self, frame):
         pages = len(frame.parts)
         if self.held_pages + pages > min(_HELD_PAGES, self.pool.free // 4):
-            self.dropped += 1
-            frame.release(self.pool)
+            self.drop(frame)
             return
         self.held_pages += pages
         self.held.append((xen.ns() + _HELD_NS, frame))
@@ -195,8 +184,7 @@ class Link:
             if self._queue(frame, copies):
                 queued = True
             elif xen.ns() > until:
-                self.dropped += 1
-                frame.release(self.pool)
+                self.drop(frame)
             else:
                 break
             self.held_pages -= pages
@@ -246,8 +234,8 @@ class Link:
         self.rx_halves[at + 3] = 0
         self.rx.rsp_prod = (self.rx.rsp_prod + 1) & 0xFFFFFFFF
 
-    def rearm(self):
-        """Before sleep: ask for events; True if there is work already."""
-        tx = self.tx.rearm()
+    def rearm(self, taking):
+        """Before sleep: ask for events; True if there is work already. taking: frames of the client are wanted too."""
+        tx = taking and self.tx.rearm()
         # buffers are news only while something waits for more of them: else each one given would wake us
         return bool(self.held) and (self._fits(self.held[0][1]) or self.rx.rearm(self.rx.waiting())) or tx

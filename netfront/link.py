@@ -10,8 +10,10 @@ Source: Xen public/io/netif.h; reference behaviour Linux netfront.
 """
 import xen
 import netif
-from frame import Frame
+from endpoint import Endpoint
+from frame import HEADERS, Frame
 from micropython import const
+from netfront.backlog import LONGEST, Backlog
 from netfront.quarantine import TX_RESERVE
 from netif import PAGE, RX_WORDS, TX_WORDS
 from peererror import PeerError
@@ -20,7 +22,6 @@ from ring import FIRST, SLOTS, FrontRing
 _FIRST_HALF = const(32)
 _GREF_NONE = const(0)
 _ETHERNET = const(14)  # octets; less is no frame
-_HEADERS = const(192)  # octets: Ethernet, IPv4 and TCP with all options, and what an ICMP error quotes
 
 
 class _Lent:
@@ -36,18 +37,14 @@ class _Lent:
         return page
 
 
-class Link:
+class Link(Endpoint):
     """See the module. lent: how many pages the netvm has from us; with those in quarantine they are at most LIMIT."""
 
     def __init__(self, name, pool, quarantine, domid, sg, gso, csum):
         """Allocates and grants two rings and a port for the backend's domain. OSError, MemoryError: nothing is kept."""
-        self.name = name
-        self.pool = pool
+        Endpoint.__init__(self, name, pool, domid, sg, gso, csum)
         self.quarantine = quarantine
-        self.domid = domid
-        self.sg = sg
-        self.gso = gso and sg and csum  # a super-frame's checksum is always blank
-        self.csum = csum
+        self.backlog = Backlog()
         self.port = xen.evtchn_alloc(domid)  # first: the domain may have died
         try:
             self._rings()
@@ -58,16 +55,11 @@ class Link:
         self.rx_lent = _Lent()
         self.lent = 0
         self.tx_ids = list(range(SLOTS))  # free ones
-        self.dropped = 0
         self.post()
 
     def _rings(self):
         self.memory = xen.mem(2 * PAGE)
-        octets = memoryview(self.memory)
-        self.tx = FrontRing(octets[:PAGE], "tx")
-        self.rx = FrontRing(octets[PAGE:], "rx")
-        self.tx_halves = xen.view(octets[:PAGE], "H")
-        self.rx_halves = xen.view(octets[PAGE:], "H")
+        self.see(self.memory, FrontRing)
         frame = xen.frame(self.memory)
         self.refs = []
         try:
@@ -80,6 +72,8 @@ class Link:
     def close(self):
         """End the connection: the port is closed, every page goes back to the pool or into quarantine."""
         xen.evtchn_close(self.port)
+        for frame in self.backlog.empty():
+            frame.release(self.pool)
         for lent in (self.tx_lent, self.rx_lent):
             for id in range(SLOTS):
                 if lent.page[id] >= 0:
@@ -99,18 +93,29 @@ class Link:
 
     # ---- to the netvm -------------------------------------------------------------------------
 
-    def room(self, frame):
-        """Whether send() would take this frame now."""
-        parts = len(frame.parts)
-        slots = parts + (1 if frame.gso_size else 0)
+    def busy(self, now):
+        """Whether clients are to keep what they have, as there is no room for more. now: ms. See backlog.py."""
+        busy = self.backlog.busy(self._room(LONGEST, LONGEST), self.tx.rsp_cons, now)
+        if self.backlog.stalled:
+            for frame in self.backlog.empty():
+                self.drop(frame)
+        return busy
+
+    def _room(self, slots, parts):
         return self.tx.room() >= slots and len(self.tx_ids) >= parts and self.quarantine.room(self.lent) >= parts
 
+    def _fits(self, frame):
+        parts = len(frame.parts)
+        return self._room(parts + (1 if frame.gso_size else 0), parts)
+
     def send(self, frame):
-        """Queue a frame; the link has its pages from now on. What finds no room is dropped: the netvm is slow."""
-        if not self.room(frame):
-            self.dropped += 1
-            frame.release(self.pool)
-            return
+        """Queue a frame; the link has its pages from now on. Without room it waits; what is too much is dropped."""
+        if not self.backlog.frames and not self.backlog.stalled and self._fits(frame):
+            self._queue(frame)
+        elif not self.backlog.keep(frame):
+            self.drop(frame)
+
+    def _queue(self, frame):
         parts = frame.parts
         for i in range(len(parts)):
             page, offset, octets = parts[i]
@@ -170,6 +175,8 @@ class Link:
             if not self._take_back(self.tx_lent, id):
                 raise PeerError("tx page still held after its response")
             self.tx_ids.append(id)
+        while self.backlog.frames and self._fits(self.backlog.frames[0]):
+            self._queue(self.backlog.pop())
         return n > 0
 
     # ---- from the netvm -----------------------------------------------------------------------
@@ -208,7 +215,7 @@ class Link:
                     frame.release(self.pool)
                 raise
             if frame.octets >= _ETHERNET and frame.parts[0][2] >= _ETHERNET:
-                frame.level(self.pool, _HEADERS)
+                frame.level(self.pool, HEADERS)
                 frames.append(frame)
             else:  # an error told by the netvm, or too short for a frame
                 frame.release(self.pool)

@@ -1,4 +1,7 @@
 """An Ethernet frame in our own pages, on its way from one link to another."""
+from micropython import const
+
+HEADERS = const(192)  # octets: Ethernet, IPv4 and TCP with all options, and what an ICMP error quotes
 
 
 class Frame:

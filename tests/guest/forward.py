@@ -87,6 +87,7 @@ def _figures(firewall):
     words = ["heap=%d" % gc.mem_alloc(), "octets=%d" % xen.memory()[1], "free=%d" % pool.free, "flows=%d" % flows.count]
     words += ["vifs=%d" % len(firewall.backends.vifs), "links=%d" % len(firewall.forwarder.ports)]
     words += ["quarantine=%d" % firewall.quarantine.size(), "watches=%d" % len(firewall.store.watches)]
+    words += ["lost=%d" % firewall.forwarder.lost()]
     words += ["fragments=%d" % firewall.neighbours.fragments.octets]
     words += ["held=%d" % sum(port.rings.held_pages for port in firewall.forwarder.clients)]
     words += ["%s=%d" % (name.replace(" ", "_"), n) for name, n in zip(reasons.NAMES, firewall.judge.counters) if n]

@@ -23,7 +23,7 @@ def super_frame(octets, flags="PA", sequence=1000, options=()):
 def test_segments_add_up_to_the_super_frame(octets, gso, flags, sequence):
     frame, payload = super_frame(octets, flags, sequence, [("Timestamp", (1, 2)), ("NOP", None), ("NOP", None)])
     seen = b""
-    pieces = segments(frame, len(frame), gso)
+    pieces = list(segments(frame, len(frame), gso))
     for i, piece in enumerate(pieces):
         packet = Ether(bytes(piece))
         rebuilt = packet.copy()

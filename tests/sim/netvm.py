@@ -14,7 +14,7 @@ Source: Xen public/io/netif.h; Linux xen-netback; libxl_nic.c for dom0's part.
 """
 from frontend import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISING, MAC, make_directory
 from rings import (EXTRA_INFO, GSO, GSO_TCPV4, MASK, MORE_DATA, NULL, OKAY, PAGE, REQ_EVENT, REQ_PROD, RX, RX_BLANK,
-                   RX_VALIDATED, TX, TX_BLANK, ZEROS, Ring, events)
+                   RX_VALIDATED, SLOTS, TX, TX_BLANK, ZEROS, Ring, events)
 from store import StoreError
 
 
@@ -204,14 +204,19 @@ class Netvm:
     def _ask_for_buffers(self):
         self.rx.words[REQ_EVENT] = (self.rx.words[REQ_PROD] + 1) & MASK
 
-    def resume(self):
-        """Answer again after `holds`."""
-        self.holds = False
-        events(self.peer).add(self.port)
+    def resume(self, limit=None):
+        """Answer again after `holds`; limit: only so many frames, now."""
+        if limit:
+            self._transmitted(limit)
+            self.tx.rearm()
+        else:
+            self.holds = False
+            events(self.peer).add(self.port)
 
-    def _transmitted(self):
+    def _transmitted(self, limit=SLOTS):
         tx = self.tx
-        while tx.waiting():
+        end = len(self.frames) + limit
+        while tx.waiting() and len(self.frames) < end:
             at = tx.at(tx.consumed)
             flags, total = tx.halves[at + 3], tx.halves[at + 5]
             blank, gso, parts, slots = bool(flags & TX_BLANK), 0, [], 0

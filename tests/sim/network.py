@@ -195,7 +195,7 @@ class Network:
 
     @property
     def counters(self):
-        known = ("heap", "octets", "free", "flows", "vifs", "links", "quarantine", "watches", "held", "fragments")
+        known = ("heap", "octets", "free", "flows", "vifs", "links", "quarantine", "watches", "held", "fragments", "lost")
         return {name.replace("_", " "): n for name, n in self.figures().items() if name not in known}
 
     def lines(self, having=""):

@@ -13,6 +13,7 @@ import test_attacks_client_rx  # noqa: F401
 import test_attacks_client_tx  # noqa: F401
 import test_attacks_netvm  # noqa: F401
 import test_attacks_store  # noqa: F401
+import test_slow_uplink  # noqa: F401
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ADVISORIES = (
@@ -35,6 +36,7 @@ PLACES = {  # rows that other files play: (file, what stands in its test's name)
     "mirage: nodes not there yet": ("sim/test_netfront_life.py", "test_a_backend_that_is_not_there_yet"),
     12: ("sim/test_qubesdb.py", "test_the_last_values_stay_in_force_over_a_restart"),
     13: ("sim/test_supervisor.py", "test_what_the_domain_cannot_survive"),
+    14: ("host/test_behaviours_reload_address.py", "test_behaviour_14"),
     15: ("sim/test_qubesdb.py", "test_reads_everything_and_says_that_it_is_ready"),
     16: ("sim/test_qubesdb.py", "test_50_rules_from_commit_to_force"),
     38: ("host/test_behaviours_fragments.py", "test_behaviour_38"),

@@ -1,0 +1,69 @@
+"""Frames for a netvm that has no room for them: for how long they wait, and when it is given up.
+
+    room ──none──▶ busy ──hardly anything taken for STALL_MS──▶ stalled ──room──▶ room
+
+While it is busy clients are not drained: what they send stays in their own rings, and a netvm that is only slow costs
+nobody a frame. What waits here is at most what was taken from one client when the room ended. A netvm that for a second
+takes less than one frame of the longest kind is as good as none: frames for it are dropped and counted, lest they keep
+in clients' rings what goes elsewhere: pings to us, ARP, other clients.
+"""
+from log import Log
+from micropython import const
+
+STALL_MS = const(1000)
+LONGEST = const(19)  # slots of one frame: 18 of data and an extra info
+_MOST_PAGES = const(256)  # 64 slots of super-frames cut into segments, with some to spare
+
+_log = Log("netfront")
+
+
+class Backlog:
+    def __init__(self):
+        self.frames = []  # oldest first
+        self.stalled = False
+        self._pages = 0
+        self._since = 0  # ms, when it became busy or had taken LONGEST slots more; 0: it is not busy
+        self._taken = 0  # how many it had taken then
+
+    def keep(self, frame):
+        """Whether it may wait."""
+        pages = len(frame.parts)
+        if self.stalled or self._pages + pages > _MOST_PAGES:
+            return False
+        self.frames.append(frame)
+        self._pages += pages
+        return True
+
+    def pop(self):
+        """The oldest, which has found room."""
+        frame = self.frames.pop(0)
+        self._pages -= len(frame.parts)
+        return frame
+
+    def empty(self):
+        """All that wait; none does any more."""
+        frames, self.frames = self.frames, []
+        self._pages = 0
+        return frames
+
+    def busy(self, room, taken, now):
+        """Whether clients are to wait; stalled is true or false from now on.
+
+        room: the longest frame would find its place. taken: slots that the netvm has taken, modulo 2**32. now: ms.
+        """
+        if room and not self.frames:
+            self._since = 0
+            if self.stalled:
+                self.stalled = False
+                _log.warning("uplink: takes frames again")
+            return False
+        if self.stalled:
+            return False
+        if not self._since or (taken - self._taken) & 0xFFFFFFFF >= LONGEST:
+            self._since = now
+            self._taken = taken
+        if now - self._since < STALL_MS:
+            return True
+        self.stalled = True
+        _log.warning("uplink: takes nothing: what is sent there is dropped")
+        return False
