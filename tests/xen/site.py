@@ -78,24 +78,26 @@ class Site:
         self.set_rules(ip, rules)
         client = self.clients.get(name)
         if client is None:
-            words = self._client_words(ip)
+            words = self.client_words(ip)
             client = self.lab.linux(name, memory, 'vif=["%s"]\n%s' % (words, config), 240, python)
             client.ip = ip
             self.clients[name] = client
-            self._set_up(client)
+            self.set_up(client)
         return client
 
-    def _client_words(self, ip):
-        return "mac=%s,ip=%s,backend=%d,trusted=0" % (MAC, ip, self.firewall.domid)
+    def client_words(self, ip):
+        """What xl is told of a client's interface; Qubes trusts no backend but dom0's."""
+        return "mac=%s,ip=%s,backend=%d,untrusted" % (MAC, ip, self.firewall.domid)
 
-    def _set_up(self, client):
-        client.sh(_SETUP % (client.ip, FIREWALL), timeout=60)
+    def set_up(self, client, gateway=FIREWALL):
+        """Give the client's interface its address and routes, once it is there."""
+        client.sh(_SETUP % (client.ip, gateway), timeout=60)
 
     def attach(self, client, ip=None):
         """Give a running client an interface of this firewall, as `qvm-prefs client netvm firewall` does."""
         client.ip = ip or client.ip
-        self.lab.run(["xl", "network-attach", str(client.domid)] + self._client_words(client.ip).split(","), timeout=60)
-        self._set_up(client)
+        self.lab.run(["xl", "network-attach", str(client.domid)] + self.client_words(client.ip).split(","), timeout=60)
+        self.set_up(client)
 
     def detach(self, client):
         """Take a client's interface away. It goes even if the firewall no longer exists."""
