@@ -26,7 +26,7 @@ class Flows:
     def __init__(self, capacity, words, random, clients, share=SHARE):
         """capacity: flows, a power of two, 16 to 65536. words(n): a zeroed u32 view of n words.
 
-        random(octets) -> bytes: for the index keys; seed it first. clients: clients.Clients.
+        random(octets) -> bytes: for the index keys; see rekey(). clients: clients.Clients.
         """
         self.capacity = capacity
         self.count = 0
@@ -34,6 +34,7 @@ class Flows:
         self.clients = clients
         self.share = share
         self._slots = (words(capacity * 4), words(capacity * 2))
+        self._random = random
         self.index = Index(self._slots[0], self.records, random(KEY_OCTETS))
         self.find = self.index.find  # (SRC, DST, PORTS, KIND) -> half or -1; it may be stale: live()
         self.mappings = Index(self._slots[1], self.records, random(KEY_OCTETS), CLIENT, 0xFFFF)
@@ -42,6 +43,14 @@ class Flows:
         self._fresh = 0  # records from here on were never used
         self._free = 0  # record + 1 of a list through PREV
         self._cursor = 0
+
+    def rekey(self):
+        """Draw both index keys anew, as long as there is no flow that was entered under the old ones. False: there is."""
+        if self.count:
+            return False
+        for index in (self.index, self.mappings):
+            index.set_key(self._random(KEY_OCTETS))
+        return True
 
     def live(self, half, now):
         """True if the flow of half still counts: not expired, both its clients the same as then.

@@ -25,13 +25,17 @@ class Index:
         """slots: zeroed u32 view, a power of two of at least 32 words. key: KEY_OCTETS random octets."""
         self._slots = slots
         self._records = records
-        self._key = tuple([int.from_bytes(key[i : i + 4], "little") & _PRIME for i in range(0, KEY_OCTETS, 4)])
+        self.set_key(key)
         self._second = second
         self._mask = mask
         self._buckets = len(slots) // _BUCKET - 1  # as a mask
         self._shift = 0  # the tag's bits come from above the bucket's
         while self._buckets >> self._shift:
             self._shift += 1
+
+    def set_key(self, key):
+        """Another key. Only while nothing is in the index."""
+        self._key = tuple([int.from_bytes(key[i : i + 4], "little") & _PRIME for i in range(0, KEY_OCTETS, 4)])
 
     def _hash(self, w0, w1, w2, w3):
         a, b, c, d, e, f, g = self._key

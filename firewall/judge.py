@@ -33,7 +33,15 @@ class Judge:
         self.egress = self.octets = self.gso = 0
         self.blank = False
         self._p = Packet()
+        self._random = random
         self._ident = int.from_bytes(random(2), "big")
+
+    def rekey(self):
+        """Draw what must not be guessed anew: random() is better now. False: a flow exists, nothing was done."""
+        if not self.n.flows.rekey():
+            return False
+        self._ident = int.from_bytes(self._random(2), "big")
+        return True
 
     def frame(self, number, frame, octets, now, blank=False, gso=0):
         """Judge what came in on a link. The verdict, from reasons.py.

@@ -63,7 +63,7 @@ class _NoSettings:
 
 
 class Firewall:
-    """settings: told of clients that come and go; it calls set_rules(), set_network(), set_connected()."""
+    """settings: told of clients that come and go; it calls set_rules(), set_network(), set_connected(), seeded()."""
 
     settings = _NoSettings()
 
@@ -79,7 +79,6 @@ class Firewall:
         self.uplink = Uplink(store, self.pool, self.quarantine, self._uplink_attached, self._uplink_detached)
         self.numbers = {}  # Vif -> number of its link
         self.network = None  # what settings say about the uplink
-        self.rules = {}  # address -> RuleList
         self.up = False
 
     def start(self):
@@ -94,9 +93,8 @@ class Firewall:
     # ---- what settings tell -------------------------------------------------------------------
 
     def set_rules(self, address, rules):
-        """A client's list is committed; it counts at the next packet. Kept for a client that is to come."""
-        if not self.neighbours.set_rules(address, rules):
-            self.rules[address] = rules
+        """An attached client's list is committed; it counts at the next packet."""
+        self.neighbours.set_rules(address, rules)
 
     def set_network(self, address, gateway, ours=0):
         """Our address on the uplink, the netvm's, and the one that clients know us by (0: the same)."""
@@ -104,6 +102,10 @@ class Firewall:
         self.neighbours.gateway = ours
         self._uplink_down()
         self._uplink_up()
+
+    def seeded(self):
+        """QubesDB's seed was mixed in: what was drawn before is drawn anew. At boot there is no flow yet."""
+        self.judge.rekey()
 
     def set_connected(self, addresses):
         """The addresses of all clients that exist, running or not."""
@@ -123,9 +125,6 @@ class Firewall:
             _log.error("vif %s: too many clients", vif.name)
             return
         self.numbers[vif] = number
-        rules = self.rules.get(vif.address)
-        if rules:
-            self.neighbours.set_rules(vif.address, rules)
         loop.bind(vif.link.port, _nothing)
         self.forwarder.add(number, vif)
         self.settings.attached(vif.address)

@@ -8,6 +8,7 @@ firewall gets, whenever it changes,
     set_rules(address, rule list)            of an attached client; it was parsed as a whole before
     set_network(own, gateway, ours)          addresses on the uplink and, last, the one that clients know us by
     set_connected(addresses)                 of all clients that exist, running or not
+    seeded()                                 more randomness was mixed in; at the first reading before any set_rules()
 
 A list is in force until another has been committed: not until its nodes are removed, and not until dom0's daemon has
 been started again with less in it than before. A client whose tree is not whole has no list: denied.
@@ -204,6 +205,7 @@ class Settings:
             except ValueError:
                 _log.warning("%s is no base64", _SEED)
             xen.seed(value)
+            self.firewall.seeded()
 
 
 def _is_mapped(path, value):

@@ -1,6 +1,7 @@
 """What settings tell the firewall, as lines on the console: run=try_settings [attach=A,B].
 
     rules A DECISION   after each list put in force: may a TCP packet to 192.0.2.7 port 443 leave?
+    seeded   when more randomness was mixed in
     network OWN GATEWAY OURS,  connected A B C,  memory FREE-HEAP: each when it changes; memory every second
 
 The words attach:A and detach:A in our xenstore node data/do (in the simulation) are obeyed, one at a time.
@@ -19,6 +20,9 @@ class Told:
     def set_rules(self, address, rules):
         verdict = rules.decide(ipv4.TCP, ipv4.address("192.0.2.7"), 443, -1, 0)
         print("rules %s %s" % (ipv4.text(address), "accept" if verdict[0] else "drop"))
+
+    def seeded(self):
+        print("seeded")
 
     def set_network(self, own, gateway, ours):
         print("network %s" % " ".join(ipv4.text(address) for address in (own, gateway, ours)))

@@ -298,6 +298,31 @@ def test_behaviour_80_bucket_choice_depends_on_the_seed():
     assert max(collections.Counter(two).values()) < 60  # 20 a bucket on average
 
 
+def test_behaviour_80_keys_are_drawn_anew_when_the_seed_is_there():
+    """The first ones are as good as what the processor gives; QubesDB's seed comes before any flow, and they go."""
+    octets = iter(range(1, 255))
+    with Network(capacity=64, octets=lambda n: bytes([next(octets)] * n)) as net:
+        flows = net.neighbours.flows
+
+        def keys():
+            return flows.index._hash(1, 2, 3, 17), flows.mappings._hash(1, 2, 3, 17), net.judge._ident
+
+        drawn = [keys()]
+        assert net.judge.rekey()
+        drawn.append(keys())
+        client = net.client(A)
+        port = replied(net, client, 5000)
+        assert not net.judge.rekey(), "a flow is there: it would be lost"
+        assert keys() == drawn[1] and reaches(net, client, port)
+        net.detach(client)
+        net.advance(1)
+        assert net.judge.rekey(), "the last flow is gone"
+        drawn.append(keys())
+        assert all(len(set(each)) == 3 for each in zip(*drawn))
+        client = net.client(A)
+        assert reaches(net, client, replied(net, client, 5000))
+
+
 # --- the uplink ---
 
 

@@ -101,6 +101,19 @@ def test_reads_everything_and_says_that_it_is_ready(machine, start):
     assert [kind for kind, _, _ in dom0.daemon.from_vm].count(MULTIREAD) == 1
 
 
+@pytest.mark.parametrize("seed, told", [(b"c2VlZA==", 1), (b"no base64 !", 1), (b"", 0), (None, 0)])
+def test_the_seed_is_mixed_in_before_any_rule_counts(machine, start, seed, told):
+    """So no flow exists when the flow table's keys are drawn from it, once."""
+    keys = {**KEYS, **rules(b"action=accept"), "/qubes-random-seed": seed}
+    firewall, dom0 = start({key: value for key, value in keys.items() if value is not None})
+    lines = firewall.lines()
+    assert lines.count("seeded") == told
+    assert not told or lines.index("seeded") < lines.index("rules 10.137.0.5 accept")
+    dom0.daemon.write("/qubes-random-seed", b"bW9yZQ==")
+    machine.settle()
+    assert firewall.lines().count("seeded") == told + 1
+
+
 def test_a_commit_counts_and_nothing_else_does(machine, start):
     firewall, dom0 = start({**KEYS, **rules(b"action=accept")})
     daemon, base = dom0.daemon, "/qubes-firewall/" + CLIENT
