@@ -86,11 +86,13 @@ class Clients:
         return client
 
     def detach(self, client):
-        """Its flows are worth nothing from now on; call release() when the last is gone."""
+        """Its flows are worth nothing from now on; call release() when the last is gone, if it has any."""
         del self.by_address[client.address]
         self.lives[client.slot] = self._next()
         self.generations[client.slot] = self._next()
         self.leaving.append(client)
+        if not client.flows:
+            self.release(client)
 
     def release(self, client):
         """A leaving client without flows is forgotten."""

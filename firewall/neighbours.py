@@ -44,6 +44,9 @@ class Neighbours:
         """
         client = self.clients.attach(address)
         if client is None:
+            self.flows.bury_one()
+            client = self.clients.attach(address)
+        if client is None:
             return None
         link = Link(number, client, ethernet.header(mac, replies.OUR_MAC, ethernet.IPV4), mtu, gso, client.bucket)
         client.links.append(link)

@@ -395,6 +395,35 @@ def test_two_vifs_with_one_address_share_and_answer_on_the_last_used(net):
     assert not reaches(net, stranger, port)
 
 
+@pytest.mark.parametrize("flows", [0, 1, 3])
+def test_clients_may_come_and_go_faster_than_any_tick(flows):
+    """There are 1023 slots; that of a client without flows is free at once, else when it is needed."""
+    with Network(capacity=4096) as net:
+        stays = net.client(B)
+        port = replied(net, stays, 5000)
+        for i in range(3000):
+            wire = net.client("10.138.%d.%d" % (i >> 8 & 255, i & 255))
+            for sport in range(flows):
+                wire.send(udp(wire.address, sport, SERVER, 80))
+                assert net.uplink.recv()
+            net.detach(wire)
+        assert reaches(net, stays, port)
+        net.advance(200)
+        assert net.neighbours.flows.count == 1 and len(net.neighbours.clients._free) == 1022
+
+
+def test_a_slot_used_again_is_not_taken_for_its_last_owner():
+    """Where a client left with many flows and none of them was looked at since."""
+    with Network(capacity=4096) as net:
+        gone = net.client(A)
+        ports = [replied(net, gone, 5000 + i) for i in range(200)]
+        net.detach(gone)
+        wires = [net.client("10.138.%d.%d" % (i >> 8, i & 255)) for i in range(1023)]
+        assert net.neighbours.clients.by_address.keys() >= {0x0A8A0000 + i for i in range(1023)}
+        assert not any(reaches(net, wires[-1], port) for port in ports)
+        assert net.client(B) and words.swap(0x1600890A) not in net.neighbours.clients.by_address, "too many clients"
+
+
 def test_attach_and_detach_leave_nothing():
     with Network(capacity=256) as net:
         for i in range(3000):

@@ -72,7 +72,6 @@ def _cycle(net, end, way):
         net.settle()
     end.detach(force=way == 2)
     end.release()
-    net.machine.advance(0.05)  # the slots of 1000 clients that left are given back at the next tick
 
 
 def test_attach_and_detach_level_out(few, figure, machine):
