@@ -70,21 +70,21 @@ def explain(options):
     return questions.main(options.file, options.text)
 
 
-def _in_lab_with_images(options, module):
+def _in_lab_with_images(options, module, variants):
     """Build what a lab starts, and run a module of tests/xen in the lab's root."""
-    kernel.build("image", options.apt_sources, options.jobs)
-    kernel.build("test", options.apt_sources, options.jobs)
+    for variant in variants:
+        kernel.build(variant, options.apt_sources, options.jobs)
     return _run_in_lab(options, ["python3", "-m", module])
 
 
 def demo(options):
-    """Show the image on a real Xen: start, console, clean end."""
-    return _in_lab_with_images(options, "tests.xen.demo")
+    """Show what the image is for, on a real Xen: two Linux clients, a netvm, rules that change."""
+    return _in_lab_with_images(options, "tests.xen.demo", ["image"])
 
 
 def shell(options):
     """A prompt on the lab's dom0."""
-    return _in_lab_with_images(options, "tests.xen.shell")
+    return _in_lab_with_images(options, "tests.xen.shell", ["image", "test"])
 
 
 def sim(options):
@@ -155,7 +155,7 @@ def _parser():
                    epilog="the lines that FILE holds are described in images/explain.py")
     some.add_argument("file", metavar="FILE", help="one JSON object a line; - for standard input")
     some.add_argument("--text", action="store_true", help="answer in sentences instead of JSON")
-    command(demo, "demo", "boot a real Xen under QEMU, start the image as a domain, show its console, shut it down")
+    command(demo, "demo", "the main job on a real Xen under QEMU: clients, netvm, and a rule that cuts a stream")
     command(shell, "shell", "boot the same Xen and give a prompt on its dom0; .help there tells more")
     some = command(sim, "sim", "run the simulated firewall in the foreground; words after -- are its command line")
     some.add_argument("--vchan-dir", metavar="DIR", help="its vchans are Unix sockets in DIR, as Qubes' own stand-in names them")

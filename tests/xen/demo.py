@@ -1,77 +1,227 @@
-"""`./build.py demo`: the image on a real Xen, shown from its first line to its last."""
-import sys
-import threading
-import time
+"""`./build.py demo`: two Linux clients reach the internet through the image, on a real Xen, and one is cut off by a rule.
 
+Each step either shows what it is for or raises Wrong; the table at the end is made of what they return.
+"""
+import re
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from rich import box
 from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 from .channel import LabError
-from .lab import CONSOLES, Lab
+from .follow import Follower
+from .lab import Lab
+from .site import CLIENTS, Site
+from .steps import payload
 
-IMAGE = "/src/build/vmlinuz"
+WORK, CHAT = ("work", CLIENTS[0]), ("chat", CLIENTS[1])
+RULES = {"work": ["action=accept"],
+         "chat": ["action=accept specialtarget=dns", "action=accept proto=tcp dst4=192.0.2.0/24 dstports=80-80", "action=drop"]}
+STREAMS = ("192.0.2.1", "192.0.2.2")
+DENY_SECOND = ["action=drop dst4=%s/32" % STREAMS[1], "action=accept"]
+DOWNLOAD = 10000000  # octets
+BARS = " ▁▂▃▄▅▆▇█"
+_LONG = 120  # s of the host's clock, for what takes seconds on an idle machine
 _console = Console(highlight=False)
 
 
-class _Follower(threading.Thread):
-    """Prints a domain's console as it grows."""
+class Wrong(Exception):
+    """A step did not show what it is for."""
 
-    def __init__(self, lab, path):
-        super().__init__(daemon=True)
-        self.lab, self.path, self.over = lab, path, threading.Event()
+
+class Demo:
+    def __init__(self):
+        self.results = []  # (what, result, seconds)
+        self.lab = self.site = self.work = self.chat = self.follower = None
+
+    def step(self, title, action):
+        """Do something that takes long; show that it runs, how long it took and what came of it."""
+        began = time.monotonic()
+        with _console.status("%s ..." % title):
+            result = action()
+        seconds = time.monotonic() - began
+        self.results.append((title, result, seconds))
+        _console.print("[green]✓[/] %s [dim]%.1f s[/]  %s" % (title, seconds, escape(result)))
 
     def run(self):
-        seen, pending = 0, b""
-        while True:
-            last = self.over.is_set()
-            new = self.lab.read(self.path, seen, missing=b"")
-            seen += len(new)
-            *lines, pending = (pending + new).split(b"\n")
-            for line in lines:
-                _console.print("  [cyan]│[/] " + line.decode("utf-8", "replace").rstrip("\r").replace("[", "\\["), soft_wrap=True)
-            if last:
-                return
-            time.sleep(0.1)
+        self.step("Boot Xen and a Linux dom0, the netvm, in an emulated computer", self.boot)
+        self.step("xl create firewall, with 32 MB; QubesDB tells it the rules", self.firewall)
+        self.step("Boot two Linux clients behind it", self.clients)
+        self.show_rules()
+        self.step("work pings 192.0.2.1", self.ping)
+        self.step("chat downloads 10 MB", self.download)
+        self.step("chat tries what its rules do not allow", self.refusal)
+        self.step("work downloads from two servers; a rule then denies the second", self.live_change)
+        self.step("Throughput out", lambda: self.throughput())
+        self.step("Throughput in", lambda: self.throughput("-R"))
+        self.step("xl sysrq firewall s: how is it doing", self.status)
+        self.step("xl shutdown firewall", self.end)
+
+    # ---- the steps
+
+    def boot(self):
+        self.lab = Lab()
+        return ""
+
+    def firewall(self):
+        self.site = Site(self.lab, clients=CLIENTS[:2])
+        self.follower = Follower(self.lab, self.site.firewall.log, show_line)
+        self.follower.start()
+        self.site.internet.start(["python3", "/steps/services.py"], "/var/log/services.log")
+        self.site.internet.start(["iperf3", "-s"])
+        return ""
+
+    def clients(self):
+        with ThreadPoolExecutor() as pool:
+            self.work, self.chat = pool.map(lambda who: self.site.client(who[0], who[1], RULES[who[0]]), (WORK, CHAT))
+        if not self.lab.await_text("/var/log/services.log", "ready", _LONG):
+            raise Wrong("the servers on the internet did not start")
+        return ""
+
+    def show_rules(self):
+        table = Table(box=box.SIMPLE)
+        for title in ("client", "address", "its rules"):
+            table.add_column(title)
+        for name, address in (WORK, CHAT):
+            table.add_row(name, address, "\n".join(RULES[name]))
+        _console.print(table)
+
+    def ping(self):
+        said = self.work.sh("ping -c 3 192.0.2.1", _LONG)
+        if " 0% packet loss" not in said:
+            raise Wrong(said)
+        return "3 of 3 answered, least %s ms" % re.search(r"= ([\d.]+)/", said).group(1)
+
+    def download(self):
+        said = self.chat.sh("time -p wget -q -O /tmp/d http://192.0.2.1/demo/%d && sha256sum /tmp/d; rm -f /tmp/d" % DOWNLOAD, _LONG)
+        if payload.sha256("demo", DOWNLOAD) not in said:
+            raise Wrong("another SHA-256 than what the server sent: %s" % said)
+        return "the right SHA-256, %.1f MB/s" % (DOWNLOAD / 1e6 / seconds_in(said))
+
+    def refusal(self):
+        said = self.chat.sh("time -p nc -w 20 192.0.2.1 7000 < /dev/null", _LONG, check=False)
+        if "No route to host" not in said:
+            raise Wrong(said)
+        return "refused at once, by ICMP: \"No route to host\" after %.2f s" % seconds_in(said)
+
+    def live_change(self):
+        streams = _Streams(self.work, STREAMS)
+        with Live(streams.table(), console=_console, auto_refresh=False) as live:
+            def watch(rounds):
+                for _ in range(rounds):
+                    streams.look()
+                    live.update(streams.table(), refresh=True)
+            watch(6)
+            before = list(streams.octets)
+            began = time.monotonic()
+            self.site.set_rules(self.work.ip, DENY_SECOND)
+            took = time.monotonic() - began
+            streams.look("rule")
+            at_change = list(streams.octets)
+            watch(6)
+            streams.end()
+        self.site.set_rules(self.work.ip, RULES["work"])
+        on, off = (now - then for now, then in zip(streams.octets, at_change))
+        if not all(before) or on <= 0 or off > 0:
+            raise Wrong("after the change %d octets of the allowed stream and %d of the denied one" % (on, off))
+        return "the rule was in force %.2f s after dom0's commit; the other stream went on, %.1f MB more" % (took, on / 1e6)
+
+    def throughput(self, *more):
+        said = self.work.sh("iperf3 -c 192.0.2.1 -t 4 -f m %s > /tmp/iperf; tail -n 4 /tmp/iperf" % " ".join(more), _LONG)
+        found = re.search(r"([\d.]+) Mbits/sec +receiver", said)
+        if not found:
+            raise Wrong(said)
+        return "%s Mbit/s by TCP (emulated CPU)" % found.group(1)
+
+    def status(self):
+        self.lab.run(["xl", "sysrq", str(self.site.firewall.domid), "s"])
+        self.site.firewall.wait_for("longest gap", 20)
+        time.sleep(0.5)  # for the rest of it, and for the follower
+        return "on its console, above"
+
+    def end(self):
+        firewall = self.site.firewall
+        firewall.shutdown()
+        why = firewall.wait_for_end(20)
+        self.follower.stop()
+        if why not in ("poweroff", "gone"):
+            raise Wrong("it ended by %s" % why)
+        return why
+
+    # ---- what is left
+
+    def table(self):
+        table = Table(title="The image on a real Xen, on an emulated CPU", box=box.SIMPLE_HEAD)
+        table.add_column("step")
+        table.add_column("result")
+        table.add_column("s", justify="right")
+        for title, result, seconds in self.results:
+            table.add_row(escape(title), escape(result), "%.1f" % seconds)
+        return table
+
+    def close(self):
+        if self.lab:
+            self.lab.close()
 
 
-def _timed(title, timings, action):
-    """Do something that takes long, say so, and note how long it took."""
-    began = time.monotonic()
-    with _console.status(title + " ..."):
-        result = action()
-    timings.append((title, time.monotonic() - began))
-    _console.print("[green]✓[/] %s [dim]%.1f s[/]" % (title, timings[-1][1]))
-    return result
+class _Streams:
+    """Endless downloads of a client, one from each server, and how much of each arrived since the look before."""
+
+    def __init__(self, client, servers):
+        self.client, self.servers = client, servers
+        self.octets = [0] * len(servers)
+        self.marks = []  # one for each look: octets of each, or a word
+        for server in servers:
+            client.sh("wget -q -O /tmp/%s http://%s/stream/1000000000 > /dev/null 2>&1 &" % (server, server))
+
+    def look(self, word=None):
+        """A look takes about half a second. word: written in its place in the table."""
+        names = " ".join("/tmp/" + server for server in self.servers)
+        said = self.client.sh("usleep 500000; stat -c %%s %s" % names, _LONG)
+        now = [int(line) for line in said.split()]
+        self.marks.append(word or [new - old for new, old in zip(now, self.octets)])
+        self.octets = now
+
+    def table(self):
+        most = max([1] + [octets for mark in self.marks if isinstance(mark, list) for octets in mark])
+        table = Table(box=None, padding=(0, 2))
+        for title in ("stream from", "arrived, each half second", "MB"):
+            table.add_column(title)
+        for i, server in enumerate(self.servers):
+            bars = ["│" if isinstance(mark, str) else BARS[-(-mark[i] * (len(BARS) - 1) // most)] for mark in self.marks]
+            table.add_row(server, "".join(bars), "%.1f" % (self.octets[i] / 1e6))
+        return table
+
+    def end(self):
+        self.client.sh("killall wget; rm -f %s" % " ".join("/tmp/" + server for server in self.servers), check=False)
+
+
+def seconds_in(said):
+    """Of `time -p`."""
+    return max(float(re.search(r"real ([\d.]+)", said).group(1)), 0.01)
+
+
+def show_line(line):
+    _console.print("  [cyan]│[/] " + escape(line), soft_wrap=True)
 
 
 def main():
-    timings = []
-    lab = _timed("Boot Xen and a Linux dom0 in an emulated computer", timings, Lab)
+    demo = Demo()
     try:
-        kernel = _timed("Copy the image to dom0", timings, lambda: lab.upload(IMAGE))
-        follower = _Follower(lab, "%s/guest-firewall.log" % CONSOLES)
-        guest = _timed("xl create firewall, with 32 MB", timings, lambda: lab.domain("firewall", kernel, monitored=True))
-        follower.start()
-        _timed("First lines on its console", timings, lambda: guest.wait_for("memory: "))
-        time.sleep(2)
-        _console.print(lab.run("xl list").rstrip(), style="dim")
-        why = _timed("xl shutdown firewall", timings, lambda: (guest.shutdown(), guest.wait_for_end(10))[1])
-        time.sleep(0.5)
-        follower.over.set()
-        follower.join(5)
-        table = Table(title="The image on Xen (emulated CPU)")
-        table.add_column("step")
-        table.add_column("seconds", justify="right")
-        for title, seconds in timings:
-            table.add_row(title, "%.1f" % seconds)
-        _console.print(table)
-        return 0 if why in ("gone", "poweroff") else 1
-    except LabError as error:
+        demo.run()
+        return 0
+    except (LabError, Wrong) as error:
         _console.print("[red]✗[/] ", end="")
         _console.print(str(error), markup=False)
         return 1
     finally:
-        lab.close()
+        _console.print(demo.table())
+        demo.close()
 
 
 if __name__ == "__main__":
