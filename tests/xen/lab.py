@@ -10,6 +10,7 @@ Every wait has a limit in seconds of the host's clock; reaching it raises LabErr
 import hashlib
 import os
 import shlex
+import threading
 import time
 
 from . import initramfs
@@ -108,6 +109,7 @@ class Lab:
         """Boot. xenstore: "xenstored" or "oxenstored"; counting: see Emulator."""
         self.xenstore, self.counting = xenstore, counting
         self.domains, self._names = [], {}
+        self._creating = threading.Lock()  # two at once keep dom0 busy for longer than xl waits for a backend
         began = time.monotonic()
         self.emulator = Emulator(xenstore, counting, xen_options)
         try:
@@ -217,7 +219,8 @@ class Lab:
             command = ["sh", "-c", " ".join(command + [path]) + " > /tmp/%s.xl 2>&1 || { cat /tmp/%s.xl; exit 1; }" % (name, name)]
         else:
             command.append(path)
-        self.run(command, timeout=60)
+        with self._creating:
+            self.run(command, timeout=120)
         made = kind(self, name, int(self.run(["xl", "domid", name])))
         self.domains.append(made)
         return made
