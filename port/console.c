@@ -1,10 +1,11 @@
-// The console: a ring shared with xenconsoled, and before and beside it port 0xE9, which ends in Xen's own log.
+// The console: a ring of 2048 octets shared with xenconsoled; without it, and for crashes beside it, what else the
+// ground can say something on (hal_plain_text).
 //
 // In normal running nothing here waits: what finds no room is dropped and counted. Only a crash and the end of the
-// domain wait for the daemon, for a bounded time.
+// domain wait for the daemon, for a bounded time. Common to both grounds; in the simulation the daemon is the test.
 //
 // Format: Xen public/io/console.h.
-#include "hypercall.h"
+#include "hal.h"
 
 #include <xen/io/console.h>
 
@@ -12,17 +13,17 @@
 #define CRASH_WAIT_NS 500000000ull
 #define POLL_NS 1000000ull // the daemon's event may be among those we do not look at
 
-static volatile struct xencons_interface *ring;
+static volatile struct xencons_interface *ring; // NULL: there is none
 static unsigned port;
 static uint64_t dropped;
 
-void console_init(void *at, int evtchn) {
-    ring = at;
+void console_init(void *page, unsigned evtchn) {
+    ring = page;
     port = evtchn;
 }
 
 static size_t room(void) {
-    uint32_t waiting = ring->out_prod - ring->out_cons;
+    uint32_t waiting = ring->out_prod - __atomic_load_n(&ring->out_cons, __ATOMIC_ACQUIRE);
     return waiting > OUT_OCTETS ? 0 : OUT_OCTETS - waiting;
 }
 
@@ -34,6 +35,7 @@ static void put(char c) {
 
 void hal_console(const char *text, size_t n) {
     if (ring == NULL) {
+        hal_plain_text(text, n);
         return;
     }
     for (size_t i = 0; i < n; i++) {
@@ -62,24 +64,15 @@ static void wait_for_daemon(void) {
     hal_sleep(hal_ns() + POLL_NS);
 }
 
-bool console_drain(uint64_t deadline_ns) {
-    if (ring == NULL) {
-        return true;
-    }
-    while (ring->out_cons != ring->out_prod) {
-        if (hal_ns() >= deadline_ns) {
-            return false;
-        }
+void console_drain(uint64_t deadline_ns) {
+    while (ring != NULL && __atomic_load_n(&ring->out_cons, __ATOMIC_ACQUIRE) != ring->out_prod && hal_ns() < deadline_ns) {
         wait_for_daemon();
     }
-    return true;
 }
 
 void hal_crash_text(const char *text, size_t n) {
     static uint64_t deadline; // of all waiting in this crash together
-    for (size_t i = 0; i < n; i++) {
-        debug_port(text[i]);
-    }
+    hal_plain_text(text, n);
     if (ring == NULL) {
         return;
     }

@@ -1,7 +1,7 @@
 // What the C module `xen` needs from the ground it stands on: the index of the port.
 //
 // Two grounds implement it: the files of this folder (a Xen PVH domain) and sim/ (a Linux process
-// in a simulated Xen). modxen.c, grant.c, random.c and csum.c are common to both.
+// in a simulated Xen). modxen.c, console.c, grant.c, random.c and csum.c are common to both.
 //
 // Errors: a function that can fail returns a negative errno as Xen spells it (-EINVAL = -22 ...);
 // memory functions return NULL. Nothing here raises, allocates from the object heap or blocks,
@@ -62,13 +62,18 @@ void random_bytes(void *out, size_t n);
 uint64_t hal_entropy(void);                      // what the ground has: RDRAND, TSC; in the simulation the seed of the run
 uint32_t csum_fold(const uint8_t *p, size_t n, uint32_t seed); // folded ones'-complement sum, big-endian words, not inverted
 
-// ---- console, start, end (console.c, start.c)
+// ---- console (console.c over the page that the ground supplies)
+void console_init(void *page, unsigned port);    // NULL: there is none; hal_plain_text() takes everything
+void console_drain(uint64_t deadline_ns);        // wait until the daemon has read all, or until then
 void hal_console(const char *text, size_t n);    // LF becomes CR LF; what finds no room is dropped and counted
 uint64_t hal_console_dropped(void);              // octets dropped so far
+// For crash reports: to the console, waiting for room (500 ms in all), and to hal_plain_text().
+void hal_crash_text(const char *text, size_t n);
+
+// ---- start, end (start.c)
+void hal_plain_text(const char *text, size_t n); // beside any console: to Xen's own log; in the simulation to standard output
 const char *hal_cmdline(void);
 void *hal_xenstore_ring(int *port);              // the page shared with xenstored, and our port to it
-// For crash reports: to the console, waiting for room (500 ms in all), and to whatever else still works.
-void hal_crash_text(const char *text, size_t n);
 enum { SHUTDOWN_POWEROFF = 0, SHUTDOWN_REBOOT = 1, SHUTDOWN_CRASH = 3 };
 // Lets the console drain (1 s at most; 500 ms for a crash), then ends the domain.
 void hal_shutdown(unsigned reason) __attribute__((noreturn));

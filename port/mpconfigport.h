@@ -49,6 +49,9 @@
 #define MICROPY_ENABLE_EMERGENCY_EXCEPTION_BUF (1) // a MemoryError still names its line
 #define MICROPY_EMERGENCY_EXCEPTION_BUF_SIZE (1024)
 
+// Output: hal_console() turns LF into CR LF; MicroPython's "cooked" output would do it once more.
+#define MP_PLAT_PRINT_STRN(text, octets) mp_hal_stdout_tx_strn(text, octets)
+
 // No prompt, no files, no operating system
 #define MICROPY_HELPER_REPL (0)
 #define MICROPY_REPL_AUTO_INDENT (0)

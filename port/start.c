@@ -33,12 +33,16 @@ static char command_line[COMMAND_LINE_MAX];
 static void *xenstore_ring;
 static int xenstore_port;
 
+void hal_plain_text(const char *text, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        debug_port(text[i]);
+    }
+}
+
 // Nothing can be said yet but on port 0xE9, and nobody can be asked to end the domain.
 static void __attribute__((noreturn)) die_early(const char *why) {
-    while (*why) {
-        debug_port(*why++);
-    }
-    debug_port('\n');
+    hal_plain_text(why, strlen(why));
+    hal_plain_text("\n", 1);
     for (;;) {
         __asm__ volatile ("cli; hlt"); // with interrupts off this ends the domain
     }

@@ -23,12 +23,10 @@ bool pages_own(uint64_t address);
 void gntmap_init(uint64_t window);
 bool gntmap_owns(uint64_t address);
 
-// ---- event.c, clock.c, console.c
+// ---- event.c, clock.c
 void event_init(volatile shared_info_t *shared);
 void clock_init(const volatile shared_info_t *shared);
 void clock_account(void *area); // let Xen tell there how much time it gave to others; see hal_own_ns()
-void console_init(void *ring, int port);
-bool console_drain(uint64_t deadline_ns); // wait until the daemon has read all; false at the deadline
 
 // ---- start.c
 extern uint64_t entry_tsc; // time-stamp counter at the first instruction

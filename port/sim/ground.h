@@ -4,7 +4,6 @@
 //   start.c             command line, the machine file, how the process starts and ends
 //   event.c             event channels, sleeping, time
 //   memory.c            xen.mem and mappings: pages of the file between inaccessible ones
-//   console.c           the console ring
 //   crash.c             signals: what a wild store says
 #pragma once
 #include "machine.h"
@@ -29,7 +28,3 @@ const char *memory_describe(const void *address, char *text, size_t size);
 
 // ---- crash.c
 void crash_init(void);
-
-// ---- console.c
-void console_init(bool to_stdout); // no test reads our ring: to standard output instead
-void console_drain(uint64_t deadline_ns);

@@ -14,11 +14,12 @@ _OUT_CONS, _OUT_PROD = 770, 771  # and its counters, as 32-bit words
 
 
 class Firewall(Peer):
-    """The firewall's process. console: all that it has written, without carriage returns."""
+    """The firewall's process. console: all that it has written, without carriage returns; screen: the octets."""
 
     def __init__(self, machine, domid, cmdline, script, frames, arguments, first_index):
         super().__init__(machine, domid, frames)
         self.console = ""
+        self.screen = b""
         self.read_console = True
         self._argv = [PROGRAM, "--machine", machine.path, "--domid", str(domid), "--cmdline", cmdline]
         self._argv += list(arguments) + ([script] if script else [])
@@ -57,6 +58,7 @@ class Firewall(Peer):
         at = cons % _OUT_OCTETS
         out = bytes(self._screen[_OUT : _OUT + _OUT_OCTETS])
         out = (out[at:] + out[:at])[:n]
+        self.screen += out
         self.console += out.decode("ascii", "replace").replace("\r", "")
         self._screen_words[_OUT_CONS] = prod
         if self.alive():

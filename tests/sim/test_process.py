@@ -88,6 +88,17 @@ print(dropped)
     assert firewall.lines()[-1] == "x" * 48 + str(30 * 99 - 20 * 99 - 48)
 
 
+def test_each_line_ends_in_one_carriage_return_and_line_feed(machine, run):
+    text = """
+import xen
+print("a")
+print("b", end="\\n\\n")
+xen.console("c\\n")
+raise ValueError("d")
+"""
+    assert run(machine, text).screen.startswith(b"a\r\nb\r\n\r\nc\r\ncrash: uncaught ValueError: d\r\nTraceback")
+
+
 def test_real_time():
     with Machine(real_time=True) as machine:
         firewall = machine.firewall()
