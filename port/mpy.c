@@ -110,11 +110,36 @@ void python_start(void *heap, size_t heap_octets, void *pystack, size_t pystack_
     mp_init();
 }
 
-void python_report(void *exception) {
-    crash_printf("crash: uncaught "); // the cause first: a long traceback may not find room
-    mp_obj_print_helper(&crash_print, MP_OBJ_FROM_PTR(exception), PRINT_EXC);
+// As Python prints it, but of a recursion without end only both ends: the console takes 2048 octets at once.
+static void print_traceback(mp_obj_t exception) {
+    enum { ENDS = 12 }; // frames told at either end
+    size_t n, *entries; // in threes, the innermost frame first
+    mp_obj_exception_get_traceback(exception, &n, &entries);
+    size_t frames = n / 3;
+    crash_printf("Traceback (most recent call last):\n");
+    for (size_t i = frames; i-- > 0;) {
+        if (frames > 2 * ENDS && i == frames - ENDS - 1) {
+            crash_printf("  ... %u more ...\n", (unsigned)(frames - 2 * ENDS));
+            i = ENDS;
+            continue;
+        }
+        const size_t *frame = entries + 3 * i;
+        crash_printf("  File \"%s\", line %u, in %s\n", qstr_str(frame[0]), (unsigned)frame[1], qstr_str(frame[2]));
+    }
+}
+
+static void print_cause(mp_obj_t exception) {
+    mp_obj_print_helper(&crash_print, exception, PRINT_EXC);
     crash_printf("\n");
-    mp_obj_print_exception(&crash_print, MP_OBJ_FROM_PTR(exception));
+}
+
+void python_report(void *exception) {
+    crash_printf("crash: uncaught ");
+    print_cause(MP_OBJ_FROM_PTR(exception)); // first: a long traceback may not find room
+    if (mp_obj_is_exception_instance(MP_OBJ_FROM_PTR(exception))) {
+        print_traceback(MP_OBJ_FROM_PTR(exception));
+        print_cause(MP_OBJ_FROM_PTR(exception));
+    }
 }
 
 void python_run(const char *module) {

@@ -99,6 +99,24 @@ raise ValueError("d")
     assert run(machine, text).screen.startswith(b"a\r\nb\r\n\r\nc\r\ncrash: uncaught ValueError: d\r\nTraceback")
 
 
+def test_a_long_traceback_is_told_by_both_ends(machine, run):
+    text = """
+def deeper(n):
+    if n == 0:
+        raise ValueError("deep")
+    deeper(n - 1)
+deeper(%d)
+"""
+    for depth in (21, 22, 23, 24, 100):  # and two frames above and below
+        lines = run(machine, text % depth, domid=depth).lines()
+        assert lines[0] == lines[-1].replace("Val", "crash: uncaught Val", 1) == "crash: uncaught ValueError: deep"
+        frames = [line for line in lines if "File" in line]
+        assert "<module>" in frames[0] and "line 4, in deeper" in frames[-1] and "line 5, in deeper" in frames[1]
+        more = [line for line in lines if " more ..." in line]
+        assert more == (["  ... %d more ..." % (depth + 2 - 24)] if depth > 22 else [])
+        assert len(frames) == min(depth + 2, 24)
+
+
 def test_real_time():
     with Machine(real_time=True) as machine:
         firewall = machine.firewall()
