@@ -50,7 +50,7 @@ async def _supervise(name, factory, policy):
                 await factory()
                 reason = "returned"
                 if policy == LINK:
-                    write = _log.info  # it has said why
+                    write = _log.debug  # it has said why
             except CancelledError:
                 _log.debug("%s: cancelled", name)
                 return

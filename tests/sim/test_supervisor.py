@@ -30,7 +30,7 @@ def test_a_links_end_is_its_own(machine):
         "error supervisor: vif memory: link closed: MemoryError: ",
         r"error supervisor: vif value: link closed: ValueError: bad\x0avalue (try_supervisor.py:",
         "error supervisor: vif recursion: link closed: RuntimeError: ",
-        "info supervisor: vif return: link closed: returned",
+        "debug supervisor: vif return: link closed: returned",
     ):
         assert len(firewall.lines(line)) == 1
 
