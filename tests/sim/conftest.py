@@ -5,7 +5,25 @@ import sys
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import machine as machines  # noqa: E402
 from machine import Machine  # noqa: E402
+
+
+# where rings and packets are written at places that a neighbour has a say in
+_BOTH_GUARDS = ("test_attacks_client_rx", "test_attacks_client_tx", "test_attacks_netvm", "test_traffic_sim", "test_vchan")
+
+
+def pytest_generate_tests(metafunc):
+    """Some modules' tests run twice, with the inaccessible page on either side of the firewall's memory."""
+    if metafunc.module.__name__ in _BOTH_GUARDS:
+        metafunc.parametrize("guard", ["after", "before"], indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def guard(request, monkeypatch):
+    """On which side of the firewall's memory the inaccessible page lies, for every machine that the test makes."""
+    if hasattr(request, "param"):
+        monkeypatch.setattr(machines, "GUARD", request.param)
 
 
 @pytest.fixture

@@ -40,8 +40,9 @@ WALL_NS = 1763699400_000000000  # 2025-11-21T04:30:00Z
 class Machine:
     """One simulated machine. See the module; close it, or use it in a with statement."""
 
-    def __init__(self, seed=1, personality=XENSTORED, real_time=False, guard=GUARD):
-        """personality: of xenstored (store.py). guard: on which side of xen.mem's pieces the inaccessible page lies."""
+    def __init__(self, seed=1, personality=XENSTORED, real_time=False, guard=None):
+        """personality: of xenstored (store.py). guard: on which side of xen.mem's pieces the inaccessible page lies,
+        GUARD if None."""
         self.hv = library()
         self.file = os.memfd_create("machine")
         self.path = "/proc/%d/fd/%d" % (os.getpid(), self.file)
@@ -52,7 +53,7 @@ class Machine:
         self.at = ctypes.c_void_p(ctypes.addressof(self._anchor))
         self.header = Header.from_address(self.at.value)
         self.hv.hv_init(self.at, ctypes.c_uint64(seed), ctypes.c_uint64(WALL_NS), real_time)
-        self.header.guard_before = guard == "before"
+        self.header.guard_before = (guard or GUARD) == "before"
         self.real_time = real_time
         self.domains = {}  # domid: Peer or Firewall
         self.actors = []  # functions that serve someone; each returns whether it did anything
