@@ -73,7 +73,8 @@ class Vif:
         try:
             while not await self._read_ours():
                 await self.poked.wait()
-            await self._offer()
+            if await nodes.read(self.store, self.path + "/online") == b"1":
+                await self._offer()  # new nodes: one refused for the quota must be removable without them
             watch = await self.store.watch(self.frontend + "/state")
             listener = asyncio.create_task(self._listen(watch))
             try:

@@ -321,6 +321,20 @@ def test_a_quota_that_is_reached_costs_one_device(net):
     net.machine.until(wire.end.connected, 10)
 
 
+def test_a_device_refused_for_the_quota_can_be_removed(net):
+    """Nothing has been freed yet: what dom0 waits for must need no new node."""
+    fill = net.machine.store.client(2)
+    net.set_rules(A, ["action=accept"])
+    made = 0
+    while net.firewall.holdings()["nodes"] < 990:
+        fill.write(b"data/fill/%d/%d" % (made // 100, made % 100), b"")
+        made += 1
+    wire = net.client(A, rules=None, wait=False)
+    net.advance(1)
+    assert wire.end.their_state() == INITIALISING
+    wire.end.detach()
+
+
 def test_only_the_device_that_changed_is_read_again(net):
     wires = [net.client("10.137.1.%d" % i) for i in range(1, 20)]
     requests = net.firewall.store_end.requests
