@@ -3,10 +3,9 @@ import re
 import time
 
 import pytest
-import vchan_peer
-from qubesdb_dom0 import CONTENT, MULTIREAD, OK, WRITE, Daemon, Left, message, stale, stale_tree
+from qubesdb_dom0 import CONTENT, MULTIREAD, OK, WRITE, message, stale, stale_tree
+from qubesdb_server import FW, Dom0
 
-FW, PORT = 2, 111
 OWN, CLIENT, OTHER = b"10.137.0.9", "10.137.0.5", "10.137.0.6"
 KEYS = {
     "/qubes-ip": OWN, "/qubes-gateway": b"10.137.0.8", "/qubes-netvm-gateway": OWN, "/qubes-primary-dns": b"10.139.1.1",
@@ -23,56 +22,6 @@ def rules(*texts, address=CLIENT, policy=b"drop", base=True):
     if base:
         keys[path] = b""
     return keys
-
-
-class Dom0:
-    """The daemon, served by the machine whenever there is something to do."""
-
-    def __init__(self, machine, keys, publish=True):
-        self.machine, self.daemon, self.end = machine, Daemon(keys), None
-        self.left = []  # why the real one would have gone
-        self.held = False  # it does nothing for now
-        machine.actors.append(self._serve)
-        if publish:
-            self.publish()
-
-    def publish(self, orders=(12, 12)):
-        self.end = vchan_peer.Server(self.machine.domains[0], FW, PORT, orders)
-        self.here = False
-
-    def restart(self):
-        """The daemon ends and comes again."""
-        self.end.close()
-        self.daemon.connected()
-        self.publish()
-        self.machine.settle()
-
-    def _serve(self):
-        if self.end is None or self.held:
-            return False
-        if not self.here:
-            if not self.end.came():
-                return False
-            self.here = True
-            self.daemon.connected()
-        octets = self.end.read()
-        try:
-            self.daemon.feed(octets)
-        except Left as why:
-            self.left.append(str(why))
-            self.end.close()
-            self.end = None
-            return True
-        n = self.end.write(self.daemon.out) if self.daemon.out else 0
-        self.daemon.take(n)
-        if not self.end.peer_lives():
-            self.end.close()
-            self.publish()
-        return len(octets) + n > 0
-
-    def commit(self, address, texts, **more):
-        self.daemon.commit(address, texts, **more)
-        self.machine.settle()
 
 
 @pytest.fixture
@@ -296,6 +245,7 @@ def test_20000_stale_trees_leave_memory_level(machine, start, figure):
     firewall, dom0 = start(keys)
     machine.advance(3)
     first = free(firewall)
+    held = firewall.holdings()
     assert "rules 10.137.0.5 accept" in firewall.console
     for i in range(4000):
         for path, value in stale_tree("10.139.%d.%d" % (i >> 8, i & 0xFF)):
@@ -310,6 +260,7 @@ def test_20000_stale_trees_leave_memory_level(machine, start, figure):
            "%d, %d, %d KiB" % (first >> 10, half >> 10, free(firewall) >> 10))
     assert free(firewall) > half - 200000  # an eighth of the trees comes and goes
     assert free(firewall) > 3 << 20
+    assert firewall.holdings() == held
     machine.advance(100)
     attach(machine, "10.138.3.7")
     assert not firewall.lines("rules 10.138.3.7")

@@ -1,0 +1,134 @@
+"""The program that ships, with everything around it at once: QubesDB full of old rules, 55 clients, a netvm, real quotas.
+
+Nothing of tests/guest runs here: figures are those that `xl sysrq` shows, and what Xen and xenstored count.
+"""
+import re
+
+import pytest
+from machine import Machine
+from network import Network  # first: it knows the way to tests/host
+from frontend import CLOSED
+from packets import Look, udp
+from qubesdb_dom0 import stale
+from qubesdb_server import Dom0
+from store import NODES_MAX, OXENSTORED, XENSTORED
+
+OWN, NETVM, SERVER, DENIED = "10.137.0.9", "10.137.0.8", "192.0.2.50", "192.0.2.51"
+KEYS = {
+    "/qubes-ip": OWN.encode(), "/qubes-gateway": NETVM.encode(), "/qubes-netvm-gateway": OWN.encode(),
+    "/qubes-primary-dns": b"10.139.1.1", "/qubes-secondary-dns": b"10.139.1.2", "/qubes-random-seed": b"c2VlZA==",
+}
+CLIENTS = 55
+WINDOW = 15  # looks at the heap; in the 75 cycles that they take it is collected some times
+HEAP_SLACK = 200  # KiB: how long ago the last collection was at the best of these looks
+
+
+def address(i):
+    return "10.137.%d.%d" % (1 + i // 200, i % 200 + 1)
+
+
+def rules(ip):
+    """Ten rules as dom0 writes them; of the two servers only one is reached."""
+    base = "/qubes-firewall/" + ip
+    keys = {"%s/%04d" % (base, i): b"action=drop dst4=203.0.113.%d/32 proto=tcp dstports=1-1024" % i for i in range(9)}
+    return {**keys, base + "/0009": b"action=accept dst4=192.0.2.50/32", base + "/policy": b"drop", base: b""}
+
+
+class Whole(Network):
+    """Network's wires around the shipping program; what dom0 says goes through QubesDB."""
+
+    def __init__(self, machine, keys):
+        self.address = self.gateway = OWN
+        self.upstream = NETVM
+        self.machine, self.sender, self.wires, self._domid = machine, None, [], 5
+        self.dom0 = Dom0(machine, keys)
+        self.firewall = machine.firewall("")
+        self.netvm(OWN)
+
+    def tell(self, command):
+        raise NotImplementedError("the program that ships takes no commands")
+
+    def status(self):
+        """Numbers of the lines that sysrq makes: {name: int}."""
+        before = len(self.lines("status: "))
+        self.machine.write("/local/domain/2/control/sysrq", "s", [("n", 2)])
+        self.machine.advance(0.1)
+        text = " ".join(self.lines("status: ")[before:])
+        found = re.search(r"(\d+) KiB of heap.*?flows: (\d+) of .*?packet pages free: (\d+)", text)
+        return dict(zip(("heap", "flows", "pages"), map(int, found.groups())))
+
+    def level(self):
+        """All that must be as before, in a moment of rest."""
+        self.machine.advance(2)
+        return {"packet pages": self.status()["pages"], **self.firewall.holdings()}
+
+
+def forwards(net, wires):
+    """Every client's allowed packet leaves and is answered; its denied one does not leave."""
+    for wire in wires:
+        wire.send(udp(wire.address, 1000, SERVER, 53, wire.address.encode()))
+        wire.send(udp(wire.address, 1000, DENIED, 53))
+    net.settle()
+    got = [Look(octets) for octets, _, _, _ in net.uplink.end.frames]
+    net.uplink.end.frames.clear()
+    assert sorted(seen.data.decode() for seen in got) == sorted(wire.address for wire in wires)
+    for wire in wires:
+        wire.end.frames.clear()
+    for seen in got:
+        net.uplink.send(udp(SERVER, 53, net.address, seen.sport, seen.data))
+    assert all(Look(wire.recv()).data.decode() == wire.address for wire in wires)
+
+
+def again(net, wire, way):
+    """One client goes and comes back, in one of the ways there are; its rules are in force again at once."""
+    end = wire.end
+    if way == 1:
+        end.set_state(CLOSED)
+        net.settle()
+    end.detach(force=way == 2)
+    end.release()
+    end.attach()
+    net.machine.until(end.connected, 30)
+    end.frames.clear()
+    end.responses.clear()
+
+
+@pytest.mark.parametrize("personality", [XENSTORED, pytest.param(OXENSTORED, marks=pytest.mark.long)],
+                         ids=lambda personality: personality.name)
+def test_all_at_once_levels_out(personality, figure, request):
+    """20,000 stale rule trees, 55 clients with ten rules each, and 150 (with --long 3,000) attach and detach cycles."""
+    cycles = 3000 if request.config.getoption("--long") else 150
+    addresses = [address(i) for i in range(CLIENTS)]
+    keys = {**KEYS, **stale(20000), "/connected-ips": " ".join(addresses).encode()}
+    for ip in addresses:
+        keys.update(rules(ip))
+    with Machine(personality=personality) as machine:
+        net = Whole(machine, keys)
+        net.machine.until(lambda: "/qubes-iptables-error" in net.dom0.daemon.keys, 30, "the end of reading")
+        empty = net.level()
+        wires = [net.client(ip, rules=None) for ip in addresses]
+        forwards(net, wires)
+        full = net.level()
+        assert full["nodes"] < NODES_MAX and full["watches"] < personality.watches - 10
+        heap = []  # KiB free, every fifth cycle: of some in a row the most is what there is after a collection
+        for i in range(cycles):
+            wire = wires[i * 7 % CLIENTS]
+            again(net, wire, i % 3)
+            wire.end.send(udp(wire.address, 2000 + i % 100, SERVER, 53))
+            net.settle()
+            assert len(net.uplink.end.frames) == 1, "cycle %d" % i
+            net.uplink.end.frames.clear()
+            if i % 5 == 0:
+                heap.append(net.status()["heap"])
+        assert net.level() == full
+        first, last = max(heap[:WINDOW]), max(heap[-WINDOW:])
+        figure("all at once: heap free at first, after %d cycles (%s)" % (cycles, personality.name),
+               "%d, %d KiB" % (first, last))
+        figure("all at once: nodes, watches, grants, ports (%s)" % personality.name,
+               ", ".join(str(full[name]) for name in ("nodes", "watches", "grants", "ports")))
+        assert last > first - HEAP_SLACK
+        forwards(net, wires)
+        for wire in wires:
+            net.detach(wire)
+        assert net.level() == empty
+        assert net.dom0.left == [] and not net.lines(" error ")
