@@ -1,0 +1,32 @@
+"""What a domain holds, as far as it is visible from outside: in xenstore, of others' pages, of event channels."""
+import re
+import time
+
+from .channel import LabError
+
+
+def holdings(lab, domid):
+    """{"nodes", "watches", "memory" (both xenstored only), "maps": others' pages it has mapped, "ports": its channels}."""
+    held = lab.call("holdings.in_store", domid)
+    held = {name: held[name] for name in ("nodes", "watches", "memory") if name in held}
+    text = _dump(lab)
+    own = text.partition("Event channel information for domain %d:" % domid)[2].partition("Event channel information")[0]
+    held["ports"] = len(re.findall(r"^\(XEN\) \[[^]]*\] +\d+ \[\d", own, re.MULTILINE))
+    # [reference]  domain that may map it  page  how often it is mapped ...
+    entries = re.findall(r"\[0x[0-9a-f]+\] +(\d+) 0x[0-9a-f]+ 0x([0-9a-f]+) ", text)
+    held["maps"] = sum(1 for who, pins in entries if int(who) == domid and int(pins, 16))
+    return held
+
+
+def _dump(lab):
+    """What Xen writes for its keys e (event channels) and g (grants)."""
+    before = len(lab.xen_log())
+    lab.run("xl debug-keys eg")
+    end = time.monotonic() + 60
+    while True:
+        text = lab.xen_log()[before:]
+        if "gnttab_usage_print_all ] done" in text:
+            return text
+        if time.monotonic() > end:
+            raise LabError("Xen did not tell what domains hold:\n" + text[-1000:])
+        time.sleep(0.1)
