@@ -102,6 +102,7 @@ class Forwarder:
         for port in list(self.clients):
             if port.rings.held and self._guarded(port, self._retry, now):
                 done = True
+        self.busy = False
         for _ in range(len(self.clients)):
             uplink = self.ports.get(UPLINK)
             self.busy = bool(uplink) and uplink.rings.busy(now)

@@ -21,8 +21,9 @@ def _uplink(firewall):
     neighbours, link = firewall.neighbours, firewall.uplink.link
     if neighbours.uplink is None:
         return "uplink: none" if link is None else "uplink: no address yet"
-    return "uplink: %s to domain %d, dropped for want of room: %d" % (
-        ipv4.text(neighbours.nat.address), firewall.uplink.domid, link.dropped)  # fmt: skip
+    return "uplink: %s to domain %d%s, dropped for want of room: %d" % (
+        ipv4.text(neighbours.nat.address), firewall.uplink.domid,
+        ", which takes nothing" if link.backlog.stalled else "", link.dropped)  # fmt: skip
 
 
 def _clients(firewall):

@@ -1,5 +1,6 @@
 """The uplink: a Xen network frontend towards the netvm.
 
-link.py moves frames through the rings of one connection; uplink.py makes connections, in xenstore, and survives
-their ends.
+link.py moves frames through the rings of one connection; backlog.py says what becomes of frames for a netvm without
+room, quarantine.py of pages that it does not give back; uplink.py makes connections, in xenstore, and survives their
+ends.
 """
