@@ -28,7 +28,7 @@ class Link(Endpoint):
 
     def __init__(self, name, pool, domid, refs, port, sg, gso, csum):
         """Maps the rings (refs: tx, rx) and binds the client's port. OSError: Xen refuses one of them."""
-        Endpoint.__init__(self, name, pool, domid, sg, gso, csum)
+        super().__init__(name, pool, domid, sg, gso, csum)
         self.requests = xen.view(bytearray(4 * TX_WORDS * SLOTS), "I")  # private copies
         self.held = []  # (until ns, frame): no buffers posted yet
         self.held_pages = 0

@@ -42,7 +42,7 @@ class Link(Endpoint):
 
     def __init__(self, name, pool, quarantine, domid, sg, gso, csum):
         """Allocates and grants two rings and a port for the backend's domain. OSError, MemoryError: nothing is kept."""
-        Endpoint.__init__(self, name, pool, domid, sg, gso, csum)
+        super().__init__(name, pool, domid, sg, gso, csum)
         self.quarantine = quarantine
         self.backlog = Backlog()
         self.port = xen.evtchn_alloc(domid)  # first: the domain may have died
