@@ -37,7 +37,7 @@ _MODULES = {  # image: {list: modules}; init loads "order", tests load others wi
     "dom0": {"order": ["xen-privcmd", "xenfs", "xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-netback"],
              "network": ["veth", "tun", "bridge", "dummy", "sch_netem"] + _FILTER},
     "domu": {"order": ["xen-privcmd", "xenfs", "xen-evtchn", "xen-gntdev", "xen-netfront"],
-             "router": ["xen-netback"] + _FILTER},
+             "network": ["veth"], "router": ["xen-netback"] + _FILTER},
 }
 _LOAD = b"""#!/bin/busybox sh
 while read -r module; do insmod "/modules/$module" || echo "insmod $module failed"; done < "/modules/$1"

@@ -86,6 +86,7 @@ class Linux(Domain):
     """A Linux domU that runs commands typed on its console."""
 
     _count = 0
+    stuck = False  # a command did not end in time: it still has the console
 
     def sh(self, command, timeout=30.0, check=True):
         """Output of a shell command in it, standard error included. LabError if it fails and check is set."""
@@ -93,8 +94,9 @@ class Linux(Domain):
         mark = "m%d" % Linux._count
         after = len(self.lab.read(self.log, missing=b""))
         self.lab.call("consoles.type_line", self.domid, "%s %s" % (mark, command))
-        self.wait_for("</%s " % mark, timeout, after)
-        self.wait_for("\n", 5, self.wait_for("</%s " % mark, 5, after))
+        self.stuck = True
+        self.wait_for("\n", 5, self.wait_for("</%s " % mark, timeout, after))
+        self.stuck = False
         text = self.lab.read(self.log)[after:].decode("utf-8", "replace").replace("\r", "")
         body, _, rest = text.partition("<%s>\n" % mark)[2].partition("</%s " % mark)
         if check and int(rest.split(">")[0]):

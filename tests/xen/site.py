@@ -160,7 +160,7 @@ class Site:
     def usable(self):
         """Can a further test use it: do the lab, the firewall and all clients still run?"""
         return (self.lab.usable() and self.firewall.state() == "running"
-                and all(client.state() == "running" for client in self.clients.values()))
+                and all(client.state() == "running" and not client.stuck for client in self.clients.values()))
 
     def reset(self):
         """For the next test: nothing runs in the internet, every client may do everything."""

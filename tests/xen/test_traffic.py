@@ -1,7 +1,7 @@
 """Linux clients reach the internet through the image that ships, on a real Xen; dom0 is the netvm.
 
-Both clients run each test, most of them at the same time. What must only arrive goes in real time, on two CPUs; what is
-measured goes where an instruction takes a nanosecond.
+Both clients run each test, most of them at the same time; all of it where an instruction takes a nanosecond, so that the
+figures mean something and no clock but the host's goes on while the host is busy.
 """
 import json
 import re
@@ -13,7 +13,12 @@ from tests.xen.site import CLIENTS
 from tests.xen.steps import payload
 
 LOG = "/var/log/services.log"
-LIMIT = 300  # s of the host's clock for what takes seconds on an idle machine
+LIMIT = 600  # s of the host's clock for what takes seconds on an idle machine
+
+
+@pytest.fixture
+def site(counting_site):
+    return counting_site
 
 
 @pytest.fixture
@@ -25,13 +30,9 @@ def internet(site):
     return site.internet
 
 
-def two_clients(site):
-    return [site.client(name, ip, python=True) for name, ip in zip(("work", "chat"), CLIENTS)]
-
-
 @pytest.fixture
 def clients(site):
-    return two_clients(site)
+    return [site.client(name, ip, python=True) for name, ip in zip(("work", "chat"), CLIENTS)]
 
 
 def visit(client, *words):
@@ -86,9 +87,9 @@ def test_200_parallel_connections(clients, internet):
 
 @pytest.mark.parametrize("protocol", ["TCP", "UDP"])
 @pytest.mark.parametrize("way", ["out", "in"])
-def test_iperf3(counting_site, protocol, way, figure):
+def test_iperf3(site, clients, protocol, way, figure):
     """Both clients at once, to a server each. UDP is sent at 8 Mbit/s, in datagrams of 1400 octets."""
-    site, clients, ports = counting_site, two_clients(counting_site), [5201, 5202]
+    ports = [5201, 5202]
     for port in ports:
         log = "/var/log/iperf3.%d.log" % port
         site.lab.run(["rm", "-f", log])
@@ -98,6 +99,6 @@ def test_iperf3(counting_site, protocol, way, figure):
     results = at_once(lambda client, port: visit(client, "iperf", "192.0.2.1", port, 1, *words), clients, ports)
     for client, result in zip(clients, results):
         megabits = result["octets"] * 8e-6 / result["seconds"]
-        figure("iperf3 beside another, counted, %s %s" % (protocol, way), "%.1f Mbit/s, %.1f %% lost" % (megabits, result["lost"]))
+        figure("iperf3 beside another, %s %s" % (protocol, way), "%.1f Mbit/s, %.1f %% lost" % (megabits, result["lost"]))
         assert megabits > {"TCP": 40, "UDP": 7.2}[protocol]
         assert result["lost"] < 5
