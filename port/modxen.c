@@ -228,6 +228,15 @@ static mp_obj_t xen_memory(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(xen_memory_obj, xen_memory);
 
+// heap() -> (total, free): octets of the object heap; what the next collection will free is not free yet.
+static mp_obj_t xen_heap(void) {
+    size_t total, free;
+    python_heap(&total, &free);
+    mp_obj_t items[] = { MP_OBJ_NEW_SMALL_INT(total), MP_OBJ_NEW_SMALL_INT(free) };
+    return mp_obj_new_tuple(2, items);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(xen_heap_obj, xen_heap);
+
 // ---- grants -----------------------------------------------------------------------------------
 
 // grant(frame, domid, readonly) -> reference, 8 or more. OSError ENOSPC: the table is full.
@@ -435,7 +444,7 @@ static const mp_rom_map_elem_t xen_globals_table[] = {
     FUNCTION(ns), FUNCTION(wall), FUNCTION(own), FUNCTION(collecting),
     FUNCTION(sleep), FUNCTION(pending),
     FUNCTION(evtchn_alloc), FUNCTION(evtchn_bind), FUNCTION(evtchn_send), FUNCTION(evtchn_close),
-    FUNCTION(mem), FUNCTION(free), FUNCTION(view), FUNCTION(addr), FUNCTION(frame), FUNCTION(memory),
+    FUNCTION(mem), FUNCTION(free), FUNCTION(view), FUNCTION(addr), FUNCTION(frame), FUNCTION(memory), FUNCTION(heap),
     FUNCTION(grant), FUNCTION(revoke), FUNCTION(map), FUNCTION(unmap), FUNCTION(copy),
     FUNCTION(mb), FUNCTION(cmpxchg32), FUNCTION(and8), FUNCTION(or8),
     FUNCTION(csum), FUNCTION(random), FUNCTION(seed),

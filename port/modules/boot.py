@@ -21,8 +21,7 @@ def main():
     gc.threshold(_GC_THRESHOLD)
     _log.info("firewall %s, inputs %s", VERSION, DIGEST)
     total, free = xen.memory()
-    heap_free = gc.mem_free()
-    heap_total = heap_free + gc.mem_alloc()
+    heap_total, heap_free = xen.heap()
     _log.info(
         "memory: %d KiB of object heap, %d free; %d KiB of pages, %d free",
         heap_total >> 10,

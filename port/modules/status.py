@@ -2,7 +2,6 @@
 
 The lines are made one at a time, so that the rings have their turn between them.
 """
-import gc
 import loop
 import xen
 from micropython import const
@@ -21,7 +20,7 @@ def add(report):
 
 def lines():
     """All there is to say. The longest gap is that since last asked."""
-    heap, pages = gc.mem_free(), xen.memory()[1]
+    heap, pages = xen.heap()[1], xen.memory()[1]
     yield "up %d s, CPU taken by others for %d ms" % (_uptime(), (xen.ns() - xen.own()) // _NS_PER_MS)
     yield "memory free: %d KiB of heap, %d KiB of pages; events that nobody waited for: %d" % (
         heap >> 10, pages >> 10, loop.strays())  # fmt: skip

@@ -281,6 +281,17 @@ async def mode_gap_collecting():
         assert xen.collecting(xen.own()) == 0
 
 
+async def mode_heap():
+    """xen.heap() agrees with what MicroPython counts."""
+    for octets in (0, 1, 64, 65, 1000, 100000):
+        kept = bytearray(octets)
+        total, free = xen.heap()
+        counted = gc.mem_free()
+        assert abs(free - counted) <= 256, (free, counted)
+        assert total == counted + gc.mem_alloc()
+        del kept
+
+
 async def mode_service_raises():
     def broken_service():
         return [][1]
