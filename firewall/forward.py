@@ -23,7 +23,8 @@ from firewall import reasons
 from firewall.neighbours import UPLINK
 from firewall.segment import complete, segments
 
-QUANTUM = const(64)  # slots of one neighbour in a pass
+QUANTUM = const(16)  # slots of one neighbour in a pass
+_PASS_NS = const(1500000)  # a client whose turn has not come by then is the first in the next pass
 _BURST = const(512)  # copy operations towards clients in one hypercall
 _SEGMENTS = const(64)  # at most out of one super-frame: for 64 KiB, segments of 1 KiB
 _NS_PER_MS = const(1000000)
@@ -94,7 +95,9 @@ class Forwarder:
 
     def service(self):
         """For loop.serve(). True if there was anything to do."""
-        now = xen.ns() // _NS_PER_MS
+        ns = xen.ns()
+        now = ns // _NS_PER_MS
+        until = ns + _PASS_NS
         done = False
         uplink = self.ports.get(UPLINK)
         if uplink:
@@ -106,7 +109,7 @@ class Forwarder:
         for _ in range(len(self.clients)):
             uplink = self.ports.get(UPLINK)
             self.busy = bool(uplink) and uplink.rings.busy(now)
-            if self.busy or not self.clients:
+            if self.busy or not self.clients or xen.ns() > until:
                 break
             port = self.clients.pop(0)
             self.clients.append(port)
