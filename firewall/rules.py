@@ -108,8 +108,18 @@ def seal(rules, resolvers, names):
     resolvers: our upstream resolvers' addresses (ints of the list's family), the target of
     specialtarget=dns. names: what hosts resolve to; see sealed.NoNames for what it must have.
     """
+    for made in sealing(rules, resolvers, names):
+        pass
+    return made
+
+
+def sealing(rules, resolvers, names):
+    """seal() in steps: yields None after each, and the RuleList at last; as parsing()."""
     icmp = ICMPV6 if rules.family == 6 else ipv4.ICMP
-    return RuleList(rules.rules, rules.accept, icmp, resolvers, names)
+    made = RuleList((), rules.accept, icmp, resolvers, names)
+    for step in made.filling(rules.rules, resolvers):
+        yield step
+    yield made
 
 
 def load(entries, address, resolvers, names):

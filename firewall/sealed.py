@@ -41,16 +41,26 @@ class RuleList:
         self._named = []  # groups that hold a rule with a host name
         self._otherwise = (accept, None)
         self._of = {}  # protocol -> groups; protocols with the same rules share them
+        for _ in self.filling(rules, resolvers):
+            pass
+
+    def filling(self, rules, resolvers):
+        """Take these rules instead of none, in steps: yields after each group. Not to be asked before the last."""
         made = []
-        for proto in (ipv4.TCP, ipv4.UDP, icmp, _ANY):
+        for proto in (ipv4.TCP, ipv4.UDP, self.icmp, _ANY):
             chosen = _chosen(rules, proto)
             for others, groups in made:
                 if others == chosen:
                     break
             else:
-                groups = self._groups(chosen, resolvers)
+                groups = []
+                for i in range(0, len(chosen), _GROUP):
+                    groups.append(_Group(chosen[i : i + _GROUP], resolvers))
+                    yield None
+                self._named.extend(group for group in groups if group.named)
                 made.append((chosen, groups))
             self._of[proto] = groups
+            yield None
 
     def decide(self, proto, dst, dport, icmp_type, now):
         """(accept, number of the deciding rule or None: the policy) for the first packet of a flow.
@@ -79,15 +89,6 @@ class RuleList:
             if found:
                 return group.verdicts[found & -found]
         return self._otherwise
-
-    def _groups(self, chosen, resolvers):
-        groups = []
-        for i in range(0, len(chosen), _GROUP):
-            group = _Group(chosen[i : i + _GROUP], resolvers)
-            groups.append(group)
-            if group.named:
-                self._named.append(group)
-        return groups
 
     def _resolve(self, now):
         """Ask for all names anew. Costs one lookup a rule; once per epoch, whatever the packets."""

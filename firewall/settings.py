@@ -27,7 +27,7 @@ from micropython import const
 from firewall import ipv4, ruletrees
 from firewall.database import Database
 from firewall.qubesdb import Connection
-from firewall.rules import DENY, RuleError, parsing, seal
+from firewall.rules import DENY, RuleError, parsing, sealing
 from firewall.sealed import NoNames
 
 _SLICE = const(8)  # rules parsed before the rings have their turn
@@ -136,7 +136,17 @@ class Settings:
         except RuleError as error:
             _log.warning("%s: denied: %s", text, error)
             return DENY
-        return seal(rules, self.resolvers, self.names)
+        return await self._seal(rules)
+
+    async def _seal(self, rules):
+        """Their RuleList, with the resolvers of now."""
+        while True:
+            resolvers = self.resolvers
+            for made in sealing(rules, resolvers, self.names):
+                if made is None:
+                    await sleep_ms(0)
+            if resolvers == self.resolvers:
+                return made
 
     def _synced(self):
         """Everything was read. What is in force and unchanged stays as it is; what is missing now, too."""

@@ -235,3 +235,15 @@ def test_a_thousand_rules_of_every_kind():
             0,
         )
         assert got == rulegen.decide(texts, "drop", packet)
+
+
+def test_a_long_list_is_sealed_in_steps():
+    """For each protocol one for every 60 rules and one more; what comes of it is what seal() makes."""
+    texts = ["action=%s dst4=192.0.2.%d/32 dstports=%d-%d" % (("accept", "drop")[i % 2], i % 200, i, i + 9) for i in range(300)]
+    parsed = rules.parse(entries(*texts), CLIENT)
+    *steps, made = rules.sealing(parsed, (), sealed.NoNames())
+    assert steps == [None] * (5 + 4)  # TCP and UDP share their groups, the others have none
+    whole = rules.seal(parsed, (), sealed.NoNames())
+    for i in range(0, 300, 7):
+        asked = (6, ipv4.address("192.0.2.%d" % (i % 200)), i + 3, -1, 0)
+        assert made.decide(*asked) == whole.decide(*asked)
