@@ -29,8 +29,9 @@ def net():
         yield net
 
 
-def begin(net, build=tcp, sport=4001, ip=A, **header):
-    """(the client's wire, what the uplink saw of its first packet)."""
+def begin(net, build=tcp, sport=4001, ip=None, **header):
+    """(the client's wire, what the uplink saw of its first packet). ip: A, which tests elsewhere set anew."""
+    ip = ip or A
     client = net.client(ip)
     client.send(build(ip, sport, SERVER, 80, **header))
     return client, Look(net.uplink.recv())
