@@ -40,6 +40,7 @@ class BusyNetwork(Network):
     def __init__(self, machine):
         self.sent = 0
         self.busy = None
+        self.netvms = 0
         super().__init__(machine=machine)
         self.busy = self.client(BUSY)
 
@@ -58,10 +59,11 @@ class BusyNetwork(Network):
             super().settle()
 
     def netvm(self, *address, **options):
-        """In the place of the one that is there."""
-        if self.busy:
+        """In the place of the one that is there, if there is one."""
+        if self.uplink in self.wires:
             self.no_netvm()
-        return super().netvm(*address, domid=31 if self.busy else 1, **options)
+        self.netvms += 1
+        return super().netvm(*address, domid=30 + self.netvms, **options)
 
     def detach(self, wire):
         """dom0 has no rules for a client that is gone."""
