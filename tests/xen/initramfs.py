@@ -132,8 +132,7 @@ def _scripts(kind, python):
     """The small archive behind them, as bytes: init, for dom0 the agent, and what runs in Python."""
     archive, out = cpio.Writer(), io.BytesIO()
     files = {"init": "init-" + kind}
-    if kind == "dom0":
-        files["agent.py"] = "agent.py"
+    files.update({"agent.py": "agent.py"} if kind == "dom0" else {"netvm": "init-netvm"})
     if python:
         files.update({"steps/" + name: "steps/" + name for name in os.listdir(os.path.join(_HERE, "steps"))
                       if name.endswith(".py")})

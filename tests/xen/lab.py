@@ -227,10 +227,10 @@ class Lab:
         self.domains.append(made)
         return made
 
-    def linux(self, name, memory=0, config="", timeout=60.0, python=False):
+    def linux(self, name, memory=0, config="", timeout=60.0, python=False, words=""):
         """Start a Linux domU and wait until it takes commands; a Linux. python: with Python, scapy and /steps.
 
-        memory: in MB; 0: what it needs.
+        memory: in MB; 0: what it needs. words: further ones of its command line.
         """
         kernel = self.upload(initramfs.kernel("domu"))
         archive = os.path.join(self.emulator.folder, "domu%s.cpio" % ("-python" if python else ""))
@@ -238,7 +238,7 @@ class Lab:
             with open(archive, "wb") as out:
                 initramfs.write("domu", out, python)
         memory = memory or (420 if python else 256)
-        made = self.domain(name, kernel, "console=hvc0 quiet rdinit=/init", memory, config, self.upload(archive), kind=Linux)
+        made = self.domain(name, kernel, ("console=hvc0 quiet rdinit=/init " + words).strip(), memory, config, self.upload(archive), kind=Linux)
         made.wait_for("LINUX-READY", timeout)
         return made
 

@@ -131,6 +131,14 @@ class Site:
         for client in self.clients.values():
             self.attach(client)
 
+    def detach_uplink(self):
+        """Take the firewall's uplink away. It goes even if the netvm no longer exists."""
+        self.lab.run(["xl", "network-detach", str(self.firewall.domid), "0"], timeout=60)
+
+    def attach_uplink(self):
+        """Give the firewall an interface of self.netvm."""
+        self.lab.run(["xl", "network-attach", str(self.firewall.domid)] + self._uplink_words().split(","), timeout=60)
+
     # ---- looking
 
     def netvm_sh(self, command, timeout=30.0, check=True):
