@@ -53,7 +53,7 @@ class Site:
     def _start_firewall(self, keys):
         lab = self.lab
         self.firewall = lab.domain("firewall", lab.upload(IMAGE), self.cmdline, self.memory, paused=True,
-                                   config='vif=["%s"]' % self._uplink_words())
+                                   config='vif=["%s"]' % self.uplink_words())
         for node, value in self.features.items():
             lab.store_write("%s/%d/0/%s" % (self.netvm.backends, self.firewall.domid, node), value)
         self.database = QubesDB(lab, self.firewall, keys)
@@ -61,7 +61,8 @@ class Site:
         self.firewall.wait_for("memory: ", timeout=60)
         self.until(lambda: self.database.state()["asked"], 60)
 
-    def _uplink_words(self):
+    def uplink_words(self):
+        """What `xl network-attach` wants to know to give the firewall its uplink."""
         return "mac=%s,ip=%s,%s" % (MAC, FIREWALL, self.netvm.interface_words)
 
     @property

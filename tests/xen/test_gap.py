@@ -1,0 +1,96 @@
+"""How long the rings ever wait for their services while everything happens that can, where an instruction takes a ns.
+
+The image itself tells: `xl sysrq` has it print the longest gap since last asked, and what ran in it (port/README.md).
+"""
+import re
+
+import pytest
+
+from tests.xen.qubesdb import QubesDB, firewall_keys, rule_keys
+from tests.xen.site import ACCEPT, CLIENTS, FIREWALL, IMAGE
+
+LIMIT = 5000  # us
+WORK, CHAT, ABSENT = CLIENTS
+RULES = ["action=accept dst4=198.51.100.%d/32 proto=tcp dstports=%d-%d" % (i, i + 1, i + 100) for i in range(49)]
+_LINE = "longest gap between ring services since last asked: "
+
+
+def longest_gap(domain):
+    """(us, what ran in it) since last asked."""
+    before = len(domain.lab.read(domain.log))
+    domain.lab.run(["xl", "sysrq", str(domain.domid), "s"], timeout=60)
+    at = domain.wait_for(_LINE, 60, before)
+    domain.wait_for("\n", 10, at)
+    text = domain.lab.read(domain.log)[at:].decode().split("\n")[0].strip()
+    return int(re.match(r"\d+", text)[0]), text
+
+
+@pytest.fixture
+def seen(figure):
+    """seen(domain, what): what ran in the longest gap since last asked goes among the figures, and must be short."""
+    def seen(domain, what):
+        us, text = longest_gap(domain)
+        figure("longest gap: " + what, text, "%d us" % LIMIT)
+        return us
+    return seen
+
+
+def test_whatever_happens(counting_site, seen, in_ci):
+    """One client's traffic, while another comes and goes, rules change and the netvm is lost and found again."""
+    site, gaps = counting_site, {}
+    work, chat = site.client("work", WORK), site.client("chat", CHAT)
+    lab, firewall = site.lab, site.firewall
+    longest_gap(firewall)
+
+    def after(what):
+        gaps[what] = seen(firewall, what)
+
+    work.sh("ping -c 20 -i 0.1 192.0.2.1", timeout=120)
+    after("ping")
+    site.internet.start(["iperf3", "-s"])
+    for way, words in (("sent", ""), ("received", "-R")):
+        work.sh("iperf3 -c 192.0.2.1 -n %dM %s" % (10 if in_ci else 40, words), timeout=900)
+        after("bulk, %s" % way)
+    # each probe goes to another port: a flow
+    work.sh("for base in 20000 30000; do traceroute -n -f 9 -m 9 -q 250 -w 1 -p $base 192.0.2.1 > /tmp/probes; done", timeout=600)
+    after("500 flows")
+    work.sh("ping -i 0.01 192.0.2.1 > /tmp/ping & echo $! > /tmp/pid", timeout=30)
+    for rules in (RULES + list(ACCEPT), RULES[:9] + list(ACCEPT), RULES + list(ACCEPT)):
+        site.set_rules(WORK, rules)
+    after("commits of 50 rules")
+    site.detach(chat)
+    site.attach(chat)
+    after("a client detached and attached")
+    lab.run(["xl", "network-detach", str(firewall.domid), "0"], timeout=60)
+    after("netvm gone")
+    lab.run(["xl", "network-attach", str(firewall.domid)] + site.uplink_words().split(","), timeout=60)
+    site.until(lambda: " 0% packet loss" in chat.sh("ping -c 1 -W 1 192.0.2.1", check=False), 120)
+    after("netvm back")
+    work.sh("kill $(cat /tmp/pid)", check=False)
+    assert not {what: us for what, us in gaps.items() if us >= LIMIT}
+
+
+def test_the_price_of_collecting_garbage(counting_guest, figure):
+    """Boots: tests/guest/collect.py. By how much of the heap of 6 MB lives; a firewall with 50 rules has some 0.7 MB."""
+    guest = counting_guest("collect")
+    assert guest.wait_for_end(300) == "poweroff"
+    prices = re.findall(r"collect: (\w+) (\d+) KiB (\d+) ns", guest.console())
+    assert len(prices) == 10
+    for kind, alive, ns in prices:
+        figure("garbage collection, alive: %s KiB, mostly %s" % (alive, kind), "%.2f ms" % (int(ns) / 1e6))
+
+
+def test_reading_200_rule_trees(counting_lab, seen):
+    """The image alone, and a QubesDB with the rules of 200 clients that once were: 2,200 keys in one go."""
+    lab = counting_lab
+    domain = lab.domain("trees", lab.upload(IMAGE), paused=True)
+    keys = firewall_keys(FIREWALL, "10.137.0.8", CLIENTS)
+    for i in range(200):
+        keys.update(rule_keys("10.137.1.%d" % i, RULES[:9]))
+    database = QubesDB(lab, domain, keys)
+    domain.unpause()
+    try:
+        domain.wait_for("200 rule trees", 120)
+        assert seen(domain, "reading 200 rule trees") < LIMIT
+    finally:
+        database.stop()
