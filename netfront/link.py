@@ -21,6 +21,7 @@ from ring import FIRST, SLOTS, FrontRing
 
 _FIRST_HALF = const(32)
 _GREF_NONE = const(0)
+_COMPLETED = const(64)  # slots taken back in a pass: 256 would take a millisecond of it
 _ETHERNET = const(14)  # octets; less is no frame
 
 
@@ -161,8 +162,8 @@ class Link(Endpoint):
         self.tx.req_prod = (self.tx.req_prod + 1) & 0xFFFFFFFF
 
     def complete(self):
-        """Take back the pages of frames that the netvm has sent. True if there were any. Raises PeerError."""
-        n = self.tx.waiting()
+        """Take back the pages of frames that the netvm has sent, of some slots. True if there were any. Raises PeerError."""
+        n = min(self.tx.waiting(), _COMPLETED)
         for _ in range(n):
             at = _FIRST_HALF + (self.tx.rsp_cons & (SLOTS - 1)) * TX_WORDS * 2
             id = self.tx_halves[at]
