@@ -47,11 +47,10 @@ def at_once(action, *lists):
         return list(pool.map(action, *lists))
 
 
-def test_ping(site, clients, figure):
+def test_ping(clients, figure):
     for client, said in zip(clients, at_once(lambda client: client.sh("ping -c 5 -i 0.2 -s 1400 192.0.2.1"), clients)):
         figure("ping of 1400 octets, %s" % client.name, said.strip().splitlines()[-1])
         assert " 0% packet loss" in said
-    assert "100% packet loss" in site.internet.sh("ping -c 2 -W 1 10.137.0.20", check=False)
 
 
 @pytest.mark.parametrize("kind", ["", "-I"])
@@ -68,7 +67,7 @@ def test_dns(site, clients, internet):
         assert visit(client, "names", "3.addresses.example") == ["198.51.100.%d" % i for i in (1, 2, 3)]
         assert len(visit(client, "names", "200.addresses.example")) == 200
     served = [line for line in site.lab.read(LOG).decode().splitlines() if line.startswith("dns")]
-    assert set(served) == {"dns udp 10.137.0.9 3", "dns udp 10.137.0.9 0", "dns tcp 10.137.0.9 200"}
+    assert set(served) == {"dns udp 10.137.0.9 3", "dns udp 10.137.0.9 0", "dns tcp 10.137.0.9 200"}, served
 
 
 @pytest.mark.parametrize("way", ["download", "upload"])
@@ -93,8 +92,8 @@ def test_iperf3(site, clients, protocol, way, figure):
     for port in ports:
         log = "/var/log/iperf3.%d.log" % port
         site.lab.run(["rm", "-f", log])
-        site.internet.start(["iperf3", "-s", "-p", str(port)], log)
-        assert site.lab.await_text(log, "listening", 60)
+        site.internet.start(["iperf3", "--forceflush", "-s", "-p", str(port)], log)
+        assert site.lab.await_text(log, "listening", LIMIT)
     words = {"TCP": [], "UDP": ["-u", "-b", "8M", "-l", "1400"]}[protocol] + {"out": [], "in": ["-R"]}[way]
     results = at_once(lambda client, port: visit(client, "iperf", "192.0.2.1", port, 1, *words), clients, ports)
     for client, result in zip(clients, results):

@@ -10,6 +10,7 @@ Sources: RFC 1035 (4.1 the message, 4.2.2 its length before it in TCP), RFC 9112
 import hashlib
 import socketserver
 import struct
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -19,7 +20,9 @@ _ANSWER, _CUT, _NO_SUCH_NAME = 0x8180, 0x0200, 3
 
 
 def say(text):
-    print(text, flush=True)
+    """One write for all of it: threads say things at the same time."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
 
 
 def names(message, limit):
@@ -44,8 +47,8 @@ class DnsUdp(socketserver.BaseRequestHandler):
     def handle(self):
         message, endpoint = self.request
         answer, count = names(message, 512)
-        endpoint.sendto(answer, self.client_address)
         say("dns udp %s %d" % (self.client_address[0], count))
+        endpoint.sendto(answer, self.client_address)
 
 
 class DnsTcp(socketserver.StreamRequestHandler):
@@ -53,8 +56,8 @@ class DnsTcp(socketserver.StreamRequestHandler):
         head = self.rfile.read(2)
         if len(head) == 2:
             answer, count = names(self.rfile.read(int.from_bytes(head, "big")), 65535)
-            self.wfile.write(len(answer).to_bytes(2, "big") + answer)
             say("dns tcp %s %d" % (self.client_address[0], count))
+            self.wfile.write(len(answer).to_bytes(2, "big") + answer)
 
 
 class Http(BaseHTTPRequestHandler):
