@@ -27,8 +27,8 @@ MAC = "00:16:3e:5e:6c:00"
 CLIENTS = ("10.137.0.20", "10.137.0.21", "10.137.0.22")
 ACCEPT = ("action=accept",)
 # Qubes' setup-ip, for an interface that has just appeared
-_SETUP = ("until [ -e /sys/class/net/eth0 ]; do usleep 20000; done; /usr/sbin/ip link set eth0 up; /usr/sbin/ip addr replace %s/32 dev eth0; "
-          "/usr/sbin/ip route replace default via %s dev eth0 onlink; "
+_SETUP = ("until [ -e /sys/class/net/eth0 ]; do usleep 20000; done; /usr/sbin/ip link set eth0 up; "
+          "/usr/sbin/ip addr replace %s/32 dev eth0; /usr/sbin/ip route replace default via %s dev eth0 onlink; "
           "printf 'nameserver 10.139.1.1\\nnameserver 10.139.1.2\\n' > /etc/resolv.conf")
 
 
