@@ -19,7 +19,7 @@ import time
 
 from .channel import LabError
 from .dom0_netvm import Dom0Netvm
-from .qubesdb import QubesDB, firewall_keys, rule_keys
+from .qubesdb import QubesDB, firewall_keys
 
 IMAGE = "/src/build/vmlinuz"
 FIREWALL = "10.137.0.9"
@@ -44,7 +44,7 @@ class Site:
         exist, running or not. features: {node: value} put over those that the netvm's backend offers."""
         self.lab, self.memory, self.cmdline, self.known = lab, memory, cmdline, tuple(clients)
         self.features = dict(features or {})
-        self.clients, self._interfaces = {}, {}
+        self.clients = {}
         self.netvm = _netvm_class(netvm)(lab)
         self.internet = self.netvm.internet
         self.firewall = self.database = None
