@@ -12,7 +12,7 @@ from micropython import const
 
 STALL_MS = const(1000)
 LONGEST = const(19)  # slots of one frame: 18 of data and an extra info
-_MOST_PAGES = const(256)  # 64 slots of super-frames cut into segments, with some to spare
+_MOST_PAGES = const(256)  # what one client sends in its turn is less, also when it is cut into segments
 
 _log = Log("netfront")
 
