@@ -5,8 +5,8 @@ CLIENT = "10.137.0.20"
 DENIED, ALLOWED = 5001, 5002
 SECONDS = 3  # that the denied stream is watched for
 # packets of both streams that come in at the client's interface
-_COUNT = ("/load router > /dev/null 2>&1; nft add table ip seen; nft add chain ip seen all '{ type filter hook prerouting priority -300; }'; "
-          "nft add rule ip seen all tcp sport %d counter; nft add rule ip seen all tcp sport %d counter; sleep %d; "
+_COUNT = ("/load router > /dev/null 2>&1; nft add table ip seen; nft add chain ip seen arriving '{ type filter hook prerouting priority -300; }'; "
+          "nft add rule ip seen arriving tcp sport %d counter; nft add rule ip seen arriving tcp sport %d counter; sleep %d; "
           "nft list table ip seen; nft delete table ip seen")
 
 
