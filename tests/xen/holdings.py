@@ -6,9 +6,9 @@ from .channel import LabError
 
 
 def holdings(lab, domid):
-    """{"nodes", "watches", "memory" (both xenstored only), "maps": others' pages it has mapped, "ports": its channels}."""
+    """{"nodes", "watches" (xenstored only), "maps": others' pages it has mapped, "ports": its channels}."""
     held = lab.call("holdings.in_store", domid)
-    held = {name: held[name] for name in ("nodes", "watches", "memory") if name in held}
+    held = {name: held[name] for name in ("nodes", "watches") if name in held}
     text = _dump(lab)
     own = text.partition("Event channel information for domain %d:" % domid)[2].partition("Event channel information")[0]
     held["ports"] = len(re.findall(r"^\(XEN\) \[[^]]*\] +\d+ \[\d", own, re.MULTILINE))
