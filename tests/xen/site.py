@@ -155,6 +155,10 @@ class Site:
         text = self.netvm_sh("cd /sys/class/net/%s/statistics; cat %s" % (self.uplink, " ".join(names)))
         return dict(zip(names, map(int, text.split())))
 
+    def uptime(self):
+        """Seconds of the emulated computer's clock."""
+        return float(self.lab.run("cat /proc/uptime").split()[0])
+
     def until(self, condition, seconds=30.0):
         """Wait for condition() to be true; its value. LabError when the time, by the host's clock, is over."""
         end = time.monotonic() + seconds
