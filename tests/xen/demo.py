@@ -39,11 +39,18 @@ class Demo:
         self.results = []  # (what, result, seconds)
         self.lab = self.site = self.work = self.chat = self.follower = None
 
-    def step(self, title, action):
-        """Do something that takes long; show that it runs, how long it took and what came of it."""
+    def step(self, title, action, shows=False):
+        """Do something that takes long; show that it runs, how long it took and what came of it.
+
+        shows: the action itself shows how it goes on.
+        """
         began = time.monotonic()
-        with _console.status("%s ..." % title):
+        if shows:
+            _console.print("[dim]…[/] " + title)
             result = action()
+        else:
+            with _console.status("%s ..." % title):
+                result = action()
         seconds = time.monotonic() - began
         self.results.append((title, result, seconds))
         _console.print("[green]✓[/] %s [dim]%.1f s[/]  %s" % (title, seconds, escape(result)))
@@ -56,7 +63,7 @@ class Demo:
         self.step("work pings 192.0.2.1", self.ping)
         self.step("chat downloads 10 MB", self.download)
         self.step("chat tries what its rules do not allow", self.refusal)
-        self.step("work downloads from two servers; a rule then denies the second", self.live_change)
+        self.step("work downloads from two servers; a rule then denies the second", self.live_change, shows=True)
         self.step("Throughput out", self.throughput)
         self.step("Throughput in", lambda: self.throughput("-R"))
         self.step("xl sysrq firewall s: how is it doing", self.status)
