@@ -78,10 +78,13 @@ class Site:
         """
         self.set_rules(ip, rules)
         client = self.clients.get(name)
+        if client and python and not client.python:
+            self.clients.pop(name).destroy()  # another test did without
+            client = None
         if client is None:
             words = self.client_words(ip)
             client = self.lab.linux(name, memory, 'vif=["%s"]\n%s' % (words, config), 240, python)
-            client.ip = ip
+            client.ip, client.python = ip, python
             self.clients[name] = client
             self.set_up(client)
         return client
