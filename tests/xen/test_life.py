@@ -5,6 +5,7 @@ Where dom0 plays toolstack and client at once (steps/life.py) the limits are lib
 import pytest
 
 from tests.xen.holdings import holdings
+from tests.xen.site import CLIENTS
 
 GATEWAY_MAC = "fe:ff:ff:ff:ff:ff"
 MOST = 120  # vifs; more than the quota can hold, 1000 nodes of at least 12
@@ -69,8 +70,7 @@ def test_how_many_vifs_oxenstoreds_quota_allows(lab, figure):
 def test_clients_come_and_go_while_another_pings(counting_site, figure):
     """Boots: the site with three Linux clients, two of them attached and detached by xl, ten times each."""
     site = counting_site
-    steady = site.client("steady", "10.137.0.20")
-    others = [site.client("other%d" % n, "10.137.0.%d" % (20 + n)) for n in (1, 2)]
+    steady, *others = [site.client(name, ip) for name, ip in zip(("work", "chat", "mail"), CLIENTS)]
     steady.sh("ping -i 0.2 192.0.2.1 > /tmp/ping 2>&1 & echo $! > /tmp/pid")
     for n in range(20):
         client = others[n % 2]
