@@ -118,7 +118,8 @@ class Forwarder:
         self._burst()
         uplink = self.ports.get(UPLINK)
         if uplink:
-            uplink.rings.post()
+            if uplink.rings.post():
+                done = True
             uplink.rings.flush()
         if done:
             self.active.set()

@@ -21,6 +21,7 @@ from ring import FIRST, SLOTS, FrontRing
 
 _FIRST_HALF = const(32)
 _GREF_NONE = const(0)
+_POSTED = const(32)  # pages lent in one pass: a new netvm is due 256, and each has to be cleared whole first
 _COMPLETED = const(64)  # slots taken back in a pass: 256 would take a millisecond of it
 _ETHERNET = const(14)  # octets; less is no frame
 
@@ -183,11 +184,15 @@ class Link(Endpoint):
     # ---- from the netvm -----------------------------------------------------------------------
 
     def post(self):
-        """Lend pages for what the netvm receives, as many as there is room and pages for."""
+        """Lend pages for what the netvm receives, as many as there is room and pages for; True: more than one pass's are due."""
+        left = _POSTED
         while self.rx.room() and self.pool.free and self.quarantine.room(self.lent) > TX_RESERVE:
             id = self.rx.req_prod & (SLOTS - 1)
             if self.rx_lent.page[id] >= 0:
                 break
+            if not left:
+                return True
+            left -= 1
             page = self.pool.take()
             self.pool.clear(page, 0, 0)
             gref = xen.grant(self.pool.frame(page), self.domid, False)
@@ -200,6 +205,7 @@ class Link(Endpoint):
             self.rx_halves[at + 2] = gref & 0xFFFF
             self.rx_halves[at + 3] = gref >> 16
             self.rx.req_prod = (self.rx.req_prod + 1) & 0xFFFFFFFF
+        return False
 
     def receive(self, slots):
         """Whole frames from the rx ring, at least one and about `slots` responses of them. Raises PeerError."""

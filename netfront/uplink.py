@@ -153,7 +153,8 @@ class Uplink:
             return  # watch_quarantine() looks again
         self.told_full = False
         if domid != self.domid:
-            self.pool.forget()
+            if self.domid >= 0:
+                self.pool.forget()
             self.domid = domid
         self.mac = nodes.mac(await nodes.read(self.store, path + "/mac"))
         mtu = nodes.decimal(await nodes.read(self.store, path + "/mtu"), _MTU_MOST)
