@@ -141,7 +141,7 @@ class Site:
 
     def attach_uplink(self):
         """Give the firewall an interface of self.netvm."""
-        self.lab.run(["xl", "network-attach", str(self.firewall.domid)] + self._uplink_words().split(","), timeout=60)
+        self.lab.run(["xl", "network-attach", str(self.firewall.domid)] + self.uplink_words().split(","), timeout=60)
 
     # ---- looking
 

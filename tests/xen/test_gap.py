@@ -40,11 +40,11 @@ def test_whatever_happens(counting_site, seen, in_ci):
     site, gaps = counting_site, {}
     work, chat = site.client("work", WORK), site.client("chat", CHAT)
     lab, firewall = site.lab, site.firewall
-    longest_gap(firewall)
 
     def after(what):
         gaps[what] = seen(firewall, what)
 
+    after("start, and what other tests did")
     work.sh("ping -c 20 -i 0.1 192.0.2.1", timeout=120)
     after("ping")
     site.internet.start(["iperf3", "-s"])
