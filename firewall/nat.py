@@ -44,11 +44,12 @@ class Nat:
         self._reserved.discard(proto << 16 | port)
 
     def renumber(self, address):
-        """Another address outside: no flow of the old one can go on."""
-        self._flows.clear()
-        for used in self._used.values():
-            for i in range(len(used)):
-                used[i] = 0
+        """Another address outside: no flow of the old one can go on. Before the first there are none."""
+        if self.address:
+            self._flows.clear()
+            for used in self._used.values():
+                for i in range(len(used)):
+                    used[i] = 0
         self.address = address
 
     def open(self, p, egress, now):
