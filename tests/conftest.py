@@ -4,7 +4,6 @@
 """
 import os
 import sys
-import time
 
 import pytest
 
@@ -22,12 +21,14 @@ try:
 except ImportError:
     pass
 
-_wall = {}  # kind: [first start, last end], seconds of the monotonic clock
+_wall = {}  # kind: [first start, last end], seconds since the epoch
 _figures = []  # (what, value with its unit, limit or "")
 
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="also what takes minutes; full counts even in CI")
+    parser.addoption("--part", choices=("beside", "alone"),
+                     help="beside: only tests that other work on the machine does not disturb; alone: only the others")
 
 
 def _kind(path):
@@ -35,20 +36,34 @@ def _kind(path):
     return parts[0] if parts[0] in KINDS else ""
 
 
+def pytest_itemcollected(item):
+    """Tests of a group, and no others, can run beside another group: each group in one process, see build.py."""
+    if _kind(item.path) in ("host", "sim"):
+        item.add_marker(pytest.mark.xdist_group("host and sim"))
+
+
+@pytest.hookimpl(hookwrapper=True)
 def pytest_collection_modifyitems(config, items):
     """Cheap kinds first: a mistake in a wire format should not wait for Xen to boot."""
     items.sort(key=lambda item: KINDS.index(_kind(item.path)) if _kind(item.path) else len(KINDS))
+    yield
     if not config.getoption("--long"):
         for item in items:
             if item.get_closest_marker("long"):
                 item.add_marker(pytest.mark.skip(reason="takes minutes: --long"))
+    part = config.getoption("--part")
+    if part:
+        others = [item for item in items if bool(item.get_closest_marker("xdist_group")) != (part == "beside")]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in set(others)]
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_protocol(item):
-    span = _wall.setdefault(_kind(item.path), [time.monotonic(), 0])
-    yield
-    span[1] = time.monotonic()
+def pytest_runtest_logreport(report):
+    """Where tests run in several processes, reports are what reaches the one that prints."""
+    span = _wall.setdefault(_kind(os.path.join(CHECKOUT, report.nodeid)), [report.start, 0])
+    span[0], span[1] = min(span[0], report.start), max(span[1], report.stop)
+    if report.when == "teardown":
+        _figures.extend(value for name, value in report.user_properties if name == "figure")
 
 
 def pytest_terminal_summary(terminalreporter):
@@ -64,10 +79,10 @@ def pytest_terminal_summary(terminalreporter):
 
 
 @pytest.fixture
-def figure():
+def figure(record_property):
     """figure("image size", "254,624 octets", "800 KB"): a measured value, printed at the end of the run."""
     def note(what, value, limit=""):
-        _figures.append((what, str(value), limit))
+        record_property("figure", (what, str(value), limit))
     return note
 
 

@@ -60,6 +60,13 @@ def _place(item):
     return _WANTED.index(wanted), bool(fixtures & {"site", "counting_site"})
 
 
+def pytest_itemcollected(item):
+    """The clock of the deterministic computer stands still while the machine does other things."""
+    wanted, on_site = _place(item)
+    if _WANTED[wanted] == "counting":
+        item.add_marker(pytest.mark.xdist_group("counting site" if on_site else "counting lab"))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
     """Tests that share a lab follow one another."""
