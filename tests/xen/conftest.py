@@ -1,12 +1,12 @@
 """Fixtures of the tests on a real Xen: one boot for all that want the same, consoles shown on failure."""
 import pytest
 
-from tests.xen.lab import Lab
+from tests.xen.lab import Lab, Linux
 from tests.xen.site import Site
 
 CHECKOUT = "/src"
 _WANTED = ("xenstored", "oxenstored", "counting")  # order in which the labs are booted
-_TAIL = 60  # lines of each console shown when a test fails
+_TAIL, _WIDTH = 60, 200  # lines of each console shown when a test fails, and characters of each line
 
 
 class Labs:
@@ -157,18 +157,34 @@ def counting_guest(counting_lab):
     return _starter(counting_lab)
 
 
+def _condition(lab):
+    """Who uses the CPU, two seconds apart; each image that runs writes a status on its console meanwhile."""
+    seen = [lab.run(["xl", "list"])]
+    for domain in lab.domains:
+        if not isinstance(domain, Linux) and domain.state() == "running":
+            lab.run(["xl", "sysrq", str(domain.domid), "s"], check=False)
+    lab.run(["sleep", "2"])
+    return "\n".join(seen + [lab.run(["xl", "list"])])
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Show the tails of all consoles under a failure."""
+    """Show under a failure how the machine was, and the tails of all consoles."""
     outcome = yield
     report = outcome.get_result()
     lab = getattr(item, "lab", None)
     if not report.failed or lab is None:
         return
-    for domain in lab.domains:
+
+    def show(title, text):
         try:
-            text = domain.console()
+            lines = text().splitlines()[-_TAIL:]
         except Exception as error:  # the lab may be what is broken
-            text = str(error)
-        report.sections.append(("console of %s" % domain.name, "\n".join(text.splitlines()[-_TAIL:])))
-    report.sections.append(("Xen and dom0", "\n".join(lab.xen_log().splitlines()[-_TAIL:])))
+            lines = [str(error)]
+        report.sections.append((title, "\n".join(line[:_WIDTH] for line in lines)))
+
+    show("xl list, and again", lambda: _condition(lab))
+    for domain in lab.domains:
+        show("console of %s" % domain.name, domain.console)
+    show("Xen and dom0", lambda: "\n".join(line for line in lab.xen_log().splitlines() if "] HVM d" not in line))
+    show("QEMU", lab.emulator.complaint)
