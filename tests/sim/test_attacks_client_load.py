@@ -1,29 +1,16 @@
 """Clients that change their mind while they are looked at, that flood and storm; and a Xen that refuses."""
 import contextlib
+import itertools
 import threading
 
 import pytest
-from attacks import HONEST, LIAR, LONG, SERVER, forwarding, frame, net, rest, row, storm, works  # noqa: F401
+from attacks import HONEST, LIAR, SERVER, forwarding, frame, net, rest, row, storm, works  # noqa: F401
 from frontend import CLOSED, CONNECTED
 from rings import OKAY
 from packets import ETHER, Look, echo, tcp, udp
 
 
 # ---- a client that changes its mind while it is looked at ------------------------------------------
-
-
-def flipper(machine, flip):
-    """flip(i) is called between the firewall's hypercalls."""
-    machine.header.preempt_every = 1
-    count = [0]
-
-    def actor():
-        count[0] += 1
-        flip(count[0])
-        return False
-
-    machine.actors.append(actor)
-    return count
 
 
 @row("tx-data-mutates", "XSA-155")
@@ -34,7 +21,13 @@ def test_headers_rewritten_after_they_were_judged(net):
     good, bad = frame(b"good"), udp(LIAR, 5000, "192.0.2.99", 7, b"evil")
     page = end.peer.octets(end._own_page()[0])
     ref = end.kept[-1][1]
-    flipped = flipper(net.machine, lambda i: page.__setitem__(slice(0, len(good)), (good, bad)[i * 2654435761 >> 7 & 1]))
+    flips = itertools.count()
+
+    def flip(_):
+        page[: len(good)] = (good, bad)[next(flips) * 2654435761 >> 7 & 1]
+
+    flip(None)
+    net.machine.preempt(1, flip)
     for i in range(200):
         end.request(ref, 0, 0, 3, len(good))
         if i % 3 == 0:
@@ -42,7 +35,8 @@ def test_headers_rewritten_after_they_were_judged(net):
             net.settle()
     end.kick()
     net.settle()
-    assert flipped[0] > 200
+    net.machine.preempt(0, None)
+    assert next(flips) > 200
     sent = [Look(octets) for octets, _, _, _ in net.uplink.end.frames]
     assert sent and {(seen.dst, seen.data) for seen in sent} == {(SERVER, b"good")}
     net.uplink.end.frames.clear()
@@ -62,9 +56,11 @@ def flipping(flip):
 
     thread = threading.Thread(target=run)
     thread.start()
-    yield
-    going[0] = False
-    thread.join()
+    try:
+        yield
+    finally:
+        going[0] = False
+        thread.join()
 
 
 @row("XSA-155")
@@ -107,12 +103,11 @@ def test_xen_refusing_copies_is_survived(net):
     """Any single operation may fail, to and from clients; then everything goes on."""
     before = rest(net)
     for skip in range(8):
-        net.machine.header.copy_fault.status, net.machine.header.copy_fault.count = -12, 3
-        net.machine.header.copy_fault.skip = skip
+        net.machine.fail_copies(-12, skip, 3)
         for i in range(4):
             net.honest.send(echo(HONEST, net.gateway, seq=i))
         net.settle()
-        net.machine.header.copy_fault.count = 0
+        net.machine.fail_copies(0, count=0)
         net.honest.end.frames.clear()
         works(net)
     assert rest(net) == before
@@ -122,11 +117,10 @@ def test_xen_refusing_copies_is_survived(net):
 def test_xen_refusing_to_map_a_ring_is_survived(net):
     before = rest(net)
     for skip in (0, 1):
-        net.machine.header.map_fault.status, net.machine.header.map_fault.skip = -1, skip
-        net.machine.header.map_fault.count = 1
+        net.machine.fail_maps(-1, skip)
         unlucky = net.client(LIAR, wait=False)
         net.settle()
-        net.machine.header.map_fault.count = 0
+        net.machine.fail_maps(0, count=0)
         assert len(net.lines("vif %s: not connected: Xen refuses" % unlucky.end.name)) == 1
         unlucky.end.reconnect()
         net.detach(unlucky)
