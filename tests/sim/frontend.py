@@ -9,12 +9,20 @@
 
 Source: Xen public/io/netif.h; Linux xen-netfront.c; libxl_device.c, libxl_nic.c for dom0's part.
 """
-from rings import (ERROR, EXTRA_INFO, GSO, GSO_TCPV4, MASK, MORE_DATA, PAGE, RX, RX_BLANK, SLOTS, TX, TX_BLANK,
-                   TX_VALIDATED, Ring, events)
+from rings import (EXTRA_INFO, GSO, GSO_TCPV4, MASK, MORE_DATA, RX, RX_BLANK, SLOTS, TX, TX_BLANK, TX_VALIDATED, Ring,
+                   events, pieces)
 from store import StoreError
 
 MAC = "00:16:3e:5e:6c:00"
 INITIALISING, INIT_WAIT, CONNECTED, CLOSING, CLOSED = 1, 2, 4, 5, 6
+
+
+def make_home(machine, domid):
+    """As libxl: the directory of a domain, if it is not there."""
+    home = b"/local/domain/%d" % domid
+    if machine.store.get(home) is None:
+        machine.dom0.mkdir(home)
+        machine.dom0.set_perms(home, (("n", 0), ("r", domid)))
 
 
 def make_directory(dom0, tx, path, owner, reader, nodes):
@@ -58,10 +66,7 @@ class Client:
     def attach(self, **backend):
         """dom0 creates both directories in one transaction. backend: nodes to write otherwise; None: not at all."""
         dom0 = self.machine.dom0
-        home = ("/local/domain/%d" % self.domid).encode()
-        if self.machine.store.get(home) is None:
-            dom0.mkdir(home)
-            dom0.set_perms(home, (("n", 0), ("r", self.domid)))
+        make_home(self.machine, self.domid)
         nodes = {"frontend": self.front, "frontend-id": self.domid, "online": 1, "state": 1,
                  "script": "/etc/xen/scripts/vif-route-qubes", "mac": MAC, "ip": self.ip, "bridge": "xenbr0",
                  "handle": self.devid, "type": "vif", "hotplug-status": ""}
@@ -240,20 +245,13 @@ class Client:
 
     def queue(self, frame, blank=False, gso=0, sizes=None):
         """Put a frame into tx, unpublished. sizes: octets of each slot's data; the last takes the rest."""
-        parts = []
-        for size in sizes or []:
-            parts.append(frame[:size])
-            frame = frame[size:]
-        while frame or not parts:
-            parts.append(frame[:PAGE])
-            frame = frame[PAGE:]
-        whole = sum(len(part) for part in parts)
+        parts = pieces(frame, sizes)
         for i, part in enumerate(parts):
             flags = MORE_DATA if i < len(parts) - 1 else 0
             if i == 0:
                 flags |= (TX_BLANK | TX_VALIDATED if blank else 0) | (EXTRA_INFO if gso else 0)
             id, ref = self.page(part)
-            self.request(ref, 0, flags, id, len(part) if i else whole)
+            self.request(ref, 0, flags, id, len(part) if i else len(frame))
             if i == 0 and gso:
                 self.extra(GSO, 0, gso, GSO_TCPV4)
 
@@ -328,7 +326,3 @@ class Client:
         self.rx.consumed += 1
         if self.post:
             self.give_buffer()
-
-    def failed(self):
-        """Ids of tx requests that were answered with an error."""
-        return [id for id, status in self.responses if status == ERROR]

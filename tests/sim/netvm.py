@@ -12,9 +12,9 @@ It looks at every page that it can see: what is no packet must be zero (XSA-403,
 
 Source: Xen public/io/netif.h; Linux xen-netback; libxl_nic.c for dom0's part.
 """
-from frontend import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISING, MAC, make_directory
+from frontend import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISING, MAC, make_directory, make_home
 from rings import (EXTRA_INFO, GSO, GSO_TCPV4, MASK, MORE_DATA, NULL, OKAY, PAGE, REQ_EVENT, REQ_PROD, RX, RX_BLANK,
-                   RX_VALIDATED, SLOTS, TX, TX_BLANK, ZEROS, Ring, events)
+                   RX_VALIDATED, SLOTS, TX, TX_BLANK, ZEROS, Ring, events, pieces)
 from store import StoreError
 
 
@@ -51,10 +51,7 @@ class Netvm:
 
     def attach(self):
         dom0 = self.machine.dom0
-        home = b"/local/domain/%d" % self.domid
-        if self.machine.store.get(home) is None:
-            dom0.mkdir(home)
-            dom0.set_perms(home, (("n", 0), ("r", self.domid)))
+        make_home(self.machine, self.domid)
         tx = dom0.start()
         make_directory(dom0, tx, self.front, self.firewall, self.domid, {
             "backend": self.back, "backend-id": self.domid, "state": 1, "handle": self.devid, "mac": MAC,
@@ -301,13 +298,7 @@ class Netvm:
             self._ask_for_buffers()
 
     def _put(self, frame, blank, gso, sizes, validated):
-        parts = []
-        for size in sizes or []:
-            parts.append(frame[:size])
-            frame = frame[size:]
-        while frame:
-            parts.append(frame[:PAGE])
-            frame = frame[PAGE:]
+        parts = pieces(frame, sizes)
         if self.rx is None or self.posted() < len(parts) + bool(gso):
             return False
         assert not gso or self.takes_gso

@@ -50,6 +50,18 @@ class Ring:
         self.words[self.own_event] = (self.consumed + 1) & MASK
 
 
+def pieces(frame, sizes):
+    """What of a frame goes into each slot: so many octets, by sizes (or None), then whole pages. At least one, if empty."""
+    parts = []
+    for size in sizes or []:
+        parts.append(frame[:size])
+        frame = frame[size:]
+    while frame or not parts:
+        parts.append(frame[:PAGE])
+        frame = frame[PAGE:]
+    return parts
+
+
 def events(peer):
     """Ports of a domain that had events and were not dealt with: several interfaces share them."""
     if not hasattr(peer, "events"):
