@@ -108,6 +108,13 @@ class Firewall(Peer):
     def lines(self, having=""):
         return [line for line in self.console.splitlines() if having in line]
 
+    def status(self, letter="s", perms=(("n", 2),)):
+        """The lines that it shows when dom0 asks by `xl sysrq`. perms: of the node that dom0 writes."""
+        before = len(self.lines("status: "))
+        self.machine.write("/local/domain/%d/control/sysrq" % self.domid, letter, list(perms))
+        self.machine.advance(1)
+        return [line.partition("status: ")[2] for line in self.lines("status: ")[before:]]
+
     def wait_for(self, text, seconds=30):
         """Until the console shows text."""
         self.machine.until(lambda: text in self.console or not self.alive(), seconds, repr(text))

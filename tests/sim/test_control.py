@@ -6,8 +6,6 @@ from machine import POWEROFF, REBOOT
 
 SHUTDOWN = "/local/domain/2/control/shutdown"
 SYSRQ = "/local/domain/2/control/sysrq"
-
-
 FEATURES = ("poweroff", "reboot", "suspend")
 
 
@@ -92,31 +90,23 @@ def test_hooks_run_first_but_cannot_hold_the_end_up(machine):
 # ---- sysrq
 
 
-def asked(machine, firewall, letter="h", perms=(("n", 2),)):
-    """Lines of the status that it tells when dom0 writes this letter."""
-    before = len(firewall.lines("status: "))
-    machine.write(SYSRQ, letter, list(perms))
-    machine.advance(1)
-    return [line.partition("status: ")[2] for line in firewall.lines("status: ")[before:]]
-
-
 @pytest.mark.parametrize("words", ["", "loglevel=error"])
 def test_sysrq_tells_how_it_is_doing_and_is_acknowledged(machine, words):
     firewall = booted(machine, words)
     machine.advance(100)
-    lines = asked(machine, firewall)
+    lines = firewall.status()
     assert lines[0] == "up 100 s, CPU taken by others for 0 ms"
     assert re.fullmatch(r"memory free: \d+ KiB of heap, \d+ KiB of pages; events that nobody waited for: \d+", lines[1])
     assert re.match(r"longest gap between ring services since last asked: \d+ us", lines[-2])
     assert machine.read(SYSRQ) == b""
     machine.advance(1000)
     assert len(firewall.lines("status: ")) == len(lines)  # our own write asks for nothing
-    assert len(asked(machine, firewall, "?")) == len(lines)
+    assert len(firewall.status("?")) == len(lines)
 
 
 def test_sysrq_without_the_right_to_acknowledge(machine):
     firewall = booted(machine)
-    assert asked(machine, firewall, perms=[("n", 0), ("r", 2)])
+    assert firewall.status("h", [("n", 0), ("r", 2)])
     assert machine.read(SYSRQ) == b"h"
     assert firewall.alive()
 
@@ -124,9 +114,9 @@ def test_sysrq_without_the_right_to_acknowledge(machine):
 def test_sysrq_a_hundred_times(machine):
     """Nothing of it is held back, and a shutdown among them is obeyed."""
     firewall = booted(machine)
-    lines = asked(machine, firewall)
+    lines = firewall.status()
     for _ in range(100):
-        assert len(asked(machine, firewall)) == len(lines)
+        assert len(firewall.status()) == len(lines)
     machine.write(SYSRQ, "h")
     machine.write(SHUTDOWN, "poweroff")
     assert firewall.wait_end(1) == POWEROFF

@@ -2,7 +2,6 @@
 import re
 
 from network import Network  # first: it knows the way to tests/host
-from test_status import status
 from packets import udp
 
 SERVER = "192.0.2.50"
@@ -14,7 +13,7 @@ def test_many_busy_clients_share_a_pass_in_turn(machine):
     net = Network(machine=machine)
     wires = [net.client("10.137.0.%d" % (30 + i)) for i in range(5)]
     net.settle()
-    status(net)
+    net.firewall.status()
     for wire in wires:
         for port in range(60):
             wire.end.send(bytes(udp(wire.address, 1000 + port, SERVER, 53)), False, 0)
@@ -27,5 +26,5 @@ def test_many_busy_clients_share_a_pass_in_turn(machine):
     machine.preempt(0, None)
     net.settle()
     assert len(net.uplink.end.frames) == 5 * 60
-    (line,) = [line for line in status(net) if "since last asked" in line]
+    (line,) = [line for line in net.firewall.status() if "since last asked" in line]
     assert int(re.search(r"(\d+) us", line)[1]) < 20000, line

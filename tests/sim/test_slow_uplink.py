@@ -138,15 +138,11 @@ def test_it_recovers_by_itself_and_the_dropped_are_counted(net):
 
 
 def test_status_says_so(net):
-    def uplink():
-        net.machine.write("/local/domain/2/control/sysrq", "s", [("n", 2)])
-        net.machine.advance(0.1)
-        return net.lines("status: uplink")[-1].partition("uplink: ")[2]
-
-    assert uplink() == "10.138.0.2 to domain 1, dropped for want of room: 0"
+    assert "uplink: 10.138.0.2 to domain 1, dropped for want of room: 0" in net.firewall.status()
     stuck(net)
     net.advance(1.1)
-    assert uplink() == "10.138.0.2 to domain 1, which takes nothing, dropped for want of room: %d" % net.figures()["lost"]
+    line = "uplink: 10.138.0.2 to domain 1, which takes nothing, dropped for want of room: %d" % net.figures()["lost"]
+    assert line in net.firewall.status()
 
 
 def test_a_netvm_that_takes_a_few_now_and_then_loses_nobody_a_frame(net):

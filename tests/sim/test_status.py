@@ -7,17 +7,8 @@ from packets import tcp, udp
 A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"
 
 
-def status(net):
-    """The lines that the firewall shows when asked."""
-    net.settle()
-    before = len(net.lines("status: "))
-    net.machine.write("/local/domain/2/control/sysrq", "s", [("n", 2)])
-    net.machine.advance(1)
-    return [line.partition("status: ")[2] for line in net.lines("status: ")[before:]]
-
-
 def test_without_anything(machine):
-    lines = status(Network(uplink=False, machine=machine))
+    lines = Network(uplink=False, machine=machine).firewall.status()
     assert "uplink: none" in lines
     assert "clients: 0, dropped for want of room: 0; none" in lines
     assert not [line for line in lines if line.startswith("packets")]
@@ -32,7 +23,7 @@ def test_links_flows_and_verdicts(machine):
     b.send(udp(B, 1000, SERVER, 53))
     b.send(tcp(A, 1000, SERVER, 80))
     net.settle()
-    lines = status(net)
+    lines = net.firewall.status()
     assert "uplink: 10.138.0.2 to domain 1, dropped for want of room: 0" in lines
     assert "clients: 2, dropped for want of room: 0; " in lines[3]
     assert "vif %s %s" % (a.end.name, A) in lines[3] and "vif %s %s" % (b.end.name, B) in lines[3]
@@ -45,7 +36,7 @@ def test_55_clients_find_room_on_the_console(machine):
     net = Network(machine=machine)
     for i in range(55):
         net.client("10.137.1.%d" % i, wait=i % 11 == 10)
-    lines = status(net)
+    lines = net.firewall.status()
     assert lines[3].startswith("clients: 55, ") and lines[3].endswith("...")
     assert "longest gap" in lines[-2] + lines[-1]
     assert not net.lines("console full")
