@@ -8,7 +8,7 @@ import random
 
 import pytest
 from attacks import FRIEND, HONEST, LIAR, SERVER, begin, rest, row, still_serves, works
-from frontend import CLOSED
+from frontend import CLOSED, INITIALISING
 from rings import EXTRA_INFO, GSO, GSO_TCPV4, MORE_DATA, PAGE, SLOTS
 from packets import ACK, Look, echo, tcp, udp
 
@@ -18,8 +18,8 @@ ODD = 0, 1, 13, 14, 59, 60, 255, 256, 257, 1500, PAGE - 1, PAGE, PAGE + 1, 0x7FF
 class Noise:
     """What both kinds of neighbour do to a ring that they share."""
 
-    def __init__(self, machine, dice, peer):
-        self.machine, self.dice, self.peer = machine, dice, peer
+    def __init__(self, dice, end):
+        self.dice, self.end = dice, end
 
     def odd(self):
         return self.dice.choice(ODD) if self.dice.random() < 0.7 else self.dice.randrange(0x10000)
@@ -29,16 +29,12 @@ class Noise:
         at = self.dice.randrange(2048) if self.dice.random() < 0.7 else self.dice.randrange(8)
         ring.halves[at] = self.odd()
 
-    def events(self, port):
+    def events(self):
         for _ in range(self.dice.randrange(3)):
-            self.peer.evtchn_send(port)
+            self.end.peer.evtchn_send(self.end.port)
 
 
 class NoisyClient(Noise):
-    def __init__(self, machine, dice, end):
-        super().__init__(machine, dice, end.peer)
-        self.end = end
-
     def act(self):
         end, dice = self.end, self.dice
         if not end.tx:
@@ -55,7 +51,7 @@ class NoisyClient(Noise):
             at = end.rx.at(dice.randrange(SLOTS))
             end.rx.halves[at + dice.randrange(4)] = self.odd()
         end.kick()
-        self.events(end.port)
+        self.events()
 
     def chain(self):
         """A packet whose fields are right but for one or two."""
@@ -76,10 +72,6 @@ class NoisyClient(Noise):
 
 
 class NoisyNetvm(Noise):
-    def __init__(self, machine, dice, end):
-        super().__init__(machine, dice, end.peer)
-        self.end = end
-
     def act(self):
         end, dice = self.end, self.dice
         if not end.tx:
@@ -91,7 +83,7 @@ class NoisyNetvm(Noise):
             self.chain()
         elif what < 6:
             self.answer()
-        self.events(end.port)
+        self.events()
 
     def answer(self):
         """Some of the requests that wait, most of them rightly."""
@@ -139,7 +131,7 @@ def test_a_client_of_noise(machine, seed, request):
     net = begin(machine)
     before = rest(net)
     liar = net.client(LIAR)
-    noise = NoisyClient(machine, dice, liar.end)
+    noise = NoisyClient(dice, liar.end)
     liar.end._take = lambda: False  # it reads nothing that it is answered
     liar.end.auto = False
     connections = 1
@@ -156,7 +148,7 @@ def test_a_client_of_noise(machine, seed, request):
             machine.advance(5)
             liar.end.set_state(CLOSED)
             net.settle()
-            liar.end.set_state(1)
+            liar.end.set_state(INITIALISING)
             net.settle()
             liar.end.connect()
             machine.until(liar.end.connected, 10)
@@ -177,7 +169,7 @@ def test_a_netvm_of_noise(machine, seed, request):
     net.allow((HONEST, FRIEND))
     before = rest(net)
     end = net.uplink.end
-    noise = NoisyNetvm(machine, dice, end)
+    noise = NoisyNetvm(dice, end)
     honest_take, end._take = end._take, lambda: False  # it looks at no frame
     for i in range(rounds(request, 60)):
         preempted(machine, dice, noise)
