@@ -304,34 +304,33 @@ def test_strange_names_below_backend_vif(net):
     assert pings(net, net.client(A))
 
 
-def test_a_quota_that_is_reached_costs_one_device(net):
-    """ENOSPC, EQUOTA: the device is not offered; the others live on, and it comes when there is room."""
-    other = net.client(B)
-    fill = net.machine.store.client(2)
+def refused_for_the_quota(net):
+    """(its wire, who may remove data/fill to make room): a client for whose device there are not enough nodes left."""
+    ours = net.machine.store.client(2)
     net.set_rules(A, ["action=accept"])
     made = 0
     while net.firewall.holdings()["nodes"] < 990:
-        fill.write(b"data/fill/%d/%d" % (made // 100, made % 100), b"")
+        ours.write(b"data/fill/%d/%d" % (made // 100, made % 100), b"")
         made += 1
     wire = net.client(A, rules=None, wait=False)
     net.advance(1)
-    assert wire.end.their_state() == INITIALISING and pings(net, other)
-    fill.remove(b"data/fill")
+    assert wire.end.their_state() == INITIALISING
+    return wire, ours
+
+
+def test_a_quota_that_is_reached_costs_one_device(net):
+    """ENOSPC, EQUOTA: the device is not offered; the others live on, and it comes when there is room."""
+    other = net.client(B)
+    wire, ours = refused_for_the_quota(net)
+    assert pings(net, other)
+    ours.remove(b"data/fill")
     net.machine.write(wire.end.back + "/online", "1")
     net.machine.until(wire.end.connected, 10)
 
 
 def test_a_device_refused_for_the_quota_can_be_removed(net):
     """Nothing has been freed yet: what dom0 waits for must need no new node."""
-    fill = net.machine.store.client(2)
-    net.set_rules(A, ["action=accept"])
-    made = 0
-    while net.firewall.holdings()["nodes"] < 990:
-        fill.write(b"data/fill/%d/%d" % (made // 100, made % 100), b"")
-        made += 1
-    wire = net.client(A, rules=None, wait=False)
-    net.advance(1)
-    assert wire.end.their_state() == INITIALISING
+    wire, _ = refused_for_the_quota(net)
     wire.end.detach()
 
 
