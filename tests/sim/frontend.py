@@ -9,28 +9,10 @@
 
 Source: Xen public/io/netif.h; Linux xen-netfront.c; libxl_device.c, libxl_nic.c for dom0's part.
 """
+from device import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISING, MAC, Device
 from rings import (EXTRA_INFO, GSO, GSO_TCPV4, MASK, MORE_DATA, RX, RX_BLANK, SLOTS, TX, TX_BLANK, TX_VALIDATED, Ring,
                    events, pieces)
 from store import StoreError
-
-MAC = "00:16:3e:5e:6c:00"
-INITIALISING, INIT_WAIT, CONNECTED, CLOSING, CLOSED = 1, 2, 4, 5, 6
-
-
-def make_home(machine, domid):
-    """As libxl: the directory of a domain, if it is not there."""
-    home = b"/local/domain/%d" % domid
-    if machine.store.get(home) is None:
-        machine.dom0.mkdir(home)
-        machine.dom0.set_perms(home, (("n", 0), ("r", domid)))
-
-
-def make_directory(dom0, tx, path, owner, reader, nodes):
-    """As libxl: a directory of one domain that another may read, and what stands in it."""
-    dom0.mkdir(path.encode(), tx)
-    dom0.set_perms(path.encode(), (("n", owner), ("r", reader)), tx)
-    for name, value in nodes.items():
-        dom0.write(("%s/%s" % (path, name)).encode(), str(value).encode(), tx)
 
 
 def _halves(*values):
@@ -38,26 +20,19 @@ def _halves(*values):
     return memoryview(b"".join((value & 0xFFFF).to_bytes(2, "little") for value in values)).cast("H")
 
 
-class Client:
+class Client(Device):
     """domid: its own, or None to be another interface of `peer` (an HVM's two vifs). post: rx buffers that it gives."""
 
     def __init__(self, machine, domid, ip, devid=0, peer=None, firewall=2, sg=True, gso=True, csum=True, post=SLOTS,
                  auto=True, attach=True, queues=None):
-        self.machine, self.ip, self.devid, self.firewall = machine, ip, devid, firewall
-        self.peer = peer or machine.peer(domid, 4096)
-        self.domid = self.peer.domid
+        peer = peer or machine.peer(domid, 4096)
+        front = "/local/domain/%d/device/vif/%d" % (peer.domid, devid)
+        super().__init__(machine, peer, front, "/local/domain/%d/backend/vif/%d/%d" % (firewall, peer.domid, devid), front)
+        self.ip, self.devid, self.firewall = ip, devid, firewall
         self.sg, self.gso, self.csum, self.post, self.auto, self.queues = sg, gso, csum, post, auto, queues
-        self.front = "/local/domain/%d/device/vif/%d" % (self.domid, devid)
-        self.back = "/local/domain/%d/backend/vif/%d/%d" % (firewall, self.domid, devid)
         self.name = "%d.%d" % (self.domid, devid)
-        self.xs = machine.store.client(self.domid)
-        self.state = 0
-        self.port = 0
-        self.tx = self.rx = None
-        self.frames = []  # (octets, blank, gso, slots)
         self.responses = []  # (id, status) on tx
         self.kept = []  # (frame, ref) of all its own pages: rings first
-        machine.actors.append(self.serve)
         if attach:
             self.attach()
 
@@ -66,17 +41,16 @@ class Client:
     def attach(self, **backend):
         """dom0 creates both directories in one transaction. backend: nodes to write otherwise; None: not at all."""
         dom0 = self.machine.dom0
-        make_home(self.machine, self.domid)
+        self.make_home()
         nodes = {"frontend": self.front, "frontend-id": self.domid, "online": 1, "state": 1,
                  "script": "/etc/xen/scripts/vif-route-qubes", "mac": MAC, "ip": self.ip, "bridge": "xenbr0",
                  "handle": self.devid, "type": "vif", "hotplug-status": ""}
         nodes.update(backend)
         tx = dom0.start()
-        make_directory(dom0, tx, self.front, self.domid, self.firewall, {
+        self.make_directory(tx, self.front, self.domid, self.firewall, {
             "backend": self.back, "backend-id": self.firewall, "state": 1, "handle": self.devid, "mac": MAC,
             "mtu": 1500, "trusted": 0})
-        make_directory(dom0, tx, self.back, self.firewall, self.domid,
-                       {name: value for name, value in nodes.items() if value is not None})
+        self.make_directory(tx, self.back, self.firewall, self.domid, nodes)
         dom0.end(tx, True)
         self.state = INITIALISING
 
@@ -109,20 +83,11 @@ class Client:
         self.machine.settle()
 
     def leave(self):
-        """Forget it: no part in the machine any longer. Its pages must be free."""
+        """Its pages must be free."""
         self.release()
-        if self.serve in self.machine.actors:
-            self.machine.actors.remove(self.serve)
-        self.xs.leave()
+        super().leave()
 
     # ---- xenstore, as a Linux frontend
-
-    def set_state(self, state):
-        self.state = state
-        self.write("state", state)
-
-    def write(self, name, value):
-        self.xs.write(("%s/%s" % (self.front, name)).encode(), str(value).encode())
 
     def connect(self):
         """Make rings and publish them."""
@@ -170,6 +135,17 @@ class Client:
             assert self.peer.revoke(ref), "vif %s: the firewall still uses a page" % self.name
             self.peer.free_page(frame)
         self.kept = []
+
+    def forget(self):
+        """Know no more of port and pages, which stay with whoever has them: dom0 has made the device anew."""
+        self.kept = []
+        self.port = 0
+        self.tx = self.rx = None
+
+    def kill(self):
+        """Its domain dies, without a word. dom0 cleans up: offline(force=True)."""
+        self.forget()
+        self.peer.kill()
 
     def connected(self):
         return self.state == CONNECTED and self.their_state() == CONNECTED
@@ -266,11 +242,6 @@ class Client:
 
     def room(self):
         return SLOTS - ((self.tx.produced - self.tx.consumed) & MASK)
-
-    def recv(self):
-        """(frame, blank, gso, slots) that arrived, or None."""
-        self.machine.settle()
-        return self.frames.pop(0) if self.frames else None
 
     def _take(self):
         if not self.tx or self.port not in events(self.peer):

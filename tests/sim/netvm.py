@@ -12,38 +12,31 @@ It looks at every page that it can see: what is no packet must be zero (XSA-403,
 
 Source: Xen public/io/netif.h; Linux xen-netback; libxl_nic.c for dom0's part.
 """
-from frontend import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISING, MAC, make_directory, make_home
+from device import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISING, MAC, Device
 from rings import (EXTRA_INFO, GSO, GSO_TCPV4, MASK, MORE_DATA, NULL, OKAY, PAGE, REQ_EVENT, REQ_PROD, RX, RX_BLANK,
                    RX_VALIDATED, SLOTS, TX, TX_BLANK, ZEROS, Ring, events, pieces)
 from store import StoreError
 
 
-class Netvm:
+class Netvm(Device):
     """features: nodes of its directory beside those that sg, gso and csum stand for; None as a value: not written."""
 
     def __init__(self, machine, domid=1, devid=0, firewall=2, sg=True, gso=True, csum=True, features=(), mtu=1500,
                  peer=None, attach=True):
-        self.machine, self.devid, self.firewall, self.mtu = machine, devid, firewall, mtu
-        self.peer = peer or machine.peer(domid, 4096)
-        self.domid = self.peer.domid
+        peer = peer or machine.peer(domid, 4096)
+        back = "/local/domain/%d/backend/vif/%d/%d" % (peer.domid, firewall, devid)
+        super().__init__(machine, peer, "/local/domain/%d/device/vif/%d" % (firewall, devid), back, back)
+        self.devid, self.firewall, self.mtu = devid, firewall, mtu
         self.sg, self.gso, self.csum = sg, gso, csum
         self.features = dict(features)
-        self.front = "/local/domain/%d/device/vif/%d" % (firewall, devid)
-        self.back = "/local/domain/%d/backend/vif/%d/%d" % (self.domid, firewall, devid)
-        self.xs = machine.store.client(self.domid)
-        self.state = 0
-        self.tx = self.rx = None
         self.handles = []
-        self.port = 0
         self.auto = True
         self.holds = False
         self.keeps = ""
         self.kept = []  # handles
-        self.frames = []  # (octets, blank, gso, slots)
         self.backlog = []  # frames for which there were no buffers
         self.connections = 0
         self.dirty = []  # what it saw in pages that was no packet
-        machine.actors.append(self.serve)
         if attach:
             self.attach()
 
@@ -51,12 +44,12 @@ class Netvm:
 
     def attach(self):
         dom0 = self.machine.dom0
-        make_home(self.machine, self.domid)
+        self.make_home()
         tx = dom0.start()
-        make_directory(dom0, tx, self.front, self.firewall, self.domid, {
+        self.make_directory(tx, self.front, self.firewall, self.domid, {
             "backend": self.back, "backend-id": self.domid, "state": 1, "handle": self.devid, "mac": MAC,
             "mtu": self.mtu, "trusted": 0})
-        make_directory(dom0, tx, self.back, self.domid, self.firewall, {
+        self.make_directory(tx, self.back, self.domid, self.firewall, {
             "frontend": self.front, "frontend-id": self.firewall, "online": 1, "state": 1, "mac": MAC,
             "handle": self.devid})
         dom0.end(tx, True)
@@ -64,13 +57,11 @@ class Netvm:
 
     def detach(self):
         """dom0 takes the uplink away, the netvm being alive."""
-        dom0 = self.machine.dom0
-        dom0.write((self.back + "/online").encode(), b"0")
-        self._set_state(CLOSING)
+        self.machine.dom0.write((self.back + "/online").encode(), b"0")
+        self.set_state(CLOSING)
         self.machine.until(lambda: self._front_state() in (0, CLOSED), 10, "the firewall's Closed")
         self.disconnect()
-        dom0.remove(self.front.encode())
-        dom0.remove(self.back.encode())
+        self.remove()
         self.machine.settle()
 
     def kill(self):
@@ -82,11 +73,6 @@ class Netvm:
             self.machine.dom0.remove(path.encode())
         self.machine.settle()
 
-    def leave(self):
-        if self.serve in self.machine.actors:
-            self.machine.actors.remove(self.serve)
-        self.xs.leave()
-
     # ---- xenstore, as Linux' backend
 
     def _read(self, path):
@@ -95,13 +81,6 @@ class Netvm:
 
     def _front_state(self):
         return int(self._read(self.front + "/state") or 0)
-
-    def write(self, name, value):
-        self.xs.write(("%s/%s" % (self.back, name)).encode(), str(value).encode())
-
-    def _set_state(self, state):
-        self.state = state
-        self.write("state", state)
 
     def offer(self):
         nodes = {"feature-rx-copy": 1, "feature-rx-flip": 0, "feature-split-event-channels": 1,
@@ -113,7 +92,7 @@ class Netvm:
         for name, value in nodes.items():
             if value is not None:
                 self.write(name, value)
-        self._set_state(INIT_WAIT)
+        self.set_state(INIT_WAIT)
 
     def connected(self):
         return self.state == CONNECTED
@@ -128,7 +107,7 @@ class Netvm:
         self.takes_gso = self._read(self.front + "/feature-gso-tcpv4") == b"1"
         self.connections += 1
         self.collected = 0
-        self._set_state(CONNECTED)
+        self.set_state(CONNECTED)
         events(self.peer).add(self.port)
 
     def disconnect(self):
@@ -173,10 +152,10 @@ class Netvm:
             self.connect()
         elif self.state == CONNECTED and theirs not in (3, CONNECTED):
             self.disconnect()
-            self._set_state(CLOSED)
+            self.set_state(CLOSED)
         elif self.state == CLOSING and theirs in (0, CLOSED):
             self.disconnect()
-            self._set_state(CLOSED)
+            self.set_state(CLOSED)
         else:
             return False
         return True
@@ -323,8 +302,3 @@ class Netvm:
                 self.rx.produced += 1
         self.kick(self.rx)
         return True
-
-    def recv(self):
-        """(frame, blank, gso, slots) that the firewall sent, or None."""
-        self.machine.settle()
-        return self.frames.pop(0) if self.frames else None

@@ -135,8 +135,8 @@ class Network:
             self.machine.until(end.connected, 30, "connection of vif %s" % end.name)
         return wire
 
-    def detach(self, wire):
-        wire.end.detach()
+    def detach(self, wire, force=False):
+        wire.end.detach(force)
         wire.end.leave()
         self.wires.remove(wire)
 

@@ -120,10 +120,7 @@ def test_a_link_closed_while_packets_wait(net):
             deaf.end.auto = False
             deaf.end.set_state(CLOSED)
         else:
-            deaf.end.kept = []
-            deaf.end.port = 0
-            deaf.end.tx = None
-            deaf.end.peer.kill()
+            deaf.end.kill()
         works(net)
         net.detach(deaf)
         assert rest(net) == before, way

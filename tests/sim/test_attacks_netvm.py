@@ -293,7 +293,7 @@ def test_features_that_appear_and_vanish(net):
             assert len(end.frames) == 1
         before = end.connections
         end.disconnect()
-        end._set_state(CLOSED)
+        end.set_state(CLOSED)
         net.machine.until(lambda: end.connections > before and end.connected(), 15, "another connection")
         net.machine.advance(2.5)
         end.frames.clear()

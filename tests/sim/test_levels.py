@@ -135,8 +135,7 @@ def test_clients_that_die_without_a_word_level_out(few, machine):
         wire = net.client(A)
         for seq in range(3):
             wire.send(echo(A, net.gateway, seq=seq))
-        wire.end.kept, wire.end.port, wire.end.tx = [], 0, None
-        wire.end.peer.kill()
+        wire.end.kill()
         wire.end.offline(force=True)
         machine.until(wire.end.gone, 10)
         wire.end.leave()

@@ -62,10 +62,8 @@ def test_connect_detach_and_all_is_given_back(net):
         wire = net.client(A)
         assert pings(net, wire)
         began = net.machine.now
-        wire.end.detach(force)
+        net.detach(wire, force)
         assert net.machine.now - began < 2_000_000_000
-        wire.end.leave()
-        net.wires.remove(wire)
         assert net.holdings() == before
 
 
@@ -158,9 +156,7 @@ def test_a_directory_that_vanishes_is_no_error(net):
     """Ours too: a write to it must not bring it back."""
     before = net.holdings()
     wire = net.client(A)
-    wire.end.kept = []
-    net.machine.dom0.remove(wire.end.front.encode())
-    net.machine.dom0.remove(wire.end.back.encode())
+    wire.end.remove()
     net.settle()
     assert wire.end.gone() and net.holdings() == before
     assert not net.lines("error")
@@ -178,12 +174,9 @@ def test_a_device_made_anew_at_the_same_place(net):
     """Removed and created before we have looked: dom0 waits for InitWait, with the new address."""
     for connected in (True, False):
         wire = net.client(A) if connected else alone(net)
-        dom0 = net.machine.dom0
-        dom0.remove(wire.end.front.encode())
-        dom0.remove(wire.end.back.encode())
+        wire.end.remove()
+        wire.end.forget()
         wire.end.ip = wire.address = B
-        wire.end.kept = []
-        wire.end.tx = wire.end.port = None
         wire.end.attach()
         wire.end.auto = True
         net.set_rules(B, ["action=accept"])
@@ -195,8 +188,7 @@ def test_a_device_made_anew_at_the_same_place(net):
 def test_a_client_dies_and_dom0_cleans_up(net):
     before = net.holdings()
     wire, other = net.client(A), net.client(B)
-    wire.end.tx = None
-    wire.end.peer.kill()
+    wire.end.kill()
     assert pings(net, other)
     wire.end.offline(force=True)
     net.machine.until(wire.end.gone, 10)

@@ -86,8 +86,7 @@ def test_the_directory_made_anew_at_the_same_place(machine):
     passes(net, wire)
     end = net.uplink.end
     end.disconnect()
-    machine.dom0.remove(end.front.encode())
-    machine.dom0.remove(end.back.encode())
+    end.remove()
     end.attach()
     machine.until(lambda: end.connections == 2 and end.connected(), 10, "the uplink")
     machine.advance(2.5)
@@ -108,7 +107,7 @@ def test_a_netvm_that_closes_and_opens_again(machine, state):
     net.settle()
     serves_without_uplink(net, wire)
     end.auto = True
-    end._set_state(CLOSED)
+    end.set_state(CLOSED)
     machine.until(lambda: end.connections == 2 and end.connected(), 15, "the uplink")
     machine.advance(2.5)
     end.frames.clear()
@@ -163,8 +162,7 @@ def test_a_netvm_that_died_before_we_connect(machine):
     wire.send(echo(A, net.gateway))
     assert Look(wire.recv()).kind == 0
     end.leave()
-    machine.dom0.remove(end.front.encode())
-    machine.dom0.remove(end.back.encode())
+    end.remove()
     net.advance(70)
     held = net.holdings()
     assert {name: held[name] for name in ("grants", "ports", "free")} == {name: before[name] for name in ("grants", "ports", "free")}

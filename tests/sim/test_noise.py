@@ -190,7 +190,7 @@ def test_a_netvm_of_noise(machine, seed, request):
     assert connections > 3
     end._take = honest_take
     end.disconnect()
-    end._set_state(CLOSED)
+    end.set_state(CLOSED)
     machine.until(lambda: end.connections > connections and end.connected(), 15, "another connection")
     machine.advance(2.5)
     end.frames.clear()
