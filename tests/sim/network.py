@@ -119,6 +119,13 @@ class Network:
         end.frames = [each for each in end.frames if each[0][12:14] != _ARP]
         return self.uplink
 
+    def again(self, connections, seconds=15):
+        """The netvm has connected for the so many-th time, and forgets what came meanwhile, our questions by ARP above all."""
+        end = self.uplink.end
+        self.machine.until(lambda: end.connections == connections and end.connected(), seconds, "another connection")
+        self.machine.advance(2.5)
+        end.frames.clear()
+
     def no_netvm(self):
         self.uplink.end.kill()
         self.wires.remove(self.uplink)

@@ -36,20 +36,24 @@ def in_flight(net, count=3):
     return [tx.halves[tx.at(tx.consumed + i) + 4] for i in range(count)]
 
 
-def put(net, octets):
-    """Into the next buffer, unpublished."""
-    end = net.uplink.end
+def put(end, octets, offset=0):
+    """Octets into the next buffer, unpublished."""
     id, ref = end.buffer()
     handle, page = end.peer.map(2, ref)
-    page[: len(octets)] = octets
+    page[offset : offset + len(octets)] = octets
     end.peer.unmap(handle)
-    end.respond(id, 0, 0, len(octets))
+    end.respond(id, offset, 0, len(octets))
+
+
+def fill(end, flags=0, status=100, offset=0):
+    """An answer that says so of the next buffer, in which nothing was put; unpublished."""
+    id, _ = end.buffer()
+    end.respond(id, offset, flags, status)
 
 
 def rx_extra(net, kind, more, size, gso_type):
     end = net.uplink.end
-    id, _ = end.buffer()
-    end.respond(id, 0, EXTRA_INFO, 100)
+    fill(end, EXTRA_INFO)
     end.respond(kind | more << 8, size, gso_type, 0)
     end.rx.publish()
 
@@ -109,37 +113,33 @@ def rx_id_300(net):
 
 @lie_of("QSB-089")
 def rx_page_crossed(net):
-    id, _ = net.uplink.end.buffer()
-    net.uplink.end.respond(id, PAGE - 59, 0, 60)
+    fill(net.uplink.end, 0, 60, PAGE - 59)
     net.uplink.end.rx.publish()
 
 
 @lie_of()
 def rx_page_crossed_behind_good_frames(net):
     for i in range(4):
-        put(net, udp(SERVER, 53, net.address, 4001, b"n"))
+        put(net.uplink.end, udp(SERVER, 53, net.address, 4001, b"n"))
     rx_page_crossed(net)
 
 
 @lie_of()
 def rx_more_data_into_nothing(net):
-    id, _ = net.uplink.end.buffer()
-    net.uplink.end.respond(id, 0, MORE_DATA, 100)
+    fill(net.uplink.end, MORE_DATA)
     net.uplink.end.rx.publish()
 
 
 @lie_of()
 def rx_chain_of_20_slots(net):
     for i in range(20):
-        id, _ = net.uplink.end.buffer()
-        net.uplink.end.respond(id, 0, MORE_DATA if i < 19 else 0, 100)
+        fill(net.uplink.end, MORE_DATA if i < 19 else 0)
     net.uplink.end.rx.publish()
 
 
 @lie_of()
 def rx_extra_missing(net):
-    id, _ = net.uplink.end.buffer()
-    net.uplink.end.respond(id, 0, EXTRA_INFO, 100)
+    fill(net.uplink.end, EXTRA_INFO)
     net.uplink.end.rx.publish()
 
 
@@ -172,8 +172,7 @@ def rx_gso_for_ipv6(net):
 @lie_of()
 def rx_extras_without_end(net):
     end = net.uplink.end
-    id, _ = end.buffer()
-    end.respond(id, 0, EXTRA_INFO, 100)
+    fill(end, EXTRA_INFO)
     for _ in range(10):
         end.respond(GSO | 1 << 8, 100, GSO_TCPV4, 0)
     end.rx.publish()
@@ -194,9 +193,7 @@ def test_a_lying_netvm_costs_the_connection(net, lie):
     net.honest.send(echo(HONEST, net.gateway))
     assert Look(net.honest.recv()).kind == 0, "clients are served without an uplink"
     end.holds = False
-    net.machine.until(lambda: end.connections == 2 and end.connected(), 15, "another connection")
-    net.machine.advance(2.5)
-    end.frames.clear()
+    net.again(2)
     net.honest.end.frames.clear()
     works(net)
     assert rest(net) == before and not end.dirty
@@ -220,9 +217,7 @@ def test_a_page_that_the_netvm_keeps_is_not_used_again(net, side):
     assert net.figures()["quarantine"] == 1
     frames = {end.peer.domain.mappings[handle].frame for handle in end.kept}
     kept = {frame: bytes(end.peer.octets(frame)) for frame in frames}
-    net.machine.until(lambda: end.connections == 2 and end.connected(), 15, "another connection")
-    net.machine.advance(2.5)
-    end.frames.clear()
+    net.again(2)
     net.honest.end.frames.clear()
     for i in range(100):
         works(net, 4200 + i)
@@ -253,9 +248,7 @@ def test_a_netvm_that_collects_pages_gets_no_uplink_any_more(net):
     assert Look(net.honest.recv()).kind == 0
     end.keeps = ""
     end.let_go()
-    net.machine.until(end.connected, 15, "the uplink")
-    net.machine.advance(2.5)
-    end.frames.clear()
+    net.again(end.connections + 1)
     net.honest.end.frames.clear()
     works(net)
     assert rest(net) == before
@@ -291,12 +284,9 @@ def test_features_that_appear_and_vanish(net):
             with forwarding_between_clients(net):  # they vanish: nothing happens until it connects again
                 net.honest.end.send(big, blank=True, gso=1448)
             assert len(end.frames) == 1
-        before = end.connections
         end.disconnect()
         end.set_state(CLOSED)
-        net.machine.until(lambda: end.connections > before and end.connected(), 15, "another connection")
-        net.machine.advance(2.5)
-        end.frames.clear()
+        net.again(end.connections + 1)
         net.honest.send(big, blank=True, gso=1448)
         net.settle()
         assert len(end.frames) == frames and all(not gso for _, _, gso, _ in end.frames) == (frames > 1)
@@ -318,8 +308,7 @@ def test_a_frame_too_short_or_failed_is_dropped(net):
     end = net.uplink.end
     before = rest(net)
     for status in (0, 1, 13, -1, -2, -32768):
-        id, _ = end.buffer()
-        end.respond(id, 0, 0, status)
+        fill(end, 0, status)
     end.kick(end.rx)
     net.settle()
     works(net)
@@ -392,11 +381,7 @@ def test_values_just_inside_the_netvms_limits_are_taken(net):
     before = rest(net)
     works(net)
     octets = udp(SERVER, 53, net.address, 4001, b"y" * 100)
-    id, ref = end.buffer()
-    handle, page = end.peer.map(2, ref)
-    page[PAGE - len(octets) :] = octets
-    end.peer.unmap(handle)
-    end.respond(id, PAGE - len(octets), 0, len(octets))
+    put(end, octets, PAGE - len(octets))
     end.kick(end.rx)
     assert Look(net.honest.recv()).data == b"y" * 100
     end.send(octets, sizes=[20] + [7] * 16)

@@ -18,6 +18,12 @@ def passes(net, wire, sport=4001):
     return seen.sport
 
 
+def lent(net):
+    """What an uplink takes."""
+    held = net.holdings()
+    return {name: held[name] for name in ("grants", "ports", "free")}
+
+
 def serves_without_uplink(net, wire):
     wire.send(echo(A, net.gateway))
     assert Look(wire.recv()).kind == 0
@@ -88,9 +94,7 @@ def test_the_directory_made_anew_at_the_same_place(machine):
     end.disconnect()
     end.remove()
     end.attach()
-    machine.until(lambda: end.connections == 2 and end.connected(), 10, "the uplink")
-    machine.advance(2.5)
-    end.frames.clear()
+    net.again(2, 10)
     passes(net, wire)
 
 
@@ -108,9 +112,7 @@ def test_a_netvm_that_closes_and_opens_again(machine, state):
     serves_without_uplink(net, wire)
     end.auto = True
     end.set_state(CLOSED)
-    machine.until(lambda: end.connections == 2 and end.connected(), 15, "the uplink")
-    machine.advance(2.5)
-    end.frames.clear()
+    net.again(2)
     passes(net, wire)
     net.advance(1.1)
     assert net.holdings() == before
@@ -134,7 +136,7 @@ def test_a_backend_that_is_not_there_yet(machine):
     net = Network(machine=machine, uplink=False)
     wire = net.client(A)
     net.advance(1)
-    before = net.holdings()
+    before = lent(net)
     machine.write("/local/domain/2/device/vif/0/backend-id", "1", (("n", 2), ("r", 1)))
     net.advance(5)
     machine.write("/local/domain/2/device/vif/0/backend", "/local/domain/1/backend/vif/2/0")
@@ -142,8 +144,7 @@ def test_a_backend_that_is_not_there_yet(machine):
     serves_without_uplink(net, wire)
     machine.dom0.remove(b"/local/domain/2/device/vif/0")
     net.advance(5)
-    held = net.holdings()
-    assert {name: held[name] for name in ("grants", "ports", "free")} == {name: before[name] for name in ("grants", "ports", "free")}
+    assert lent(net) == before
     net.netvm(net.address)
     passes(net, wire)
 
@@ -153,7 +154,7 @@ def test_a_netvm_that_died_before_we_connect(machine):
     net = Network(machine=machine, uplink=False)
     wire = net.client(A)
     net.advance(1)
-    before = net.holdings()
+    before = lent(net)
     end = Netvm(machine, 1)
     end.auto = False
     end.offer()
@@ -164,8 +165,7 @@ def test_a_netvm_that_died_before_we_connect(machine):
     end.leave()
     end.remove()
     net.advance(70)
-    held = net.holdings()
-    assert {name: held[name] for name in ("grants", "ports", "free")} == {name: before[name] for name in ("grants", "ports", "free")}
+    assert lent(net) == before
     net.netvm(net.address, domid=33)
     passes(net, wire)
 
