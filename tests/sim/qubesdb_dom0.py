@@ -31,6 +31,16 @@ def message(kind, path="", value=b"", rest=b""):
     return HEADER.pack(kind, field, len(value)) + value
 
 
+def rule_keys(address, rules, policy=b"drop"):
+    """Keys of one client's rules, the commit's last. policy: None for a tree without one."""
+    base = "/qubes-firewall/" + address
+    keys = {"%s/%04d" % (base, number): rule for number, rule in enumerate(rules)}
+    if policy:
+        keys[base + "/policy"] = policy
+    keys[base] = b""
+    return keys
+
+
 class Daemon:
     def __init__(self, keys):
         self.keys = dict(keys)  # path: value
@@ -66,13 +76,9 @@ class Daemon:
 
     def commit(self, address, rules, policy=b"drop"):
         """A client's rules, as dom0 writes them at every change."""
-        base = "/qubes-firewall/" + address
-        self.remove(base + "/")
-        for number, rule in enumerate(rules):
-            self.write("%s/%04d" % (base, number), rule)
-        if policy:
-            self.write(base + "/policy", policy)
-        self.write(base)
+        self.remove("/qubes-firewall/%s/" % address)
+        for path, value in rule_keys(address, rules, policy).items():
+            self.write(path, value)
 
     def _send(self, kind, path="", value=b"", rest=b""):
         if self.asked:
@@ -133,15 +139,13 @@ class Daemon:
         self._send(CONTENT, "", b"", last.encode()[1:])
 
 
-def stale_tree(address, rules=1):
-    """Key and value of one client's nodes, the commit last."""
-    base = "/qubes-firewall/" + address
-    nodes = [("%s/%04d" % (base, k), b"action=accept dst4=192.0.2.%d/32 proto=tcp dstports=443-443" % k) for k in range(rules)]
-    return nodes + [(base + "/policy", b"drop"), (base, b"")]
+def stale_tree(address):
+    """Keys of one client that is gone."""
+    return rule_keys(address, [b"action=accept dst4=192.0.2.0/32 proto=tcp dstports=443-443"])
 
 
 def stale(n, first="10.138"):
-    """Keys of n clients that are gone, as they pile up in dom0."""
+    """Keys of n of them, as they pile up in dom0."""
     keys = {}
     for i in range(n):
         keys.update(stale_tree("%s.%d.%d" % (first, i >> 8, i & 0xFF)))

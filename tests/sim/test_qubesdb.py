@@ -3,7 +3,7 @@ import re
 import time
 
 import pytest
-from qubesdb_dom0 import CONTENT, MULTIREAD, OK, WRITE, message, stale, stale_tree
+from qubesdb_dom0 import CONTENT, MULTIREAD, OK, WRITE, message, rule_keys, stale, stale_tree
 from qubesdb_server import FW, Dom0
 
 OWN, CLIENT, OTHER = b"10.137.0.9", "10.137.0.5", "10.137.0.6"
@@ -13,15 +13,9 @@ KEYS = {
 }
 
 
-def rules(*texts, address=CLIENT, policy=b"drop", base=True):
-    """Keys of one client, to be there from the start."""
-    path = "/qubes-firewall/" + address
-    keys = {"%s/%04d" % (path, i): text for i, text in enumerate(texts)}
-    if policy:
-        keys[path + "/policy"] = policy
-    if base:
-        keys[path] = b""
-    return keys
+def rules(*texts, policy=b"drop"):
+    """Keys of the client's, to be there from the start."""
+    return rule_keys(CLIENT, texts, policy)
 
 
 @pytest.fixture
@@ -101,7 +95,9 @@ def test_a_tree_that_is_not_whole_or_wrong_denies(machine, start, texts, policy)
 
 
 def test_a_tree_without_its_base_key_is_waited_for(machine, start):
-    firewall, dom0 = start({**KEYS, **rules(b"action=accept", base=False)})
+    keys = {**KEYS, **rules(b"action=accept")}
+    del keys["/qubes-firewall/" + CLIENT]
+    firewall, dom0 = start(keys)
     assert firewall.lines("rules ") == []
     dom0.commit(CLIENT, [b"action=accept"])
     assert firewall.lines("rules ") == ["rules 10.137.0.5 accept"]
@@ -248,7 +244,7 @@ def test_20000_stale_trees_leave_memory_level(machine, start, figure):
     held = firewall.holdings()
     assert "rules 10.137.0.5 accept" in firewall.console
     for i in range(4000):
-        for path, value in stale_tree("10.139.%d.%d" % (i >> 8, i & 0xFF)):
+        for path, value in stale_tree("10.139.%d.%d" % (i >> 8, i & 0xFF)).items():
             dom0.daemon.write(path, value)
         if i % 500 == 499:
             machine.settle()

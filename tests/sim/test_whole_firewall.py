@@ -9,7 +9,7 @@ from machine import Machine
 from network import Network  # first: it knows the way to tests/host
 from frontend import CLOSED
 from packets import Look, udp
-from qubesdb_dom0 import stale
+from qubesdb_dom0 import rule_keys, stale
 from qubesdb_server import Dom0
 from store import NODES_MAX, OXENSTORED, XENSTORED
 
@@ -29,9 +29,8 @@ def address(i):
 
 def rules(ip):
     """Ten rules as dom0 writes them; of the two servers only one is reached."""
-    base = "/qubes-firewall/" + ip
-    keys = {"%s/%04d" % (base, i): b"action=drop dst4=203.0.113.%d/32 proto=tcp dstports=1-1024" % i for i in range(9)}
-    return {**keys, base + "/0009": b"action=accept dst4=192.0.2.50/32", base + "/policy": b"drop", base: b""}
+    others = [b"action=drop dst4=203.0.113.%d/32 proto=tcp dstports=1-1024" % i for i in range(9)]
+    return rule_keys(ip, others + [b"action=accept dst4=192.0.2.50/32"])
 
 
 class Whole(Network):
