@@ -9,7 +9,6 @@ import tarfile
 import pytest
 
 from images import compare, kernel, release
-from tests.host import rebuilding
 
 
 @pytest.fixture

@@ -78,6 +78,21 @@ def works(net, sport=4001):
     assert Look(net.honest.recv()).data == b"answer"
 
 
+def all_work(net, wires):
+    """The same for all these clients at once; nothing else leaves."""
+    for wire in wires:
+        wire.send(udp(wire.address, 1000, SERVER, 53, wire.address.encode()))
+    net.settle()
+    got = [Look(octets) for octets, _, _, _ in net.uplink.end.frames]
+    net.uplink.end.frames.clear()
+    assert sorted(seen.data.decode() for seen in got) == sorted(wire.address for wire in wires)
+    for wire in wires:
+        wire.end.frames.clear()
+    for seen in got:
+        net.uplink.send(udp(SERVER, 53, net.address, seen.sport, seen.data))
+    assert all(Look(wire.recv()).data.decode() == wire.address for wire in wires)
+
+
 @contextlib.contextmanager
 def forwarding(net, frames=30):
     """What happens in the block happens while the honest client forwards.

@@ -1,5 +1,5 @@
 """Clients that lie in their rx ring, give buffers that cannot be written, or none at all."""
-from attacks import HONEST, LIAR, Lies, forwarding, net, rest, row, works  # noqa: F401
+from attacks import LIAR, Lies, forwarding, net, rest, row, works  # noqa: F401
 from frontend import CLOSED, CLOSING, CONNECTED
 from packets import Look, echo
 
@@ -67,7 +67,6 @@ def test_a_buffer_that_cannot_be_written_is_answered_with_an_error(net, lie):
     assert liar.end.their_state() == CONNECTED and rest(net) == before
 
 
-
 @row("XSA-392", "behaviour 74")
 def test_a_client_without_buffers_is_held_for_in_bounds(net):
     """At most 36 pages, for at most a second."""
@@ -124,5 +123,3 @@ def test_a_link_closed_while_packets_wait(net):
         works(net)
         net.detach(deaf)
         assert rest(net) == before, way
-
-

@@ -4,10 +4,10 @@ Rows of cases/xen_attack_cases.jsonl and advisories are named where they are pla
 afterwards everything that the firewall holds is as it was before.
 """
 import pytest
-from attacks import LIAR, LONG, SERVER, Lies, answered, forwarding, frame, net, one, rest, row, works  # noqa: F401
+from attacks import LIAR, LONG, SERVER, Lies, answered, forwarding, frame, net, one, rest, row  # noqa: F401
 from frontend import CLOSED, CLOSING, CONNECTED
 from rings import ERROR, EXTRA_INFO, GSO, GSO_TCPV4, MORE_DATA, OKAY, PAGE, TX_BLANK
-from packets import ACK, Look, echo, tcp
+from packets import ACK, Look, tcp
 
 fatal = Lies()  # the client's link ends, and nothing else
 bad = Lies()  # the packet is answered with ERROR, what stands around it is taken

@@ -31,12 +31,12 @@ def ring_of_another_domain(client):
 JUNK = [junk_in(**{name: value}) for name in ("tx_ring_ref", "rx_ring_ref", "event_channel")
         for value in (None, "", "-1", "4294967296", "0x10", "1 ", "a\tb\x1b", "1900")]
 JUNK += [junk_in(request_rx_copy=None), junk_in(request_rx_copy="2")]
-JUNK += [junk_in(multi_queue_num_queues=value) for value in ("0", "2", "", "x")]
+JUNK += [junk_in(multi_queue_num_queues=value) for value in ("0", "2", "x")]
 JUNK += [port_of_nobody, port_for_another_domain, ring_of_another_domain]
 
 
 @row("XSA-39", "QSB-087", "num-queues 0")
-@pytest.mark.parametrize("lie", [lie for lie in JUNK if "num_queues_" != lie.__name__[-11:]], ids=lambda lie: repr(lie.__name__))
+@pytest.mark.parametrize("lie", JUNK, ids=lambda lie: repr(lie.__name__))
 def test_junk_in_the_clients_directory(net, lie):
     """One line, its control bytes escaped; it may try again."""
     before = rest(net)

@@ -33,8 +33,8 @@ class Flow:
         self.sent = 0
         self.last = -1
         self.frames = 0
-        self.stream = bytearray()  # TCP: what has come, from octet `base` of the stream on
-        self.wanted = bytearray()
+        self.stream = bytearray()  # TCP: all that has come,
+        self.wanted = bytearray()  # and that was sent
 
     def next(self, octets):
         data = body(self.number, self.sent, octets)
@@ -43,7 +43,7 @@ class Flow:
             self.wanted += data
         return data
 
-    def came(self, seen, blank):
+    def came(self, seen):
         """UDP comes whole and in order; of TCP the octets do, however they are cut."""
         if self.kind == "tcp":
             self.stream += seen.data
@@ -93,11 +93,11 @@ class Load:
         blank = self.dice.random() < 0.7
         gso = MSS if kind == "tcp" and blank and self.dice.random() < 0.5 else 0
         data = self.out[i, kind].next(self.size(gso))
-        build = udp(wire.address, 1000 + i, SERVER, 80, data, blank=blank) if kind == "udp" else tcp(
+        frame = udp(wire.address, 1000 + i, SERVER, 80, data, blank=blank) if kind == "udp" else tcp(
             wire.address, 1000 + i, SERVER, 80, ACK, data, blank=blank)
         gso = gso if len(data) > gso else 0
         sizes = [self.dice.randrange(1, 200) for _ in range(self.dice.randrange(4))] if len(data) > 700 and not gso else None
-        wire.end.queue(build, blank, gso, sizes)
+        wire.end.queue(frame, blank, gso, sizes)
 
     def send_back(self):
         """The server answers one client."""
@@ -132,7 +132,7 @@ class Load:
             seen = Look(octets, blank=blank)
             kind = "udp" if seen.proto == 17 else "tcp"
             i = next(i for i in range(len(self.wires)) if self.ports[i, kind] == seen.sport)
-            self.out[i, kind].came(seen, blank)
+            self.out[i, kind].came(seen)
         self.net.uplink.end.frames.clear()
         for i, wire in enumerate(self.wires):
             can = self.options[i]
@@ -140,7 +140,7 @@ class Load:
                 assert (can["csum"] or not blank) and (can["gso"] or not gso) and (can["sg"] or slots == 1)
                 seen = Look(octets, blank=blank)
                 kind = "udp" if seen.proto == 17 else "tcp"
-                (self.between if seen.src == self.wires[0].address else self.back[i, kind]).came(seen, blank)
+                (self.between if seen.src == self.wires[0].address else self.back[i, kind]).came(seen)
             wire.end.frames.clear()
 
     def flows(self):
