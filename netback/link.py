@@ -149,11 +149,10 @@ class Link(Endpoint):
 
     def _fits(self, frame):
         """Whether the client has posted buffers for it."""
-        return self.rx.waiting() >= len(frame.parts) + (1 if frame.gso_size else 0)
+        return self.rx.waiting() >= frame.slots()
 
     def _queue(self, frame, copies):
         parts = frame.parts
-        slots = len(parts) + (1 if frame.gso_size else 0)
         if len(parts) > copies.room() or not self._fits(frame):
             return False
         self.sending.append((frame, copies.count))
@@ -164,7 +163,7 @@ class Link(Endpoint):
             gref = words[_FIRST_WORD + (index & (SLOTS - 1)) * RX_WORDS + 1]
             copies.out(self.pool.frame(page), offset, self.domid, gref, 0, octets)
             index += 2 if i == 0 and frame.gso_size else 1
-        self.rx.req_cons = (self.rx.req_cons + slots) & 0xFFFFFFFF
+        self.rx.req_cons = (self.rx.req_cons + frame.slots()) & 0xFFFFFFFF
         return True
 
     def _hold(self, frame):

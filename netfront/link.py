@@ -17,7 +17,7 @@ from netfront.backlog import LONGEST, Backlog
 from netfront.quarantine import TX_RESERVE
 from netif import PAGE, RX_WORDS, TX_WORDS
 from peererror import PeerError
-from ring import FIRST, SLOTS, FrontRing
+from ring import SLOTS, FrontRing
 
 _FIRST_HALF = const(32)
 _GREF_NONE = const(0)
@@ -107,8 +107,7 @@ class Link(Endpoint):
         return self.tx.room() >= slots and len(self.tx_ids) >= parts and self.quarantine.room(self.lent) >= parts
 
     def _fits(self, frame):
-        parts = len(frame.parts)
-        return self._room(parts + (1 if frame.gso_size else 0), parts)
+        return self._room(frame.slots(), len(frame.parts))
 
     def send(self, frame):
         """Queue a frame; the link has its pages from now on. Without room it waits; what is too much is dropped."""

@@ -15,7 +15,6 @@ from loop import Flag
 from log import Log
 from micropython import const
 from netfront.link import Link
-from peererror import PeerError
 from xswire import Denied, Missing
 
 _ROOT = "device/vif"

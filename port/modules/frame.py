@@ -19,6 +19,10 @@ class Frame:
         self.parts.append((page, offset, octets))
         self.octets += octets
 
+    def slots(self):
+        """How many of a ring it takes: one for each part, and one for the extra info."""
+        return len(self.parts) + (1 if self.gso_size else 0)
+
     def release(self, pool):
         """Give all pages back; they must not be lent."""
         for page, _, _ in self.parts:
