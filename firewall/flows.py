@@ -86,7 +86,7 @@ class Flows:
             return True
         for gone in self.clients.leaving:
             if gone.flows:
-                self.remove((gone.first[0] or gone.first[1]) - 1)
+                self._remove_one(gone)
                 return True
         largest = self.clients.largest()
         if client.flows >= self.share or largest is client:
@@ -172,12 +172,16 @@ class Flows:
                 client.first = [0, 0]
                 client.last = [0, 0]
 
+    def _remove_one(self, gone):
+        """End one flow of a leaving client that has some."""
+        self.remove((gone.first[0] or gone.first[1]) - 1)
+
     def bury_one(self):
         """Forget the leaving client with fewest flows at once: its slot is needed. At most capacity / 1023 of them."""
         gone = min(self.clients.leaving, key=lambda client: client.flows, default=None)
         if gone:
             while gone.flows:
-                self.remove((gone.first[0] or gone.first[1]) - 1)
+                self._remove_one(gone)
             self.clients.release(gone)
 
     def tick(self, now, visits):
@@ -187,7 +191,7 @@ class Flows:
             client = leaving[0]
             visits -= _REMOVAL
             if client.flows:
-                self.remove((client.first[0] or client.first[1]) - 1)
+                self._remove_one(client)
             if not client.flows:
                 self.clients.release(client)
         w = self.records
