@@ -8,9 +8,9 @@ asyncio calls wait_io_event() before every step of a task. One such pass is
 An event that arrives after 1 is still pending at 3, where xen.sleep() returns at once: no wake-up is lost.
 
 Nothing else in the system sleeps. How long the rings waited for their services, and because of what, is noted
-(gap.py), at the cost of reading the clock twice in a pass. A pass that finds nothing allocates nothing. What escapes from here (a ring
-service, a wake function, asyncio itself) is a mistake of ours: it flies through run() up to C, which prints it
-and ends the domain as crashed.
+(gap.py), at the cost of reading the clock twice in a pass. A pass that finds nothing allocates nothing. What
+escapes from here (a ring service, a wake function, asyncio itself) is a mistake of ours: it flies through run()
+up to C, which prints it and ends the domain as crashed.
 """
 import xen
 from asyncio import Event, core

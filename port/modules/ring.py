@@ -4,8 +4,8 @@ A ring is one page: four counters, then slots that hold requests and, in the sam
 run freely modulo 2^32; a slot's number is its counter modulo 256. The peer may change any word of the page at any
 moment: each counter is loaded once, judged, and never used as an index of more than 8 bits.
 
-Who is notified: the other side publishes the counter value at which it wants to be told. publish_*() compares
-after a full fence, rearm_*() sets our own and looks again after a full fence; leaving out either loses wake-ups.
+Who is notified: the other side publishes the counter value at which it wants to be told. publish() compares
+after a full fence, rearm() sets our own and looks again after a full fence; leaving out either loses wake-ups.
 
 Source: Xen public/io/ring.h (RING_PUSH_*_AND_CHECK_NOTIFY, RING_FINAL_CHECK_FOR_*).
 """
