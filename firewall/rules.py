@@ -116,7 +116,7 @@ def seal(rules, resolvers, names):
 def sealing(rules, resolvers, names):
     """seal() in steps: yields None after each, and the RuleList at last; as parsing()."""
     icmp = ICMPV6 if rules.family == 6 else ipv4.ICMP
-    made = RuleList((), rules.accept, icmp, resolvers, names)
+    made = RuleList(rules.accept, icmp, names)
     for step in made.filling(rules.rules, resolvers):
         yield step
     yield made
@@ -289,4 +289,4 @@ def _address6(text):
     return value
 
 
-DENY = RuleList((), False, ipv4.ICMP, (), None)  # what a client without understood rules gets
+DENY = RuleList(False, ipv4.ICMP, None)  # what a client without understood rules gets

@@ -32,20 +32,18 @@ class NoNames:
 
 
 class RuleList:
-    """Sealed rules. Made by rules.seal(); never changes but for what names resolve to."""
+    """Sealed rules, none before filling(). Made by rules.seal(); never changes but for what names resolve to."""
 
-    def __init__(self, rules, accept, icmp, resolvers, names):
+    def __init__(self, accept, icmp, names):
         self.icmp = icmp  # protocol number of ICMP in this family
         self._names = names
         self._epoch = None
         self._named = []  # groups that hold a rule with a host name
         self._otherwise = (accept, None)
-        self._of = {}  # protocol -> groups; protocols with the same rules share them
-        for _ in self.filling(rules, resolvers):
-            pass
+        self._of = {_ANY: ()}  # protocol -> groups; protocols with the same rules share them
 
     def filling(self, rules, resolvers):
-        """Take these rules instead of none, in steps: yields after each group. Not to be asked before the last."""
+        """Take these rules, in steps: yields after each group. Not to be asked before the last."""
         made = []
         for proto in (ipv4.TCP, ipv4.UDP, self.icmp, _ANY):
             chosen = _chosen(rules, proto)
