@@ -22,6 +22,7 @@ if [ "$1" = online ]; then
 fi
 """
 _NAME = "vif-site"
+SERVED = "/var/log/services.log"
 HEAD = """
 ip() { /usr/sbin/ip "$@"; }  # not that of busybox, which its shell takes before all others
 """
@@ -61,6 +62,12 @@ class Internet:
     def start(self, argv, log="/dev/null"):
         """Start a program that goes on running; its process id in dom0. Its output goes to a file of dom0's."""
         return self.lab.start(self._enter + list(argv), log)
+
+    def serve(self, seconds):
+        """Start steps/services.py, whose log is SERVED in dom0; True if all servers were ready in so many seconds."""
+        self.lab.run(["rm", "-f", SERVED])
+        self.start(["python3", "/steps/services.py"], SERVED)
+        return self.lab.await_text(SERVED, "ready", seconds)
 
 
 class Dom0Netvm:

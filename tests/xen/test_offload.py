@@ -14,7 +14,6 @@ BULK = 20000000  # octets
 FEW = 2000000  # octets, where each frame is looked at by Python
 LARGEST_PLAIN = 1514  # octets of an Ethernet frame
 LIMIT = 400  # s of the host's clock
-LOG = "/var/log/services.log"
 NO_OFFLOADS = {"feature-sg": "0", "feature-gso-tcpv4": "0", "feature-no-csum-offload": "1"}
 BEHIND = "/usr/sbin/ip netns exec behind"
 # The client's address moves into a namespace, behind interfaces that leave no checksum blank and no frame whole.
@@ -35,9 +34,7 @@ echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv4/conf/inside/
 @pytest.fixture
 def site(counting_site):
     """With its servers running."""
-    counting_site.lab.run(["rm", "-f", LOG])
-    counting_site.internet.start(["python3", "/steps/services.py"], LOG)
-    assert counting_site.lab.await_text(LOG, "ready", LIMIT)
+    assert counting_site.internet.serve(LIMIT)
     return counting_site
 
 

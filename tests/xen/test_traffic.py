@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.xen.dom0_netvm import SERVED
 from tests.xen.site import CLIENTS
 from tests.xen.steps import payload
 
-LOG = "/var/log/services.log"
 LIMIT = 600  # s of the host's clock for what takes seconds on an idle machine
 
 
@@ -23,10 +23,8 @@ def site(counting_site):
 
 @pytest.fixture
 def internet(site):
-    """The site's internet with its servers running; its log is LOG in dom0."""
-    site.lab.run(["rm", "-f", LOG])
-    site.internet.start(["python3", "/steps/services.py"], LOG)
-    assert site.lab.await_text(LOG, "ready", 60)
+    """The site's internet with its servers running."""
+    assert site.internet.serve(60)
     return site.internet
 
 
@@ -66,7 +64,7 @@ def test_dns(site, clients, internet):
     for client in clients:
         assert visit(client, "names", "3.addresses.example") == ["198.51.100.%d" % i for i in (1, 2, 3)]
         assert len(visit(client, "names", "200.addresses.example")) == 200
-    served = [line for line in site.lab.read(LOG).decode().splitlines() if line.startswith("dns")]
+    served = [line for line in site.lab.read(SERVED).decode().splitlines() if line.startswith("dns")]
     assert set(served) == {"dns udp 10.137.0.9 3", "dns udp 10.137.0.9 0", "dns tcp 10.137.0.9 200"}, served
 
 
