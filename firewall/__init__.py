@@ -1,5 +1,6 @@
 """The firewall's mind: what a packet is, whose it is, and where it may go.
 
-Nothing here talks to a ring or reads a clock: packets, times and random numbers come in as
-arguments, verdicts and packets go out. The same files run under CPython and MicroPython.
+The judge and all that it asks talk to no ring and read no clock: packets, times and random numbers
+come in as arguments, verdicts and packets go out. The same files run under CPython and MicroPython.
+What joins them to the rest of the image: main.py, forward.py (rings), settings.py and qubesdb.py, status.py.
 """
