@@ -28,10 +28,20 @@ def guard(request, monkeypatch):
         monkeypatch.setattr(machines, "GUARD", request.param)
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Show the firewalls' consoles under a failure, of its set-up too."""
+    report = (yield).get_result()
+    machine = getattr(item, "machine", None)
+    if report.failed and machine and call.when != "teardown":
+        report.sections.append(("consoles", machine.consoles()))
+
+
 @pytest.fixture
-def machine():
+def machine(request):
     """A machine whose clock the test owns; every domain of it ends with the test."""
     with Machine() as machine:
+        request.node.machine = machine
         yield machine
 
 

@@ -180,7 +180,7 @@ class Machine:
                 return
             for each in runnable:
                 each.turn()
-        raise AssertionError("does not come to rest within %d s%s" % (RESTLESS, self._consoles()))
+        raise AssertionError("does not come to rest within %d s%s" % (RESTLESS, self.consoles()))
 
     def advance(self, seconds):
         """Move the clock, waking firewalls at their deadlines on the way."""
@@ -200,7 +200,7 @@ class Machine:
         self.settle()
         while not condition():
             step = min(max(self._next_time(), self.now), self.now + 50_000_000)
-            assert step <= end, "%s: not within %s s%s" % (what, seconds, self._consoles())
+            assert step <= end, "%s: not within %s s%s" % (what, seconds, self.consoles())
             self.header.clock_ns = step
             self.settle()
 
@@ -209,12 +209,13 @@ class Machine:
         end = time.monotonic() + seconds
         seen = 0
         while not condition():
-            assert time.monotonic() < end, "%s: not within %s s%s" % (what, seconds, self._consoles())
+            assert time.monotonic() < end, "%s: not within %s s%s" % (what, seconds, self.consoles())
             if not self.serve():
                 wait = min([20_000_000] + [max(timer[0] - self.now, 0) for timer in self.timers[:1]])
                 seen = self.hv.hv_wait_attention(self.at, seen, ctypes.c_uint64(wait))
             self._run_timers()
 
-    def _consoles(self):
+    def consoles(self):
+        """The last lines of every firewall."""
         return "".join("\n--- console of domain %d\n%s" % (each.domid, each.console[-3000:])
                        for each in self.domains.values() if isinstance(each, Firewall))
