@@ -179,10 +179,11 @@ def test_a_flood_takes_nothing_from_others(net, flood):
             liar.end.queue(FLOODS[flood](round * 256 + i))
         liar.end.kick()
         with forwarding(net, 60):
-            net.honest.end.queue(tcp(HONEST, 7000 + round, SERVER, 80))
+            net.honest.end.queue(tcp(HONEST, 7000 + round, SERVER, 81))  # to no port of a flood's
             net.honest.end.kick()
             net.settle()
-        assert [True for octets, _, _, _ in net.uplink.end.frames if Look(octets).dst == SERVER]
+        seen = [Look(octets) for octets, _, _, _ in net.uplink.end.frames]
+        assert [each.dport for each in seen].count(81) == 1
         net.uplink.end.frames.clear()
         liar.end.frames.clear()
 
