@@ -18,11 +18,6 @@ def net(request):
         yield Network(machine=machine)
 
 
-def pings(net, wire):
-    wire.send(echo(wire.address, net.gateway, seq=3))
-    return Look(wire.recv()).seq == 3
-
-
 def alone(net, ip=A, **options):
     """A client whose frontend the test moves by hand, at InitWait."""
     wire = net.client(ip, wait=False, auto=False, **options)
@@ -60,7 +55,7 @@ def test_connect_detach_and_all_is_given_back(net):
     before = net.holdings()
     for force in (False, True):
         wire = net.client(A)
-        assert pings(net, wire)
+        assert wire.pings()
         began = net.machine.now
         net.detach(wire, force)
         assert net.machine.now - began < 2_000_000_000
@@ -92,9 +87,9 @@ def test_another_client_is_served_while_one_is_waited_for(net):
     slow.end.auto = False
     slow.end.offline()
     net.advance(0.5)
-    assert not slow.end.gone() and pings(net, other)
+    assert not slow.end.gone() and other.pings()
     third = net.client("10.137.0.23")
-    assert pings(net, third)
+    assert third.pings()
 
 
 def test_a_frontend_that_jumps_to_closed_and_begins_again(net):
@@ -106,14 +101,14 @@ def test_a_frontend_that_jumps_to_closed_and_begins_again(net):
         assert wire.end.their_state() == CLOSED
         wire.end.set_state(INITIALISING)
         net.machine.until(wire.end.connected, 10)
-        assert pings(net, wire)
+        assert wire.pings()
 
 
 def test_a_frontend_that_jumps_from_connected_to_initialising(net):
     wire = net.client(A)
     wire.end.set_state(INITIALISING)
     net.machine.until(wire.end.connected, 10)
-    assert pings(net, wire)
+    assert wire.pings()
 
 
 def test_closing_is_followed_step_by_step(net):
@@ -140,7 +135,7 @@ def test_windows_closes_before_it_first_connects(net):
     assert wire.end.their_state() == INIT_WAIT and net.machine.now == began
     wire.end.connect()
     net.settle()
-    assert wire.end.connected() and pings(net, wire)
+    assert wire.end.connected() and wire.pings()
 
 
 def test_initialised_is_enough_to_connect(net):
@@ -181,7 +176,7 @@ def test_a_device_made_anew_at_the_same_place(net):
         wire.end.auto = True
         net.set_rules(B, ["action=accept"])
         net.machine.until(wire.end.connected, 10)
-        assert pings(net, wire)
+        assert wire.pings()
         net.detach(wire)
 
 
@@ -189,7 +184,7 @@ def test_a_client_dies_and_dom0_cleans_up(net):
     before = net.holdings()
     wire, other = net.client(A), net.client(B)
     wire.end.kill()
-    assert pings(net, other)
+    assert other.pings()
     wire.end.offline(force=True)
     net.machine.until(wire.end.gone, 10)
     net.detach(other)
@@ -206,7 +201,7 @@ def test_directories_that_appear_in_pieces(net):
         net.machine.write("%s/%s" % (wire.end.back, name), value)
         net.settle()
     net.machine.until(wire.end.connected, 10)
-    assert pings(net, wire)
+    assert wire.pings()
 
 
 def test_a_frontend_id_that_is_not_the_directorys(net):
@@ -250,7 +245,7 @@ def test_an_hvms_two_interfaces_with_one_address(net):
     stub = net.client(A)
     guest = net.client(A, wait=False, auto=False)
     net.settle()
-    assert guest.end.their_state() == INIT_WAIT and pings(net, stub)
+    assert guest.end.their_state() == INIT_WAIT and stub.pings()
     stub.send(udp(A, 1000, SERVER, 53))
     port = Look(net.uplink.recv()).sport
     guest.end.connect()
@@ -260,7 +255,7 @@ def test_an_hvms_two_interfaces_with_one_address(net):
     net.uplink.send(udp(SERVER, 53, net.address, port))
     assert guest.recv() and not stub.recv()
     net.detach(stub)
-    assert pings(net, guest)
+    assert guest.pings()
     net.uplink.send(udp(SERVER, 53, net.address, port))
     assert guest.recv()
     guest.end.auto = True
@@ -273,7 +268,7 @@ def test_two_devices_of_one_domain(net):
     second = Client(net.machine, None, B, devid=1, peer=first.end.peer)
     net.set_rules(B, ["action=accept"])
     net.machine.until(second.connected, 10)
-    assert pings(net, first)
+    assert first.pings()
     second.send(echo(B, net.gateway, seq=4))
     assert Look(second.recv()[0]).seq == 4
 
@@ -293,7 +288,7 @@ def test_strange_names_below_backend_vif(net):
     for name in ("abc", "0", "32753", "4294967301", "5/x", "5/70000", "5/-1", "00005/0"):
         net.machine.write("/local/domain/2/backend/vif/" + name + "/frontend", "/nowhere")
     net.settle()
-    assert pings(net, net.client(A))
+    assert net.client(A).pings()
 
 
 def refused_for_the_quota(net):
@@ -314,7 +309,7 @@ def test_a_quota_that_is_reached_costs_one_device(net):
     """ENOSPC, EQUOTA: the device is not offered; the others live on, and it comes when there is room."""
     other = net.client(B)
     wire, ours = refused_for_the_quota(net)
-    assert pings(net, other)
+    assert other.pings()
     ours.remove(b"data/fill")
     net.machine.write(wire.end.back + "/online", "1")
     net.machine.until(wire.end.connected, 10)
