@@ -63,7 +63,7 @@ class _NoSettings:
 
 
 class Firewall:
-    """settings: told of clients that come and go; it calls set_rules(), set_network(), set_connected(), seeded()."""
+    """settings: told of clients that come and go; it calls what stands under "what settings tell"."""
 
     settings = _NoSettings()
 
@@ -96,10 +96,14 @@ class Firewall:
         """An attached client's list is committed; it counts at the next packet."""
         self.neighbours.set_rules(address, rules)
 
+    def set_ours(self, address):
+        """The address that clients know us by: pings to it are answered, errors come from it (0: the uplink's)."""
+        self.neighbours.gateway = address
+
     def set_network(self, address, gateway, ours=0):
-        """Our address on the uplink, the netvm's, and the one that clients know us by (0: the same)."""
+        """Our address on the uplink, the netvm's, and the one that clients know us by."""
         self.network = (address, gateway)
-        self.neighbours.gateway = ours
+        self.set_ours(ours)
         self._uplink_down()
         self._uplink_up()
 

@@ -6,7 +6,8 @@
 
 firewall gets, whenever it changes,
     set_rules(address, rule list)            of an attached client; it was parsed as a whole before
-    set_network(own, gateway, ours)          addresses on the uplink and, last, the one that clients know us by
+    set_ours(address)                        the one that clients know us by, also where there is no netvm
+    set_network(own, gateway, ours)          addresses on the uplink and, last, ours once more
     set_connected(addresses)                 of all clients that exist, running or not
     seeded()                                 more randomness was mixed in; at the first reading before any set_rules()
 
@@ -181,7 +182,11 @@ class Settings:
 
     def _set_network(self):
         # while everything is read the keys come in any order: _synced() does it then, once
-        if self.database.synced and _OWN in self.addresses and _GATEWAY in self.addresses:
+        if not self.database.synced:
+            return
+        if _OURS in self.addresses:
+            self.firewall.set_ours(self.addresses[_OURS])
+        if _OWN in self.addresses and _GATEWAY in self.addresses:
             network = tuple(self.addresses.get(key, 0) for key in _NETWORK)
             if network != self.network:
                 self.network = network

@@ -2,7 +2,7 @@
 
     rules A DECISION   after each list put in force: may a TCP packet to 192.0.2.7 port 443 leave?
     seeded   when more randomness was mixed in
-    network OWN GATEWAY OURS,  connected A B C,  memory FREE-HEAP: each when it changes; memory every second
+    ours A,  network OWN GATEWAY OURS,  connected A B C,  memory FREE-HEAP: each when it changes; memory every second
 
 The words attach:A and detach:A in our xenstore node data/do (in the simulation) are obeyed, one at a time.
 """
@@ -23,6 +23,9 @@ class Told:
 
     def seeded(self):
         print("seeded")
+
+    def set_ours(self, ours):
+        print("ours %s" % ipv4.text(ours))
 
     def set_network(self, own, gateway, ours):
         print("network %s" % " ".join(ipv4.text(address) for address in (own, gateway, ours)))

@@ -9,7 +9,7 @@ from attacks import all_work
 from machine import Machine
 from network import Network  # first: it knows the way to tests/host
 from frontend import CLOSED
-from packets import udp
+from packets import Look, echo, udp
 from qubesdb_dom0 import rule_keys, stale
 from qubesdb_server import Dom0
 from store import NODES_MAX, OXENSTORED, XENSTORED
@@ -37,13 +37,14 @@ def rules(ip):
 class Whole(Network):
     """Network's wires around the shipping program; what dom0 says goes through QubesDB."""
 
-    def __init__(self, machine, keys):
+    def __init__(self, machine, keys, uplink=True):
         self.address = self.gateway = OWN
         self.upstream = NETVM
         self.machine, self.sender, self.wires, self._domid = machine, None, [], 5
         self.dom0 = Dom0(machine, keys)
         self.firewall = machine.firewall("")
-        self.netvm(OWN)
+        if uplink:
+            self.netvm(OWN)
 
     def tell(self, command):
         raise NotImplementedError("the program that ships takes no commands")
@@ -120,3 +121,16 @@ def test_all_at_once_levels_out(personality, figure, request, in_ci):
             net.detach(wire)
         assert net.level() == empty
         assert net.dom0.left == [] and not net.lines(" error ")
+
+
+def test_without_a_netvm_clients_are_answered(machine):
+    """dom0 writes our own address and gateway only when there is a netvm; what clients know us by it always writes."""
+    keys = {name: value for name, value in KEYS.items() if name not in ("/qubes-ip", "/qubes-gateway")}
+    net = Whole(machine, {**keys, **rules(address(0))}, uplink=False)
+    wire = net.client(address(0), rules=None)
+    net.settle()
+    wire.send(echo(wire.address, OWN, seq=7))
+    assert Look(wire.recv()).seq == 7
+    wire.send(udp(wire.address, 1000, SERVER, 53))
+    told = Look(wire.recv())
+    assert (told.src, told.kind, told.code) == (OWN, 3, 0)
