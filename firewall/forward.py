@@ -1,7 +1,8 @@
 """The ring service: frames from every link to the judge, and what it lets out to the link it names.
 
 One pass, called by the loop between tasks: what the uplink brought, then each client in turn, at most QUANTUM slots
-of each; then one copy hypercall for all that goes to clients, and one notification for each link that wants it.
+of each (if the uplink's part alone took the time of a pass, the next one has none of it: clients come to their turn
+whatever it brings); then one copy hypercall for all that goes to clients, and one notification for each link that wants it.
 What is not served stays in the sender's own ring: the rest of a long queue, and all clients' as long as the uplink has
 no room, at most for a second (netfront/backlog.py). The next pass goes on with the client whose turn it is.
 
@@ -52,6 +53,7 @@ class Forwarder:
         self.outward = Copies(_BURST)
         self.active = Flag()  # there was something to do since it was last waited for
         self.busy = False  # the uplink has no room: clients keep what they have in their own rings
+        self._late = False  # the uplink's part took the whole pass: no client had a turn
         self.cut = 0  # super-frames of which only the first _SEGMENTS segments were sent
         self._lost = 0  # frames for which links had no room that are gone by now
 
@@ -101,20 +103,23 @@ class Forwarder:
         done = False
         uplink = self.ports.get(UPLINK)
         if uplink:
-            done = self._guarded(uplink, self._from_uplink, now)
+            done = self._guarded(uplink, self._completed if self._late else self._from_uplink, now)
         for port in list(self.clients):
             if port.rings.held and self._guarded(port, self._retry, now):
                 done = True
         self.busy = False
-        for _ in range(len(self.clients)):
+        self._late = not self._late and xen.ns() > until
+        for _ in range(0 if self._late else len(self.clients)):
             uplink = self.ports.get(UPLINK)
             self.busy = bool(uplink) and uplink.rings.busy(now)
-            if self.busy or not self.clients or xen.ns() > until:
+            if self.busy or not self.clients:
                 break
             port = self.clients.pop(0)
             self.clients.append(port)
             if self._guarded(port, self._from_client, now):
                 done = True
+            if xen.ns() > until:
+                break
         self._burst()
         uplink = self.ports.get(UPLINK)
         if uplink:
@@ -132,6 +137,9 @@ class Forwarder:
         except PeerError as reason:
             port.owner.broken(str(reason))
             return True
+
+    def _completed(self, port, _now):
+        return port.rings.complete()
 
     def _from_uplink(self, port, now):
         completed = port.rings.complete()

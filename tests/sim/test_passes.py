@@ -28,3 +28,56 @@ def test_many_busy_clients_share_a_pass_in_turn(machine):
     assert len(net.uplink.end.frames) == 5 * 60
     (line,) = [line for line in net.firewall.status() if "since last asked" in line]
     assert int(re.search(r"(\d+) us", line)[1]) < 20000, line
+
+
+UPLINK_WITHOUT_END = """
+from firewall import forward
+
+class Clock:
+    now = 0
+    def ns(self):
+        return self.now
+
+class Rings:
+    held = ()
+    turns = dropped = 0
+    def receive(self, *_):
+        self.turns += 1
+        clock.now += self.cost
+        return ()
+    def complete(self):
+        return True
+    def busy(self, now):
+        return False
+    def post(self):
+        return False
+    def flush(self):
+        pass
+
+class Owner:
+    name = "x"
+    def __init__(self, cost):
+        self.link = Rings()
+        self.link.cost = cost
+
+clock = forward.xen = Clock()
+forwarder = forward.Forwarder(None, None)
+uplink, clients = Owner(2000000), [Owner(100000) for _ in range(3)]
+forwarder.add(0, uplink)
+for i in range(3):
+    forwarder.add(i + 1, clients[i])
+longest = 0
+for _ in range(60):
+    began = clock.now
+    forwarder.service()
+    longest = max(longest, clock.now - began)
+print("turns", uplink.link.turns, [client.link.turns for client in clients], "longest", longest)
+"""
+
+
+def test_an_uplink_that_always_brings_something_leaves_clients_their_turns(machine, run):
+    """What it brings takes longer than a pass may, each time: then every other pass is the clients', all of it."""
+    (line,) = run(machine, UPLINK_WITHOUT_END).lines("turns ")
+    uplink, *clients, longest = map(int, re.findall(r"\d+", line))
+    assert uplink == 30 and clients == [30, 30, 30], line
+    assert longest == 2 * MS, line
