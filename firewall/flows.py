@@ -19,6 +19,7 @@ from firewall.record import BACK, CLIENT, EGRESS, GENERATION, KIND, NEXT, PORTS,
 SHARE = const(512)  # flows that a client gets whatever others hold
 _LOOKS = const(32)  # flows looked at for one that may go
 _REMOVAL = const(16)  # what a removal costs in visits of the sweep, measured
+_ZEROS = const(1024)  # words; tables are cleared so many at a time, 1.6 MB in 0.6 ms
 _NO_RING = const(0xFFFFFFFF)  # NEXT back of a flow without a mapping
 
 
@@ -39,7 +40,8 @@ class Flows:
         self.find = self.index.find  # (SRC, DST, PORTS, KIND) -> half or -1; it may be stale: live()
         self.mappings = Index(self._slots[1], self.records, random(KEY_OCTETS), CLIENT, 0xFFFF)
         self.on_unmapped = None  # called with (protocol, PORTS word of the half back) when a mapping ends
-        self._zeros = words(32)
+        self._zeros = words(_ZEROS)
+        self._blank = self._zeros[:WORDS]
         self._fresh = 0  # records from here on were never used
         self._free = 0  # record + 1 of a list through PREV
         self._cursor = 0
@@ -118,7 +120,7 @@ class Flows:
             self._free = w[at + PREV]
         else:
             self._fresh += 1
-        w[at : at + WORDS] = self._zeros
+        w[at : at + WORDS] = self._blank
         for i in range(GENERATION + 1):
             w[at + i] = there[i]
             w[at + BACK + i] = back[i]
@@ -160,10 +162,8 @@ class Flows:
 
     def clear(self):
         """End all flows at once: our own address changed. Ports are the caller's to free."""
-        zeros = self._zeros
         for slots in self._slots:
-            for i in range(0, len(slots), len(zeros)):
-                slots[i : i + len(zeros)] = zeros
+            self.wipe(slots)
         # records from 0 on count as never used: the sweep stops at _fresh
         self._fresh = self._free = self._cursor = self.count = 0
         for client in self.clients.by_slot:
@@ -175,6 +175,12 @@ class Flows:
     def _remove_one(self, gone):
         """End one flow of a leaving client that has some."""
         self.remove((gone.first[0] or gone.first[1]) - 1)
+
+    def wipe(self, table):
+        """Make all words of a table zero, by a store for each page of it: one for each word takes 14 ms."""
+        for i in range(0, len(table), _ZEROS):
+            left = min(_ZEROS, len(table) - i)
+            table[i : i + left] = self._zeros[:left]
 
     def bury_one(self):
         """Forget the leaving client with fewest flows at once: its slot is needed. At most capacity / 1023 of them."""

@@ -48,8 +48,7 @@ class Nat:
         if self.address:
             self._flows.clear()
             for used in self._used.values():
-                for i in range(len(used)):
-                    used[i] = 0
+                self._flows.wipe(used)
         self.address = address
 
     def open(self, p, egress, now):
