@@ -45,6 +45,7 @@ class Database:
         self.left_out = 0  # keys beyond _KEYS
         self.errors = 0  # of our writes that dom0 refused
         self._watches = []  # (path or prefix that ends in "/", function, keep)
+        self.committing = None  # (address, steps, whether to tell): a tree that is being packed; nothing else goes on
         self._fresh = None
         self._inbox = None
         self._out = bytearray()
@@ -82,6 +83,7 @@ class Database:
         self._own = self._unanswered
         self._unanswered = {}
         self._fresh = Copy(self.kept)
+        self.committing = None
         self._inbox = qdbwire.Inbox()
         self._out = bytearray(qdbwire.pack(qdbwire.MULTIREAD, ""))
 
@@ -90,7 +92,10 @@ class Database:
         self._inbox.feed(octets)
 
     def step(self):
-        """Deal with one message. False: there is none, or too much of ours waits to be sent. PeerError."""
+        """Deal with one message, or a part of a large commit. False: there is none, or too much waits to be sent. PeerError."""
+        if self.committing:
+            self._go_on()
+            return True
         if self.choked():
             return False
         message = self._inbox.message()
@@ -160,24 +165,23 @@ class Database:
             self._store(self._fresh, path, value)
             return
         before = path in self.copy.values
-        commit = self._store(self.copy, path, value)
-        if commit:
-            self.on_commit(*commit)
-        elif path in self.copy.values:
+        self._store(self.copy, path, value)
+        if path in self.copy.values:
             self._tell(path, value)
         elif before:  # it has become one that need not be kept
             self._tell(path, None)
 
     def _store(self, copy, path, value):
-        """Into this copy. (address, packed nodes) if it was a commit."""
+        """Into this copy."""
         if path.startswith(RULES):
             address, _, key = path[len(RULES) :].partition("/")
             if ipv4.address(address) < 0:
-                return None  # the list of an IPv6 address: we forward none
+                return  # the list of an IPv6 address: we forward none
             if key:
                 copy.trees.write(address, key, value)
             elif not value:
-                return address, copy.trees.commit(address)
+                self.committing = address, copy.trees.committing(address), copy is self.copy
+                self._go_on()
         elif path.startswith(HANDLED):
             if copy is self._fresh:
                 self._set_handled(path, value)
@@ -187,7 +191,15 @@ class Database:
             copy.values[path] = value
         else:
             self.left_out += 1
-        return None
+
+    def _go_on(self):
+        """A step of the commit that is under way."""
+        address, steps, tell = self.committing
+        packed = next(steps)
+        if packed is not None:
+            self.committing = None
+            if tell:
+                self.on_commit(address, packed)
 
     def _set_handled(self, path, value):
         if path.startswith(HANDLED) and value.isdigit():

@@ -69,6 +69,8 @@ class Connection:
             done = 0
             while database.step():
                 done += 1
+                if database.committing:
+                    await sleep_ms(0)
             out = database.outgoing()
             if out:
                 n = channel.put(out)

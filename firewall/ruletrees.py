@@ -17,6 +17,7 @@ LIMIT = const(2048)  # trees
 OCTETS = const(1 << 20)  # of all packed trees together
 TREE_OCTETS = const(128 << 10)  # of one
 _OPEN = const(8)  # trees being written at once
+_SLICE = const(32)  # nodes packed or unpacked in a step: half a ms
 _TOO_LARGE = "more rules than there is memory for"  # no key that parses: this client is denied
 
 # of the list that stands for a tree
@@ -73,11 +74,24 @@ class RuleTrees:
 
     def commit(self, address):
         """The tree is whole now: its nodes, packed."""
+        for packed in self.committing(address):
+            pass
+        return packed
+
+    def committing(self, address):
+        """commit() in steps: yields None between them, and what commit() returns at last. No node may change before."""
+        self._tree(address)
+        nodes = self._drop_open(address)
+        if nodes is not None:
+            for packed in packing(nodes):
+                if packed is None:
+                    yield None
         tree = self._tree(address)
-        self._close(address)
+        if nodes is not None:
+            self._store(address, packed)
         tree[_SETTLED] = True
         self._forget(0)
-        return tree[_PACKED]
+        yield tree[_PACKED]
 
     def packed(self, address):
         """The settled tree's nodes, packed; None: not known, or being written."""
@@ -150,20 +164,31 @@ def pack(nodes):
 
     In the keys' order, so that equal trees are equal octets, however their nodes came.
     """
-    packed = bytearray(sum(_size(key, value) for key, value in nodes.items()))
-    at = 0
+    for packed in packing(nodes):
+        pass
+    return packed
+
+
+def packing(nodes):
+    """pack() in steps: yields None after every _SLICE nodes, and the octets at last."""
+    parts = []
     for key in sorted(nodes):
         value = nodes[key]
-        head = bytes((len(key),)) + key.encode() + bytes((len(value) & 0xFF, len(value) >> 8))
-        packed[at : at + len(head)] = head
-        at += len(head)
-        packed[at : at + len(value)] = value
-        at += len(value)
-    return bytes(packed)
+        parts.append(bytes((len(key),)) + key.encode() + bytes((len(value) & 0xFF, len(value) >> 8)) + value)
+        if len(parts) % _SLICE == 0:
+            yield None
+    yield b"".join(parts)
 
 
 def unpack(packed):
     """The nodes again."""
+    for nodes in unpacking(packed):
+        pass
+    return nodes
+
+
+def unpacking(packed):
+    """unpack() in steps: yields None after every _SLICE nodes, and the nodes at last."""
     nodes = {}
     at = 0
     while at < len(packed):
@@ -171,4 +196,6 @@ def unpack(packed):
         end = start + 2 + (packed[start] | packed[start + 1] << 8)
         nodes[packed[at + 1 : start].decode()] = packed[start + 2 : end]
         at = end
-    return nodes
+        if len(nodes) % _SLICE == 0:
+            yield None
+    yield nodes

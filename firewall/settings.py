@@ -129,8 +129,11 @@ class Settings:
     async def _parse(self, text, packed):
         """The rule list of some nodes; DENY if any of them is no rule."""
         done = 0
+        for nodes in ruletrees.unpacking(packed):
+            if nodes is None:
+                await sleep_ms(0)
         try:
-            for rules in parsing(ruletrees.unpack(packed), text):
+            for rules in parsing(nodes, text):
                 done += 1
                 if done % _SLICE == 0:
                     await sleep_ms(0)

@@ -303,6 +303,39 @@ def test_a_tree_too_large_is_refused_whole():
     assert side.nodes() == {"policy": b"drop"}
 
 
+def test_a_large_list_is_packed_and_unpacked_in_steps():
+    """Between them the rings have their turn; nothing that comes later is dealt with before."""
+    side = synced(attached=["10.137.7.21"])
+    nodes = {"%04d" % i: b"action=accept dst4=192.0.2.1/32" for i in range(1500)}
+    for key, value in nodes.items():
+        side.receive(packed(WRITE, TREE + "/" + key, value))
+        side.sent()
+    side.database.feed(packed(WRITE, TREE) + packed(RM, TREE + "/"))
+    steps = 0
+    while not side.commits:
+        assert side.nodes() is None and side.database.step()
+        steps += 1
+    assert steps >= 1500 // 32
+    ((address, octets),) = side.commits
+    steps = list(ruletrees.unpacking(octets))
+    assert len(steps) >= 1500 // 32 and steps[-1] == nodes
+    assert side.nodes() == nodes and not side.database.committing
+    assert side.database.step()
+    assert side.nodes() is None and side.sent()[-1] == packed(OK, TREE + "/")
+
+
+def test_the_channel_ends_in_the_middle_of_a_large_commit():
+    side = synced(attached=["10.137.7.21"])
+    for i in range(200):
+        side.receive(packed(WRITE, "%s/%04d" % (TREE, i), b"action=accept"))
+        side.sent()
+    side.database.feed(packed(WRITE, TREE))
+    assert side.database.step() and side.database.committing
+    side.begin()
+    side.receive(*tree(b"action=drop"), END)
+    assert side.nodes() == {"policy": b"drop", "0000": b"action=drop"} and side.commits == []
+
+
 def test_an_ipv6_list_is_not_kept():
     side = synced(packed(CONTENT, "/qubes-firewall/fd09:24ef:4179::a89:15/policy", b"drop"))
     assert len(side.database.copy.trees) == 0
