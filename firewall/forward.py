@@ -27,7 +27,9 @@ from firewall.segment import complete, segments
 QUANTUM = const(16)  # slots of one neighbour in a pass
 _PASS_NS = const(1500000)  # a client whose turn has not come by then is the first in the next pass
 _BURST = const(512)  # copy operations towards clients in one hypercall
-_SEGMENTS = const(64)  # at most out of one super-frame: for 64 KiB, segments of 1 KiB
+_SEGMENTS = const(64)  # cut out of super-frames in one pass, some 3 ms
+_MSS = const(536)  # octets that every host takes in a segment (RFC 1122 4.2.2.6); of smaller ones the first _SEGMENTS go
+_ALL = const(123)  # segments of _MSS octets in the longest frame
 _NS_PER_MS = const(1000000)
 
 _log = Log("forward")
@@ -55,6 +57,9 @@ class Forwarder:
         self.busy = False  # the uplink has no room: clients keep what they have in their own rings
         self._late = False  # the uplink's part took the whole pass: no client had a turn
         self.cut = 0  # super-frames of which only the first _SEGMENTS segments were sent
+        self._left = 0  # segments that this pass may still cut
+        self._cutting = None  # (Port, segments) of a super-frame for which the last pass had too few
+        self._rest = None  # (Port, frames): what came behind it; until it is dealt with nobody is drained
         self._lost = 0  # frames for which links had no room that are gone by now
 
     # ---- links come and go --------------------------------------------------------------------
@@ -101,9 +106,13 @@ class Forwarder:
         now = ns // _NS_PER_MS
         until = ns + _PASS_NS
         done = False
+        self._left = _SEGMENTS
+        if self._rest:
+            self._go_on(now)
+            done = True
         uplink = self.ports.get(UPLINK)
-        if uplink:
-            done = self._guarded(uplink, self._completed if self._late else self._from_uplink, now)
+        if uplink and self._guarded(uplink, self._completed if self._late or self._rest else self._from_uplink, now):
+            done = True
         for port in list(self.clients):
             if port.rings.held and self._guarded(port, self._retry, now):
                 done = True
@@ -112,7 +121,7 @@ class Forwarder:
         for _ in range(0 if self._late else len(self.clients)):
             uplink = self.ports.get(UPLINK)
             self.busy = bool(uplink) and uplink.rings.busy(now)
-            if self.busy or not self.clients:
+            if self.busy or self._rest or not self.clients:
                 break
             port = self.clients.pop(0)
             self.clients.append(port)
@@ -144,8 +153,7 @@ class Forwarder:
     def _from_uplink(self, port, now):
         completed = port.rings.complete()
         frames = port.rings.receive(QUANTUM)
-        for frame in frames:
-            self._judge(port, frame, now)
+        self._take(port, frames, now)
         return completed or bool(frames)
 
     def _retry(self, port, _now):
@@ -153,9 +161,29 @@ class Forwarder:
 
     def _from_client(self, port, now):
         frames = port.rings.receive(self.inward, QUANTUM)
-        for frame in frames:
-            self._judge(port, frame, now)
+        self._take(port, frames, now)
         return bool(frames)
+
+    def _take(self, port, frames, now):
+        """Judge frames in order; those behind a super-frame that is not yet cut to its end wait for the next pass."""
+        for i in range(len(frames)):
+            self._judge(port, frames[i], now)
+            if self._cutting:
+                self._rest = port, frames[i + 1 :]
+                break
+
+    def _go_on(self, now):
+        """Cut on where the last pass stopped, then take what came behind, unless its neighbour has gone."""
+        port, frames = self._rest
+        cutting, self._cutting, self._rest = self._cutting, None, None
+        port.guard.judge(self._cut, cutting)
+        if self._cutting:
+            self._rest = port, frames
+        elif self.ports.get(port.number) is port:
+            self._take(port, frames, now)
+        else:
+            for frame in frames:
+                frame.release(self.pool)
 
     def _rearm(self):
         """Nothing to do: ask every neighbour for an event. True if one was faster.
@@ -211,13 +239,8 @@ class Forwarder:
         rings = port.rings
         if frame.gso_size and not rings.gso:
             whole = whole or frame.gather(self.pool)
-            left = _SEGMENTS
-            for segment in segments(whole, octets, frame.gso_size):
-                if not left:
-                    self.cut += 1  # the sender of such small ones will send the rest again
-                    break
-                self.emit(egress, segment)
-                left -= 1
+            most = _ALL if frame.gso_size >= _MSS else _SEGMENTS
+            self._cut((port, segments(whole, octets, frame.gso_size, most)))
         elif frame.blank and not rings.csum or len(frame.parts) > 1 and not rings.sg:
             whole = whole or frame.gather(self.pool)
             if frame.blank:
@@ -234,6 +257,22 @@ class Forwarder:
             self._send(port, frame)
             return
         frame.release(self.pool)
+
+    def _cut(self, cutting):
+        """Send segments of a super-frame, as many as this pass may cut; what is left becomes self._cutting."""
+        port, pieces = cutting
+        for segment in pieces:
+            if self.ports.get(port.number) is not port:
+                break
+            if segment is None:
+                self.cut += 1  # the sender of such small ones will send the rest again
+                break
+            self.emit(port.number, segment)
+            self._left -= 1
+            if self._left <= 0:
+                self._cutting = cutting
+                break
+        return True
 
     def emit(self, egress, octets):
         """Send octets of our own making, whose checksums are complete."""

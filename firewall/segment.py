@@ -20,8 +20,11 @@ _FIN_PSH = const(0x09)
 _CWR = const(0x80)
 
 
-def segments(frame, octets, gso):
-    """Yields frames (bytearrays, checksums complete) for the super-frame in frame[:octets], one after the other."""
+def segments(frame, octets, gso, most=0xFFFF):
+    """Yields frames (bytearrays, checksums complete) for the super-frame in frame[:octets], one after the other.
+
+    most: if there are more, None comes in the place of the first too many, and nothing after it.
+    """
     view = memoryview(frame)
     size = (frame[_IP] & 0x0F) << 2
     at = _IP + size
@@ -33,6 +36,10 @@ def segments(frame, octets, gso):
     first = True
     position = data
     while position < octets:
+        if most == 0:
+            yield None
+            return
+        most -= 1
         end = min(position + gso, octets)
         segment = bytearray(head) + view[position:end]
         put16(segment, _IP + ipv4.TOTAL, len(segment) - ethernet.SIZE)

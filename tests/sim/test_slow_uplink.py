@@ -189,3 +189,34 @@ def test_a_super_frame_of_tiny_segments_is_not_cut_without_end(machine, gso):
     assert len(net.uplink.end.frames) == 3 * min(64, 60000 // gso)
     assert net.figures()["lost"] == (0 if gso == 1000 else 3)
     assert not net.lines("judge")
+
+
+@pytest.mark.parametrize("sg", [True, False])
+def test_super_frames_of_the_smallest_usual_segments_are_cut_whole(machine, sg):
+    """536 octets: 123 of the longest frame, cut in more than one pass; what comes behind stays behind."""
+    net = Network(machine=machine, gso=False, sg=sg)
+    a, b = net.client(A), net.client(B)
+    for wire in (a, b):
+        wire.send(tcp(wire.address, 1000, SERVER, 80))
+    net.settle()
+    ports = {Look(octets).sport: wire for (octets, _, _, _), wire in zip(net.uplink.end.frames, (a, b))}
+    net.uplink.end.frames.clear()
+    before = net.holdings()
+    octets = 65535 - 54
+    for wire in (a, b):
+        for number in range(2):
+            wire.end.queue(tcp(wire.address, 1000, SERVER, 80, ACK, bytes([number]) * octets, blank=True), blank=True, gso=536)
+            wire.end.queue(udp(wire.address, 1000, SERVER, 53 if wire is a else 54, b"%d" % number))
+        wire.end.kick()
+    net.settle()
+    of = {a: [], b: []}
+    for frame, _, _, _ in net.uplink.end.frames:
+        seen = Look(frame)
+        of[ports[seen.sport] if seen.dport == 80 else (a, b)[seen.dport - 53]].append(seen.data)
+    for got in of.values():
+        first, second = got.index(b"0"), got.index(b"1")
+        assert first == 123 and b"".join(got[:first]) == b"\x00" * octets
+        assert second == 247 and b"".join(got[first + 1 : second]) == b"\x01" * octets and len(got) == 248
+    assert net.figures()["lost"] == 0
+    net.advance(1)
+    assert net.holdings() == before
