@@ -212,7 +212,7 @@ class Database:
             address, _, key = path[len(RULES) :].partition("/")
             # without the slash it is the commit's own node, which means nothing without a commit
             if key or directory:
-                copy.trees.remove(address, key.rstrip("/") or None)
+                copy.trees.remove(address, key or None)
             return
         if directory and RULES.startswith(path):
             copy.trees.remove_all()

@@ -56,7 +56,7 @@ class RuleTrees:
         nodes[key] = value
 
     def remove(self, address, key):
-        """A node is removed, or with key None all of them; the tree is not settled until commit()."""
+        """A node is removed, or all below if key ends in "/", or all if it is None; not settled until commit()."""
         if address not in self._trees:
             return
         self._trees[address][_SETTLED] = False
@@ -64,9 +64,12 @@ class RuleTrees:
             self._drop_open(address)
             self._store(address, b"")
         else:
-            value = self._opened(address).pop(key, None)
-            if value is not None:
-                self._sizes[address] -= _size(key, value)
+            nodes = self._opened(address)
+            below = [name for name in nodes if name.startswith(key)] if key[-1] == "/" else ()
+            for name in below or (key,):
+                value = nodes.pop(name, None)
+                if value is not None:
+                    self._sizes[address] -= _size(name, value)
 
     def remove_all(self):
         for address in self._trees:

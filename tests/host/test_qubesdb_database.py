@@ -104,6 +104,17 @@ def test_rm_tree():
     assert side.nodes() == {}  # nothing of the old list came back
 
 
+def test_rm_of_what_is_below_a_rule_is_not_of_the_rule():
+    """With a slash at its end a path names what is below it, never the key itself."""
+    side = synced(*tree(b"action=drop", b"action=accept"))
+    side.receive(packed(WRITE, TREE + "/0000/x", b"odd"), packed(WRITE, TREE))
+    assert "0000/x" in side.nodes()  # and no parser takes it
+    side.receive(packed(RM, TREE + "/0000/"), packed(WRITE, TREE))
+    assert side.nodes() == {"policy": b"drop", "0000": b"action=drop", "0001": b"action=accept"}
+    side.receive(packed(RM, TREE + "/0000"), packed(WRITE, TREE))
+    assert side.nodes() == {"policy": b"drop", "0001": b"action=accept"}
+
+
 def test_rm_missing():
     side = synced()
     side.receive(bytes.fromhex(CASES["rm-missing"]["dom0_sends"]))
