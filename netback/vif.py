@@ -18,11 +18,12 @@ from micropython import const
 import xsvalues as nodes
 from netback.steps import CLOSED, CLOSING, CONNECTED, INITIALISING, INIT_WAIT, step
 from peererror import PeerError
-from xswire import Denied, Missing
+from xswire import Denied, Missing, StoreError
 
 _REF_MAX = const(0xFFFFFFFF)
 _PORT_MAX = const(0x1FFFF)
 _PART_MS = const(4000)  # for a client to follow our Closing when dom0 detaches it
+_AGAIN_MS = const(5000)  # after an error of xenstored's
 _SEEN_MS = const(1000)  # for dom0 to read our Closed before its node goes; it waits 10 s for that
 _FREE_CONNECTS = const(5)
 _WINDOW_NS = const(10000000000)
@@ -78,7 +79,7 @@ class Vif:
             watch = await self.store.watch(self.frontend + "/state")
             listener = asyncio.create_task(self._listen(watch))
             try:
-                while await self._look():
+                while await self._look_surely():
                     await self._wait_for_news()
             finally:
                 listener.cancel()
@@ -115,6 +116,17 @@ class Vif:
         self.mac = nodes.mac(await nodes.read(self.store, self.path + "/mac"))
         return True
 
+    async def _look_surely(self):
+        """_look(), again if xenstored refuses what it should not: the client is not to pay for that."""
+        while True:
+            try:
+                return await self._look()
+            except (Missing, Denied):
+                raise
+            except StoreError as refusal:
+                _log.warning("vif %s: looks again in %d s: %s", self.name, _AGAIN_MS // 1000, refusal)
+            await asyncio.sleep_ms(_AGAIN_MS)
+
     async def _look(self):
         """Act on what the directories say now. False: the device is gone."""
         online = await nodes.read(self.store, self.path + "/online")
@@ -126,8 +138,8 @@ class Vif:
             await self._offer()
         if self.breach:
             _log.warning("vif %s: link closed: %s", self.name, self.breach)
-            self.breach = None
             await self._set_state(CLOSING)
+            self.breach = None
         self.may_connect = 0
         theirs = await self._their_state()
         action = step(self.state, theirs)
@@ -186,7 +198,11 @@ class Vif:
             await self._set_state(CLOSING)
             return
         self.attach(self)
-        await self._set_state(CONNECTED)
+        try:
+            await self._set_state(CONNECTED)
+        except BaseException:
+            self._drop_link()
+            raise
         _log.info("vif %s: connected", self.name)
 
     async def _make_link(self):

@@ -129,7 +129,8 @@ class Uplink:
                     await self._restart(path, backend)
         elif theirs == _INIT_WAIT and ours == _INITIALISING:
             await self._connect(path, backend, domid)
-        elif theirs == _CLOSED or theirs == _INIT_WAIT:
+        elif theirs == _CLOSED or theirs == _INIT_WAIT or ours == _CONNECTED:
+            # ours: left by a task of before that xenstored's error has ended; nobody has that connection
             await self._restart(path, backend)
 
     async def _restart(self, path, backend):

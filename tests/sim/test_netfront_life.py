@@ -5,6 +5,7 @@ from netvm import Netvm
 from network import OUR_MAC, Network
 from packets import Look, arp, fragments, tcp, udp
 from rings import PAGE
+from xenstored import ERROR, READ, Reply
 
 A, SERVER = "10.137.0.21", "192.0.2.50"
 ARP = b"\x08\x06"
@@ -237,3 +238,37 @@ def test_tcp_and_fragments_cross_the_new_uplink(machine):
         wire.send(piece)
     net.settle()
     assert len(net.uplink.end.frames) == 3
+
+
+@pytest.mark.parametrize("whose", ["uplink", "client"])
+def test_an_error_of_xenstored_costs_a_moment(machine, whose):
+    """One EIO while a task looks at its device: the task ends, but its neighbour is not without network for ever."""
+    net = Network(machine=machine)
+    wire = net.client(A)
+    passes(net, wire)
+    net.advance(1.1)
+    before = net.holdings()
+    end = machine.xenstored.ends[2]
+    failed = []
+
+    def fail(reply):
+        if reply.type != READ or failed:
+            return reply
+        failed.append(end.requests[-1])
+        return Reply(ERROR, reply.req_id, reply.tx_id, b"EIO\0")
+
+    end.lie = fail
+    if whose == "uplink":
+        net.uplink.end.write("state", "4")
+    else:
+        wire.end.set_state(4)
+    net.settle()
+    end.lie = None
+    assert len(failed) == 1
+    net.advance(30)
+    assert net.uplink.end.connected() and wire.end.connected()
+    for each in net.wires:
+        each.end.frames.clear()
+    passes(net, wire)
+    net.advance(1.1)
+    assert net.holdings() == before
