@@ -340,21 +340,36 @@ static mp_obj_t xen_or8(mp_obj_t buf, mp_obj_t offset, mp_obj_t bits) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(xen_or8_obj, xen_or8);
 
-// ---- sums and random numbers ------------------------------------------------------------------
+// ---- many octets at once ----------------------------------------------------------------------
+
+static uint8_t *octets_at(mp_obj_t buf, mp_obj_t offset_in, mp_int_t octets, mp_uint_t flags) {
+    mp_buffer_info_t buffer;
+    get_buffer(buf, &buffer, flags);
+    mp_int_t offset = mp_obj_get_int(offset_in);
+    if (offset < 0 || octets < 0 || (size_t)offset > buffer.len || (size_t)octets > buffer.len - offset) {
+        mp_raise_ValueError(MP_ERROR_TEXT("range outside the buffer"));
+    }
+    return (uint8_t *)buffer.buf + offset;
+}
+
+// zero(buf, offset, octets): make them zero. Allocates nothing. ValueError: outside buf.
+static mp_obj_t xen_zero(mp_obj_t buf, mp_obj_t offset, mp_obj_t octets_in) {
+    mp_int_t octets = mp_obj_get_int(octets_in);
+    memset(octets_at(buf, offset, octets, MP_BUFFER_RW), 0, octets);
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(xen_zero_obj, xen_zero);
 
 // csum(buf, offset, octets, seed) -> folded ones'-complement sum of 16-bit big-endian words, not inverted; an odd
 // last octet counts as followed by zero (RFC 1071). seed: an earlier result, or 0. ValueError: outside buf.
 static mp_obj_t xen_csum(size_t n_args, const mp_obj_t *args) {
-    mp_buffer_info_t buffer;
-    get_buffer(args[0], &buffer, MP_BUFFER_READ);
-    mp_int_t offset = mp_obj_get_int(args[1]), octets = mp_obj_get_int(args[2]);
-    if (offset < 0 || octets < 0 || (size_t)offset > buffer.len || (size_t)octets > buffer.len - offset) {
-        mp_raise_ValueError(MP_ERROR_TEXT("range outside the buffer"));
-    }
-    const uint8_t *start = (const uint8_t *)buffer.buf + offset;
+    mp_int_t octets = mp_obj_get_int(args[2]);
+    const uint8_t *start = octets_at(args[0], args[1], octets, MP_BUFFER_READ);
     return MP_OBJ_NEW_SMALL_INT(csum_fold(start, octets, mp_obj_get_int_truncated(args[3])));
 }
 static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(xen_csum_obj, 4, 4, xen_csum);
+
+// ---- random numbers ---------------------------------------------------------------------------
 
 // random(octets) -> bytes, fit for keys once seed() was fed. ValueError: negative.
 static mp_obj_t xen_random(mp_obj_t octets_in) {
@@ -447,7 +462,7 @@ static const mp_rom_map_elem_t xen_globals_table[] = {
     FUNCTION(mem), FUNCTION(free), FUNCTION(view), FUNCTION(addr), FUNCTION(frame), FUNCTION(memory), FUNCTION(heap),
     FUNCTION(grant), FUNCTION(revoke), FUNCTION(map), FUNCTION(unmap), FUNCTION(copy),
     FUNCTION(mb), FUNCTION(cmpxchg32), FUNCTION(and8), FUNCTION(or8),
-    FUNCTION(csum), FUNCTION(random), FUNCTION(seed),
+    FUNCTION(zero), FUNCTION(csum), FUNCTION(random), FUNCTION(seed),
     FUNCTION(console), FUNCTION(cmdline), FUNCTION(xenstore), FUNCTION(shutdown), FUNCTION(crash), FUNCTION(where),
     { MP_ROM_QSTR(MP_QSTR_POWEROFF), MP_ROM_INT(SHUTDOWN_POWEROFF) },
     { MP_ROM_QSTR(MP_QSTR_REBOOT), MP_ROM_INT(SHUTDOWN_REBOOT) },

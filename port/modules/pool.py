@@ -15,21 +15,6 @@ from micropython import const
 PAGE = const(4096)
 
 
-@micropython.viper
-def _zero(memory: ptr8, start: int, end: int):
-    """Clear memory[start:end]. Needs 0 <= start, end within memory; Pool.clear() sees to it."""
-    while start < end and start & 3:
-        memory[start] = 0
-        start += 1
-    words = ptr32(memory)
-    while start + 4 <= end:
-        words[start >> 2] = 0
-        start += 4
-    while start < end:
-        memory[start] = 0
-        start += 1
-
-
 class Pool:
     def __init__(self, pages):
         """pages: how many, at most 65,535. MemoryError."""
@@ -65,9 +50,9 @@ class Pool:
         at = page * PAGE
         mark = self.mark[page]
         if start:
-            _zero(self.memory, at, at + min(start, mark))
+            xen.zero(self.memory, at, min(start, mark))
         if mark > end:
-            _zero(self.memory, at + end, at + mark)
+            xen.zero(self.memory, at + end, mark - end)
         self.mark[page] = end
 
     def forget(self):

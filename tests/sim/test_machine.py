@@ -200,6 +200,35 @@ def test_the_firewalls_limits(machine, pair, run):
         "mem 4 MemoryError('no 1048576 octets outside the heap',)", "lent 16", "True"]
 
 
+ZEROED = """
+import xen
+page = xen.mem(4096)
+for i in range(64): page[i] = 255
+for start in range(9):
+    for octets in range(20):
+        page[8:48] = b"x" * 40
+        xen.zero(page, 10 + start, octets)
+        assert bytes(page[8:48]) == b"x" * (2 + start) + bytes(octets) + b"x" * (38 - start - octets), (start, octets)
+words = xen.view(bytearray(b"1234567812345678"), "I")
+xen.zero(words, 4, 8)  # octets, whatever the elements are
+print(list(words) == [0x34333231, 0, 0, 0x38373635])
+xen.zero(page, 4096, 0)
+for offset, octets in (4096, 1), (-1, 2), (0, -1), (1, 4096), (1 << 62, 1 << 62):
+    try: xen.zero(page, offset, octets)
+    except ValueError as error: print(error)
+try: xen.zero(b"constant", 0, 1)
+except TypeError: print("not writable")
+"""
+
+
+def test_zeros_go_where_they_should_and_nowhere_else(machine, tmp_path):
+    script = tmp_path / "zeroed.py"
+    script.write_text(ZEROED)
+    firewall = machine.firewall(script=str(script))
+    assert firewall.wait_end() == POWEROFF
+    assert firewall.lines() == ["True"] + 5 * ["range outside the buffer"] + ["not writable"]
+
+
 REVOKED = """
 import xen
 page = xen.mem(4096)
