@@ -2,7 +2,7 @@
 import re
 
 from network import Network  # first: it knows the way to tests/host
-from packets import tcp, udp
+from packets import echo, tcp, udp
 
 A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"
 
@@ -30,6 +30,18 @@ def test_links_flows_and_verdicts(machine):
     assert re.match(r"flows: 30 of 65536; packet pages free: \d+ of 2048, in quarantine: 0", lines[4])
     packets = dict(each.rsplit(" ", 1) for line in lines if line.startswith("packets: ") for each in line[9:].split(", "))
     assert packets["forwarded"] == "30" and packets["denied by the rules"] == "1" and packets["source not the client's"] == "1"
+
+
+def test_what_a_client_lost_is_told_when_it_has_gone(machine):
+    net = Network(machine=machine)
+    a = net.client(A, post=0)
+    for seq in range(60):
+        a.send(echo(A, net.gateway, seq=seq))
+        net.settle()
+    lines = net.firewall.status()
+    assert "clients: 1, dropped for want of room: 24; " in lines[3] and lines[4].endswith("since boot: 24")
+    net.detach(a)
+    assert net.firewall.status()[4].endswith("since boot: 24")
 
 
 def test_55_clients_find_room_on_the_console(machine):
