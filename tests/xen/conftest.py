@@ -63,7 +63,7 @@ def _place(item):
 def pytest_itemcollected(item):
     """The clock of the deterministic computer stands still while the machine does other things."""
     wanted, on_site = _place(item)
-    if _WANTED[wanted] == "counting":
+    if _WANTED[wanted] == "counting" and not item.get_closest_marker("xdist_group"):
         item.add_marker(pytest.mark.xdist_group("counting site" if on_site else "counting lab"))
 
 

@@ -17,6 +17,8 @@ TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.append(os.path.join(TESTS, "host"))
 import test_nat_cases  # noqa: E402
 
+pytestmark = pytest.mark.xdist_group("cases on a counting site")  # as long as all others of such a site together
+
 SCENES = ["tcp-out", "tcp-two-clients-one-port", "tcp-stranger", "tcp-ttl-1", "tcp-unreach-embedded", "tcp-unreach-inner-mismatch",
           "udp-out", "udp-stranger-port", "udp-unasked", "udp-unreach-embedded", "udp-cksum-0-embedded", "icmp-echo",
           "icmp-err-of-echo", "igmp", "idle-udp-120", "frag-sizes-1500", "rules-change-cuts-flow"]
