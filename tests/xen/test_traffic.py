@@ -93,7 +93,9 @@ def test_iperf3(site, clients, protocol, way, figure):
         site.internet.start(["iperf3", "--forceflush", "-s", "-p", str(port)], log)
         assert site.lab.await_text(log, "listening", LIMIT)
     words = {"TCP": [], "UDP": ["-u", "-b", "8M", "-l", "1400"]}[protocol] + {"out": [], "in": ["-R"]}[way]
-    results = at_once(lambda client, port: visit(client, "iperf", "192.0.2.1", port, 1, *words), clients, ports)
+    # towards the clients the netvm drops what its queue has no room for, and a stream that began later takes a while to recover
+    seconds = 3 if (protocol, way) == ("TCP", "in") else 1
+    results = at_once(lambda client, port: visit(client, "iperf", "192.0.2.1", port, seconds, *words), clients, ports)
     for client, result in zip(clients, results):
         megabits = result["octets"] * 8e-6 / result["seconds"]
         figure("iperf3 beside another, %s %s" % (protocol, way), "%.1f Mbit/s, %.1f %% lost" % (megabits, result["lost"]))
