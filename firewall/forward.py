@@ -27,9 +27,10 @@ from firewall.segment import complete, segments
 QUANTUM = const(16)  # slots of one neighbour in a pass
 _PASS_NS = const(1500000)  # a client whose turn has not come by then is the first in the next pass
 _BURST = const(512)  # copy operations towards clients in one hypercall
-_SEGMENTS = const(64)  # cut out of super-frames in one pass, some 3 ms
-_MSS = const(536)  # octets that every host takes in a segment (RFC 1122 4.2.2.6); of smaller ones the first _SEGMENTS go
+_SEGMENTS = const(16)  # cut out of super-frames in one pass, each in some 0.1 ms
+_MSS = const(536)  # octets that every host takes in a segment (RFC 1122 4.2.2.6); of smaller ones the first _FIRST go
 _ALL = const(123)  # segments of _MSS octets in the longest frame
+_FIRST = const(64)
 _NS_PER_MS = const(1000000)
 
 _log = Log("forward")
@@ -56,7 +57,7 @@ class Forwarder:
         self.active = Flag()  # there was something to do since it was last waited for
         self.busy = False  # the uplink has no room: clients keep what they have in their own rings
         self._late = False  # the uplink's part took the whole pass: no client had a turn
-        self.cut = 0  # super-frames of which only the first _SEGMENTS segments were sent
+        self.cut = 0  # super-frames of which only the first _FIRST segments were sent
         self._left = 0  # segments that this pass may still cut
         self._cutting = None  # (Port, segments) of a super-frame for which the last pass had too few
         self._rest = None  # (Port, frames): what came behind it; until it is dealt with nobody is drained
@@ -239,7 +240,7 @@ class Forwarder:
         rings = port.rings
         if frame.gso_size and not rings.gso:
             whole = whole or frame.gather(self.pool)
-            most = _ALL if frame.gso_size >= _MSS else _SEGMENTS
+            most = _ALL if frame.gso_size >= _MSS else _FIRST
             self._cut((port, segments(whole, octets, frame.gso_size, most)))
         elif frame.blank and not rings.csum or len(frame.parts) > 1 and not rings.sg:
             whole = whole or frame.gather(self.pool)

@@ -1,6 +1,7 @@
 """Fixtures of the tests on a real Xen: one boot for all that want the same, consoles shown on failure."""
 import pytest
 
+from tests.xen import gaps
 from tests.xen.lab import Lab, Linux
 from tests.xen.site import Site
 
@@ -155,6 +156,16 @@ def guest(lab):
 def counting_guest(counting_lab):
     """The same on the deterministic computer."""
     return _starter(counting_lab)
+
+
+@pytest.fixture
+def seen(figure):
+    """seen(domain, what): us of the longest gap since last asked; what ran in it goes among the figures."""
+    def seen(domain, what):
+        us, text = gaps.longest_gap(domain)
+        figure("longest gap: " + what, text, "%d us" % gaps.LIMIT)
+        return us
+    return seen
 
 
 def _condition(lab):

@@ -4,45 +4,22 @@ The image itself tells: `xl sysrq` has it print the longest gap since last asked
 """
 import re
 
-import pytest
-
+from tests.xen import gaps
 from tests.xen.qubesdb import QubesDB, firewall_keys, rule_keys
 from tests.xen.site import ACCEPT, CLIENTS, FIREWALL, IMAGE
 
-LIMIT = 5000  # us
 WORK, CHAT, ABSENT = CLIENTS
 RULES = ["action=accept dst4=198.51.100.%d/32 proto=tcp dstports=%d-%d" % (i, i + 1, i + 100) for i in range(49)]
-_LINE = "longest gap between ring services since last asked: "
-
-
-def longest_gap(domain):
-    """(us, what ran in it) since last asked."""
-    before = len(domain.lab.read(domain.log))
-    domain.lab.run(["xl", "sysrq", str(domain.domid), "s"], timeout=60)
-    at = domain.wait_for(_LINE, 60, before)
-    domain.wait_for("\n", 10, at)
-    text = domain.lab.read(domain.log)[at:].decode().split("\n")[0].strip()
-    return int(re.match(r"\d+", text)[0]), text
-
-
-@pytest.fixture
-def seen(figure):
-    """seen(domain, what): us of the longest gap since last asked; what ran in it goes among the figures."""
-    def seen(domain, what):
-        us, text = longest_gap(domain)
-        figure("longest gap: " + what, text, "%d us" % LIMIT)
-        return us
-    return seen
 
 
 def test_whatever_happens(counting_site, seen, in_ci):
     """One client's traffic, while another comes and goes, rules change and the netvm is lost and found again."""
-    site, gaps = counting_site, {}
+    site, longest = counting_site, {}
     work, chat = site.client("work", WORK), site.client("chat", CHAT)
     firewall = site.firewall
 
     def after(what):
-        gaps[what] = seen(firewall, what)
+        longest[what] = seen(firewall, what)
 
     after("start, and what other tests did")
     work.sh("ping -c 20 -i 0.1 192.0.2.1", timeout=120)
@@ -67,7 +44,7 @@ def test_whatever_happens(counting_site, seen, in_ci):
     site.until(lambda: " 0% packet loss" in chat.sh("ping -c 1 -W 1 192.0.2.1", check=False), 120)
     after("netvm back")
     work.sh("kill $(cat /tmp/pid)", check=False)
-    assert not {what: us for what, us in gaps.items() if us >= LIMIT}
+    assert not {what: us for what, us in longest.items() if us >= gaps.LIMIT}
 
 
 def test_the_price_of_collecting_garbage(counting_guest, figure):
@@ -91,6 +68,6 @@ def test_reading_200_rule_trees(counting_lab, seen):
     domain.unpause()
     try:
         domain.wait_for("200 rule trees", 120)
-        assert seen(domain, "reading 200 rule trees") < LIMIT
+        assert seen(domain, "reading 200 rule trees") < gaps.LIMIT
     finally:
         database.stop()
