@@ -108,18 +108,19 @@ class Forwarder:
         until = ns + _PASS_NS
         done = False
         self._left = _SEGMENTS
-        if self._rest:
+        cutting = self._rest is not None
+        if cutting:  # that is all this pass takes on
             self._go_on(now)
             done = True
         uplink = self.ports.get(UPLINK)
-        if uplink and self._guarded(uplink, self._completed if self._late or self._rest else self._from_uplink, now):
+        if uplink and self._guarded(uplink, self._completed if self._late or cutting else self._from_uplink, now):
             done = True
         for port in list(self.clients):
             if port.rings.held and self._guarded(port, self._retry, now):
                 done = True
         self.busy = False
-        self._late = not self._late and xen.ns() > until
-        for _ in range(0 if self._late else len(self.clients)):
+        self._late = not cutting and not self._late and xen.ns() > until
+        for _ in range(0 if self._late or cutting else len(self.clients)):
             uplink = self.ports.get(UPLINK)
             self.busy = bool(uplink) and uplink.rings.busy(now)
             if self.busy or self._rest or not self.clients:

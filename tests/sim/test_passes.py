@@ -81,3 +81,44 @@ def test_an_uplink_that_always_brings_something_leaves_clients_their_turns(machi
     uplink, *clients, longest = map(int, re.findall(r"\d+", line))
     assert uplink == 30 and clients == [30, 30, 30], line
     assert longest == 2 * MS, line
+
+
+SUPER_FRAMES_WITHOUT_END = UPLINK_WITHOUT_END.split("longest = 0")[0] + """
+class Frame:
+    parts = ()
+    sent = False
+    def release(self, pool):
+        pass
+
+def emit(egress, octets):
+    clock.now += 100000
+    sent[0] += 1
+
+def judge(port, frame, now):
+    port.guard.judge(forwarder._cut, (forwarder.ports[0], iter([b""] * 40)))
+
+def bring(*_):
+    uplink.link.turns += 1
+    clock.now += 2600000
+    return ()
+
+sent = [0]
+forwarder.emit, forwarder._judge, uplink.link.receive = emit, judge, bring
+for client in clients:
+    client.link.receive = lambda *_, link=client.link: (setattr(link, "turns", link.turns + 1), (Frame(), Frame()))[1]
+longest = 0
+for _ in range(300):
+    began = clock.now
+    forwarder.service()
+    longest = max(longest, clock.now - began)
+print("turns", uplink.link.turns, [client.link.turns for client in clients], "longest", longest, "sent", sent[0])
+"""
+
+
+def test_super_frames_that_are_cut_leave_everyone_his_turn(machine, run):
+    """Clients always send such as take several passes, and the uplink always brings what takes one."""
+    (line,) = run(machine, SUPER_FRAMES_WITHOUT_END).lines("turns ")
+    uplink, *clients, longest, sent = map(int, re.findall(r"\d+", line))
+    assert uplink >= 30 and max(clients) - min(clients) <= 1 and min(clients) >= 10, line
+    assert sent >= 80 * sum(clients) - 80
+    assert longest <= 2.7 * MS, line
