@@ -27,7 +27,7 @@ from firewall.segment import complete, segments
 QUANTUM = const(16)  # slots of one neighbour in a pass
 _PASS_NS = const(1500000)  # a client whose turn has not come by then is the first in the next pass
 _BURST = const(512)  # copy operations towards clients in one hypercall
-_SEGMENTS = const(16)  # cut out of super-frames in one pass, each in some 0.1 ms
+_SEGMENTS = const(8)  # cut out of super-frames in one pass, each in some 0.1 ms
 _MSS = const(536)  # octets that every host takes in a segment (RFC 1122 4.2.2.6); of smaller ones the first _FIRST go
 _ALL = const(123)  # segments of _MSS octets in the longest frame
 _FIRST = const(64)
