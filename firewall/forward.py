@@ -24,7 +24,7 @@ from firewall import reasons
 from firewall.neighbours import UPLINK
 from firewall.segment import complete, segments
 
-QUANTUM = const(16)  # slots of one neighbour in a pass
+QUANTUM = const(8)  # slots of one neighbour in a pass
 _PASS_NS = const(1500000)  # a client whose turn has not come by then is the first in the next pass
 _BURST = const(512)  # copy operations towards clients in one hypercall
 _SEGMENTS = const(8)  # cut out of super-frames in one pass, each in some 0.1 ms
