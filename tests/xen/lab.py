@@ -61,7 +61,7 @@ class Domain:
 
     def destroy(self):
         """End it at once, whatever it is doing."""
-        self.lab.run(["xl", "destroy", str(self.domid)], check=False)
+        self.lab.run(["xl", "destroy", str(self.domid)], timeout=300, check=False)  # a busy counting lab is slow
 
     def pause(self):
         self.lab.run(["xl", "pause", str(self.domid)])
