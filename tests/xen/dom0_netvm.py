@@ -41,7 +41,7 @@ ip netns exec internet sh -e -c '
     echo 0 > /proc/sys/net/ipv4/icmp_ratelimit'
 """
 _END = """
-for process in $(ip netns pids internet 2>/dev/null); do kill -9 $process; done
+for process in $(ip netns pids internet 2>/dev/null); do kill -9 $process || true; done  # it may have ended by itself
 """
 _CLOSE = _END + "ip link del wan 2>/dev/null; ip netns del internet 2>/dev/null; true"
 
