@@ -12,9 +12,11 @@ from micropython import const
 
 from firewall import flowstate, ipv4, reasons, words
 from firewall.checksum import delta16, delta32, fold
+from firewall.packet import ANSWER
 from firewall.record import CLIENT, NEW_PORTS, PORTS, SIDE_CLIENT, SIDE_UPLINK, WORDS
 
 PROBES = const(16)
+_ANSWER = words.ports(0, ANSWER)
 _LOWEST = const(1024)  # ports below are never given, nor kept
 _PORTS = const(64512)  # from there on
 
@@ -85,7 +87,8 @@ class Nat:
                 transport = delta16(inside, outside)
                 if proto != ipv4.ICMP:
                     transport = fold(transport + address)
-        if self._held(dst, own, _turned(new_ports), kind_back, now) >= 0:
+        ports_back, new_ports_back = _answering(proto, new_ports), _answering(proto, ports)
+        if self._held(dst, own, ports_back, kind_back, now) >= 0:
             return -reasons.PROTOCOL_BUSY
         slot, slot_back = client.slot, peer.slot if peer else 0
         egress_word = egress.number | flowstate.fresh(proto) << 16
@@ -93,7 +96,7 @@ class Nat:
         deltas = words.ports(address, transport)
         there = (src, dst, ports, proto | SIDE_CLIENT, own, dst, new_ports, deltas, egress_word, slot, generation)
         deltas ^= 0xFFFFFFFF  # minus, in ones' complement
-        back = (dst, own, _turned(new_ports), kind_back, dst, src, _turned(ports), deltas, p.link.number, slot_back, life)
+        back = (dst, own, ports_back, kind_back, dst, src, new_ports_back, deltas, p.link.number, slot_back, life)
         record = flows.add(client, there, back, mapped, now)
         if record < 0:
             return -reasons.FLOW_LIMIT
@@ -151,10 +154,10 @@ class Nat:
 
     def _free(self, proto, ports):
         """A mapping has ended; ports: the word of a half back."""
-        self._freed = port = words.second(ports)
+        self._freed = port = words.second(ports) if proto == ipv4.UDP else words.first(ports)
         self._used[proto][port >> 5] &= ~(1 << (port & 31))
 
 
-def _turned(ports):
-    """The word with both ports exchanged."""
-    return ports >> 16 | (ports & 0xFFFF) << 16
+def _answering(proto, ports):
+    """The PORTS word of the half back to one there with this word."""
+    return ports ^ _ANSWER if proto == ipv4.ICMP else ports >> 16 | (ports & 0xFFFF) << 16

@@ -16,6 +16,7 @@ CHECKED = const(0)  # read(), transport(): nothing is wrong
 QUERIES = (icmp.ECHO, icmp.TIMESTAMP)
 _PARSE = {ipv4.TCP: tcp.parse, ipv4.UDP: udp.parse, ipv4.ICMP: icmp.parse}
 ANSWERS = {icmp.ECHO_REPLY: icmp.ECHO, icmp.TIMESTAMP_REPLY: icmp.TIMESTAMP}
+ANSWER = const(0x8000)  # with the query's type in PORTS: this half's packets answer it
 
 
 class Packet:
@@ -75,7 +76,7 @@ class Packet:
                 self.ports = ports_word(ident, self.kind)
             elif self.kind in ANSWERS:
                 self.query = True
-                self.ports = ports_word(ANSWERS[self.kind], ident)
+                self.ports = ports_word(ident, ANSWERS[self.kind] | ANSWER)
             return self._offload(0)
         self.ports = unpack_from("<I", frame, self.l4)[0]
         if proto == ipv4.UDP:

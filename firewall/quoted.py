@@ -15,7 +15,7 @@ from micropython import const
 from firewall import icmp, ipv4, tcp, udp, words
 from firewall.checksum import delta16, delta32, total, update
 from firewall.ipv4 import put16
-from firewall.packet import ANSWERS, IP, QUERIES
+from firewall.packet import ANSWER, ANSWERS, IP, QUERIES
 from firewall.record import DST, NEW_DST, NEW_PORTS, NEW_SRC, PORTS, SRC
 
 PASSING = (icmp.DEST_UNREACHABLE, icmp.TIME_EXCEEDED, icmp.PARAMETER_PROBLEM)
@@ -48,8 +48,9 @@ def key(p, side):
         if p.end - at < _QUERY_OCTETS or not (frame[at] in QUERIES or frame[at] in ANSWERS):
             return None
         ident = frame[at + icmp.IDENT] << 8 | frame[at + icmp.IDENT + 1]
-        asked = frame[at] in QUERIES
-        ports = words.ports(frame[at], ident) if asked else words.ports(ident, ANSWERS[frame[at]])
+        # what would come back: an answer to a question, a question to an answer
+        kind = ANSWERS.get(frame[at])
+        ports = words.ports(ident, frame[at] | ANSWER if kind is None else kind)
     return words.swap(dst), words.swap(src), ports, proto | side
 
 
@@ -90,8 +91,7 @@ def _quote(frame, at, end, w, half):
         if proto == ipv4.UDP and frame[check] | frame[check + 1] == 0:
             put16(frame, check, 0xFFFF)
     elif proto == ipv4.ICMP:
-        # in the word, type and identifier may stand in either order; only the identifier changed
-        put16(frame, l4 + icmp.IDENT, words.second(new) if frame[l4] in QUERIES else words.first(new))
+        put16(frame, l4 + icmp.IDENT, words.first(new))
         _update(frame, l4 + icmp.CHECKSUM, change)
 
 

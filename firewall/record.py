@@ -21,8 +21,8 @@ each, half h at word 16 * h:
     14 PREV        there: neighbours in a list of the client, as record + 1, 0 at an end;
     15 NEXT        back: neighbours in the ring of flows that share a mapping, as record
 
-Addresses and ports are words (words.py). For a query of ICMP PORTS holds identifier and type on the way there, type
-and identifier on the way back; for other protocols without ports it is 0. Checksum deltas (checksum.py) are in the
+Addresses and ports are words (words.py). For a query of ICMP PORTS holds identifier and type, with packet.ANSWER on
+the way back; for other protocols without ports it is 0. Checksum deltas (checksum.py) are in the
 words' byte order, and do not contain the TTL, which always adds TTL_DELTA.
 """
 from micropython import const

@@ -8,7 +8,6 @@ from struct import pack_into, unpack_from
 from firewall import icmp, ipv4, tcp, udp
 from firewall.checksum import total
 from firewall.ipv4 import put16
-from firewall.packet import QUERIES
 from firewall.record import DELTAS, NEW_DST, NEW_PORTS, NEW_SRC, TTL_DELTA
 
 
@@ -31,10 +30,7 @@ def rewrite(p, w, at):
         pack_into("<I", frame, l4, w[at + NEW_PORTS])
         l4 += tcp.CHECKSUM if proto == ipv4.TCP else udp.CHECKSUM
     elif p.query:
-        # the identifier stands first there, second back; type and its answer are none of NAT's
-        ident = w[at + NEW_PORTS]
-        ident = ident & 0xFFFF if p.kind in QUERIES else ident >> 16
-        pack_into("<H", frame, l4 + icmp.IDENT, ident)
+        pack_into("<H", frame, l4 + icmp.IDENT, w[at + NEW_PORTS] & 0xFFFF)
         l4 += icmp.CHECKSUM
     else:
         return
