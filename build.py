@@ -69,6 +69,11 @@ def test(options):
     return max(statuses - {_NOTHING_CHOSEN}, default=_NOTHING_CHOSEN)
 
 
+def mutate(options):
+    """Plant small faults in the firewall's Python, one at a time, and say which ones no test sees."""
+    return _run_in_lab(options, ["python3", "-m", "tests.mutation"] + options.modules + options.rest)
+
+
 def explain(options):
     """Say what rules do with packets: JSON lines in, JSON lines or sentences out. Needs no tool root."""
     sys.path.append(os.path.join(HERE, "tests", "stubs"))  # the firewall's code is MicroPython's
@@ -157,6 +162,9 @@ def _parser():
                    epilog="example: ./build.py test host -- -k checksum -x")
     some.add_argument("kind", nargs="?", choices=["host", "sim", "xen"],
                       help="host: seconds; sim: simulated Xen, a minute; xen: a real Xen under QEMU, minutes")
+    some = command(mutate, "mutate", "plant faults in modules and say which ones no test of the host sees; words after -- go to tests/mutation",
+                   epilog="example: ./build.py mutate nat flows; ./build.py mutate -- --help")
+    some.add_argument("modules", nargs="*", metavar="MODULE", help="such as nat; all of them if none is named")
     some = command(explain, "explain", "say what rule lists do with packets, by the firewall's own rule code",
                    epilog="the lines that FILE holds are described in images/explain.py")
     some.add_argument("file", metavar="FILE", help="one JSON object a line; - for standard input")

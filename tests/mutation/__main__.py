@@ -1,0 +1,95 @@
+"""`./build.py mutate [MODULE ...]`: plant faults, and say which no test sees. Exit status 1 if there is one.
+
+    MODULE    a word of the table below, such as nat; all of them if none is named
+    -v        also who finds each
+    -n NAME   only the faults in this function, such as Index.add
+"""
+import argparse
+import os
+import random
+import sys
+
+import pytest
+
+from . import mutants, runner
+
+KNOWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "known.txt")
+# module: (its file, as what it is imported, functions or None for all)
+MODULES = {
+    "judge": ("firewall/judge.py", "firewall.judge", None),
+    "nat": ("firewall/nat.py", "firewall.nat", None),
+    "flows": ("firewall/flows.py", "firewall.flows", None),
+    "index": ("firewall/index.py", "firewall.index", None),
+    "quoted": ("firewall/quoted.py", "firewall.quoted", None),
+    "fragments": ("firewall/fragments.py", "firewall.fragments", None),
+    "rewrite": ("firewall/rewrite.py", "firewall.rewrite", None),
+    "replies": ("firewall/replies.py", "firewall.replies", None),
+    "rules": ("firewall/rules.py", "firewall.rules", None),
+    "sealed": ("firewall/sealed.py", "firewall.sealed", None),
+    "netif": ("port/modules/netif.py", "netif", ["parse", "_parse_extras", "Packet"]),
+    "steps": ("netback/steps.py", "netback.steps", None),
+}
+# not in the pure tests' reach: builds, other programs, the frozen code
+_OTHERS = ("capture", "judge_micropython", "nat_linux", "release", "reproducible", "rules_micropython", "rules_nftables", "size",
+           "toolroot", "port_readme", "explain")
+
+
+def _files():
+    folder = os.path.join(runner.CHECKOUT, "tests", "host")
+    names = sorted(name for name in os.listdir(folder) if name.startswith("test_") and name.endswith(".py"))
+    return ["tests/host/" + name for name in names if name[5:-3] not in _OTHERS]
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./build.py mutate --", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("modules", nargs="*", metavar="MODULE", choices=[[]] + sorted(MODULES))
+    parser.add_argument("-v", "--verbose", action="store_true")
+    parser.add_argument("-n", "--name", metavar="NAME", help="only in this function")
+    parser.add_argument("--sample", type=int, metavar="N", help="only N mutants of each module, chosen at random, the same each time")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--tests", nargs="*", default=_files(), help="files of tests")
+    options = parser.parse_args()
+    os.environ["CI"] = "1"  # the same examples and counts each time
+    with open(KNOWN) as text:
+        known = mutants.read_known(text.read())
+    chosen, modules = [], {}
+    for word in options.modules or MODULES:
+        path, name, functions = MODULES[word]
+        modules[path] = name
+        with open(os.path.join(runner.CHECKOUT, path)) as text:
+            made = mutants.make(path, text.read(), functions)
+        if options.name:
+            made = [mutant for mutant in made if mutant.function == options.name]
+        if options.sample and options.sample < len(made):
+            made = random.Random(1).sample(made, options.sample)
+        chosen += made
+    score, unused = {path: {} for path in modules}, {name for name in known if name[0] in modules}
+
+    def said(mutant, verdict, by):
+        unused.discard(mutant.name)
+        if verdict in ("survived", "unreached") and mutant.name in known:
+            verdict = "equivalent"
+        elif mutant.name in known:
+            print("known.txt says that none can see this, but %s does:\n%s" % (by or "its endless loop", mutant))
+        score[mutant.path][verdict] = score[mutant.path].get(verdict, 0) + 1
+        if verdict in ("survived", "unreached") or options.verbose:
+            print("%s%s\n%s\n" % (verdict, ": " + by if by else "", mutant), flush=True)
+
+    judging = runner.Runner(modules, chosen, options.jobs, said)
+    status = pytest.main(["-c", "tests/pytest.ini", "--rootdir=" + runner.CHECKOUT, "-q", "-p", "no:cacheprovider"] + options.tests,
+                         plugins=[judging])
+    if status not in (0, 5):
+        return status
+    for nodeid in judging.broken:
+        print("fails without any fault, not used: " + nodeid)
+    print("%-24s %s" % ("", " ".join("%10s" % word for word in ("killed", "endless", "equivalent", "survived", "unreached"))))
+    for path in modules:
+        print("%-24s %s" % (path, " ".join("%10d" % score[path].get(word, 0) for word in ("killed", "endless", "equivalent", "survived", "unreached"))))
+    if not options.sample and not options.name:
+        for name in sorted(unused):
+            print("known.txt names what is not there any more: %s %s: %s -> %s" % name[:4])
+    return 1 if any(score[path].get(word) for path in modules for word in ("survived", "unreached")) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
