@@ -14,6 +14,7 @@ class Endpoint:
         self.gso = gso and sg and csum  # a super-frame's checksum is always blank
         self.csum = csum
         self.dropped = 0  # frames towards the far side for which there was no room
+        self.failed = 0  # packets that an error has ended: told by the far side, by Xen, or of a form that is not taken
 
     def see(self, pages, ring):
         """Lay rings over two pages, tx and rx. ring: BackRing or FrontRing."""

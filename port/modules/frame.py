@@ -2,6 +2,7 @@
 from micropython import const
 
 HEADERS = const(192)  # octets: Ethernet, IPv4 and TCP with all options, and what an ICMP error quotes
+_PAGE = const(4096)
 
 
 class Frame:
@@ -24,10 +25,10 @@ class Frame:
         return len(self.parts) + (1 if self.gso_size else 0)
 
     def release(self, pool):
-        """Give all pages back; they must not be lent."""
+        """Give all pages back; they must not be lent. Allocates nothing."""
         for page, _, _ in self.parts:
             pool.give(page)
-        self.parts = []
+        self.parts = ()
 
     def trim(self, pool, octets):
         """Cut what lies behind this many octets: padding of the wire."""
@@ -58,23 +59,28 @@ class Frame:
     def level(self, pool, octets):
         """Make the first part hold at least this many octets, if the frame has them: headers come in one piece.
 
-        A peer may split them over as many slots as it likes. A first part that ends at the end of its page stays
-        as it is; whoever needs more then gathers.
+        A peer may split them over as many slots as it likes, and begin at any octet of a page. octets: less than half
+        a page.
         """
-        page, offset, have = self.parts[0]
-        octets = min(octets, 4096 - offset)
-        while have < octets and len(self.parts) > 1:
-            next_page, next_offset, next_octets = self.parts[1]
+        parts = self.parts
+        page, offset, have = parts[0]
+        if have >= octets or len(parts) == 1:
+            return
+        if offset + octets > _PAGE:  # it ends where its page does: from the page's beginning there is room
+            pool.part(page, 0, have)[:] = pool.part(page, offset, have)
+            offset = 0
+        while have < octets and len(parts) > 1:
+            next_page, next_offset, next_octets = parts[1]
             moved = min(octets - have, next_octets)
             pool.part(page, offset + have, moved)[:] = pool.part(next_page, next_offset, moved)
             have += moved
             pool.written(page, offset + have)
             if moved == next_octets:
                 pool.give(next_page)
-                del self.parts[1]
+                del parts[1]
             else:
-                self.parts[1] = (next_page, next_offset + moved, next_octets - moved)
-        self.parts[0] = (page, offset, have)
+                parts[1] = (next_page, next_offset + moved, next_octets - moved)
+        parts[0] = (page, offset, have)
 
 
 def from_octets(pool, octets):
@@ -86,7 +92,7 @@ def from_octets(pool, octets):
         if page < 0:
             frame.release(pool)
             return None
-        n = min(4096, len(octets) - at)
+        n = min(_PAGE, len(octets) - at)
         pool.part(page, 0, n)[:] = octets[at : at + n]
         pool.written(page, n)
         frame.add(page, 0, n)

@@ -270,13 +270,16 @@ class Netvm(Device):
         at = self.rx.at(self.rx.produced)
         return self.rx.halves[at], self.rx.halves[at + 2] | self.rx.halves[at + 3] << 16
 
-    def send(self, frame, blank=False, gso=0, sizes=None, validated=False):
-        """Put a frame into the firewall's buffers; it waits if there are none. sizes: octets of each slot."""
-        if self.backlog or not self._put(frame, blank, gso, sizes, validated):
-            self.backlog.append((frame, blank, gso, sizes, validated))
+    def send(self, frame, blank=False, gso=0, sizes=None, validated=False, offsets=()):
+        """Put a frame into the firewall's buffers; it waits if there are none. sizes: octets of each slot.
+
+        offsets: where in their pages those of the first slots lie; 0 for the others.
+        """
+        if self.backlog or not self._put(frame, blank, gso, sizes, validated, offsets):
+            self.backlog.append((frame, blank, gso, sizes, validated, offsets))
             self._ask_for_buffers()
 
-    def _put(self, frame, blank, gso, sizes, validated):
+    def _put(self, frame, blank, gso, sizes, validated, offsets):
         parts = pieces(frame, sizes)
         if self.rx is None or self.posted() < len(parts) + bool(gso):
             return False
@@ -285,7 +288,8 @@ class Netvm(Device):
             id, ref = self.buffer()
             handle, page = self.peer.map(self.firewall, ref)
             self._look(page, 0, 0)
-            page[: len(part)] = part
+            offset = offsets[i] if i < len(offsets) else 0
+            page[offset : offset + len(part)] = part
             if self.keeps == "rx":
                 self.kept.append(handle)
             else:
@@ -294,7 +298,7 @@ class Netvm(Device):
             if i == 0:
                 flags |= (RX_BLANK | RX_VALIDATED if blank else 0) | (EXTRA_INFO if gso else 0)
                 flags |= RX_VALIDATED if validated else 0
-            self.respond(id, 0, flags, len(part))
+            self.respond(id, offset, flags, len(part))
             if i == 0 and gso:
                 at = self.rx.at(self.rx.produced)
                 self.rx.halves[at], self.rx.halves[at + 1] = GSO, gso
