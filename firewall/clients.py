@@ -38,7 +38,8 @@ class Link:
     """One interface. number: 0 for the uplink. client: whose it is, None for the uplink.
 
     header: the 14 octets in front of every IPv4 datagram that leaves here. mtu: octets of a datagram. gso: the far
-    side takes TCPv4 super-frames. bucket: for ICMP about what came in here.
+    side takes TCPv4 super-frames. bucket: for ICMP about what came in here. ident: the IP identification that our last
+    datagram here had, -1 before the first.
     """
 
     def __init__(self, number, client, header, mtu, gso, bucket):
@@ -48,6 +49,7 @@ class Link:
         self.mtu = mtu
         self.gso = gso
         self.bucket = bucket
+        self.ident = -1
 
 
 class Client:

@@ -13,9 +13,8 @@ octets come in as arguments.
 """
 from struct import unpack_from
 
-from firewall import ethernet, flowstate, icmp, ipv4, quoted, reasons, replies, rewrite, tcp, words
-from firewall.clients import ECHO_COST, ERROR_COST
-from firewall.fragments import split
+from firewall import ethernet, flowstate, icmp, ipv4, quoted, reasons, rewrite, tcp, words
+from firewall.answers import Answers
 from firewall.packet import IP, Packet
 from firewall.record import BACK, CLIENT, DST, EGRESS, GENERATION, KIND, OCTETS, PACKETS, PORTS, SEEN
 from firewall.record import SIDE_CLIENT, SIDE_UPLINK
@@ -24,23 +23,20 @@ _GROUPS = 0xE0000000  # multicast, reserved and broadcast addresses begin here
 _NOWHERE = (0, 127)  # first octets of addresses that are on no wire (RFC 1122 3.2.1.3)
 
 
-class Judge:
+class Judge(Answers):
     def __init__(self, neighbours, random):
         """random(octets) -> bytes."""
-        self.n = neighbours
-        self.out = []
+        super().__init__(neighbours, random)
         self.counters = [0] * reasons.COUNT
         self.egress = self.octets = self.gso = 0
         self.blank = False
         self._p = Packet()
-        self._random = random
-        self._ident = int.from_bytes(random(2), "big")
 
     def rekey(self):
         """Draw what must not be guessed anew: random() is better now. False: a flow exists, nothing was done."""
         if not self.n.flows.rekey():
             return False
-        self._ident = int.from_bytes(self._random(2), "big")
+        self._draw()
         return True
 
     def frame(self, number, frame, octets, now, blank=False, gso=0):
@@ -225,24 +221,7 @@ class Judge:
         rewrite.complete(p)
         return self._cut(egress, p.frame, p.size, p.end)
 
-    def _cut(self, egress, frame, size, end):
-        """Put a whole frame of ours into out, in as many pieces as the link needs."""
-        for piece in [frame] if end - IP <= egress.mtu else split(frame, size, end, egress.mtu, self._next_ident()):
-            self.out.append((egress.number, piece))
-        return reasons.QUEUED
-
-    # --- packets to us, about us, by us ---
-
-    def _ours(self, p, now):
-        """From a client to the firewall itself: pings are answered, the rest is dropped, as Linux does."""
-        if p.kind != icmp.ECHO:
-            return reasons.OURS
-        if len(p.frame) < p.end:
-            return reasons.GATHER
-        if not p.link.bucket.take(ECHO_COST, now):
-            return reasons.QUEUED
-        frame = replies.pong(p, self._next_ident())
-        return self._cut(p.link, frame, ipv4.SIZE, len(frame)) if frame else reasons.TRANSPORT
+    # --- errors of others ---
 
     def _icmp_error(self, p, now):
         """An error that a flow's packet caused, on its way to who sent that. None is sent about an error."""
@@ -264,33 +243,3 @@ class Judge:
             return reasons.ICMP_ERROR
         quoted.translate(p, w, half)
         return self._send(p, egress)
-
-    def _refuse(self, p, reason, now, code=icmp.ADMIN_PROHIBITED, mtu=0):
-        """The sender hears that its packet could not be delivered, rather than waiting for nothing."""
-        return self._error(p, reason, icmp.DEST_UNREACHABLE, code, now, mtu)
-
-    def _error(self, p, reason, kind, code, now, rest=0):
-        """An ICMP error about p to its sender, if one may be sent and its share is not used up. The reason."""
-        source = p.link.client and self.n.gateway or self.n.nat.address
-        if source and replies.may_answer(p) and p.link.bucket.take(ERROR_COST, now):
-            self.out.append((p.link.number, replies.error(p, kind, code, rest, source, self._next_ident())))
-        return reason
-
-    def _arp(self, link, frame, octets):
-        n = self.n
-        if link.client:
-            answer = replies.arp_for_client(frame, octets, link.client)
-        else:
-            mac = replies.arp_answer(frame, octets, n.upstream)
-            if mac is not None:
-                n.gateway_is(mac)
-                return reasons.QUEUED
-            answer = replies.arp_for_uplink(frame, octets, n.nat.address, n.mac)
-        if answer is None:
-            return reasons.ARP
-        self.out.append((link.number, answer))
-        return reasons.QUEUED
-
-    def _next_ident(self):
-        self._ident = self._ident + 1 & 0xFFFF
-        return self._ident
