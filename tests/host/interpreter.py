@@ -5,6 +5,7 @@
 The packages that ship are frozen in; everything else a script needs must be in its text.
 """
 import os
+import resource
 import subprocess
 import tempfile
 
@@ -16,8 +17,11 @@ def available():
     return os.access(PROGRAM, os.X_OK)
 
 
-def run(script, seconds=120):
-    """Lines that script prints. AssertionError with all of its output if it does not end well."""
+def run(script, seconds=600):
+    """Lines that script prints. AssertionError with all of its output if it does not end well.
+
+    seconds: of CPU time that it may take, so that an endless one ends, and a slow machine is no reason to.
+    """
     with tempfile.NamedTemporaryFile("w", suffix=".py", encoding="utf-8") as file:
         file.write(script)
         file.flush()
@@ -26,7 +30,7 @@ def run(script, seconds=120):
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=seconds,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5)),
         )
     text = done.stdout.decode("utf-8", "replace")
     assert done.returncode == 0, text[-4000:]

@@ -66,7 +66,7 @@ def run(checkout, words, env=None, umask=0o022, user=None):
     variables.update(env or {})
     more = {} if user is None else {"user": user, "group": user, "extra_groups": []}
     done = subprocess.run(["python3", os.path.join(checkout, "build.py")] + words, env=variables, umask=umask, cwd="/",
-                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600, **more)
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **more)
     text = done.stdout.decode("utf-8", "replace")
     assert done.returncode == 0, text[-4000:]
     return text

@@ -1,7 +1,6 @@
 """Rules and wire formats under the project's MicroPython: the same answers, no allocation, the cost."""
 import json
 import random
-import time
 
 import pytest
 
@@ -191,27 +190,16 @@ def cost(rule, count, clock, rounds):
     return best / rounds, commit
 """
 COUNTS = (1, 10, 20, 50, 200, 1000)
-LIMIT = 10  # 200 rules must not cost this many times what 20 cost
 
 
 @under_micropython
 @pytest.mark.parametrize("rule", ("nets", "hosts"))
-def test_what_a_decision_costs(figure, rule):
+def test_what_a_decision_takes_on_this_machine(figure, rule):
+    """Figures without a verdict; test_costs.py and test_price.py count, and judge."""
     script = COST + "import xen\nfor n in %r: print(n, *cost(%s, n, xen.ns, 1000))\n" % (COUNTS, rule)
     found = [line.split() for line in interpreter.run(script)]
     costs = {int(n): float(ns) for n, ns, commit in found}
     commits = {int(n): int(ns) / 1e6 for n, _, ns in found}
     times = " / ".join("%.1f" % (costs[n] / 1000) for n in COUNTS)
-    figure("deciding with %s %s" % (" / ".join(map(str, COUNTS)), rule), times + " µs")
-    figure("reading and sealing 50 / 1000 %s" % rule, "%.1f / %.1f ms" % (commits[50], commits[1000]), "100 ms for 50")
-    assert commits[50] < 100  # behaviours 16
-    assert costs[200] < LIMIT * costs[20]
-
-
-@pytest.mark.parametrize("rule", ("nets", "hosts"))
-def test_200_rules_do_not_cost_ten_times_20(rule):
-    space = {}
-    exec(COST, space)
-    few = space["cost"](space[rule], 20, time.perf_counter_ns, 1000)[0]
-    many = space["cost"](space[rule], 200, time.perf_counter_ns, 1000)[0]
-    assert many < LIMIT * few
+    figure("deciding with %s %s, on this machine" % (" / ".join(map(str, COUNTS)), rule), times + " µs")
+    figure("reading and sealing 50 / 1000 %s, on this machine" % rule, "%.1f / %.1f ms" % (commits[50], commits[1000]))

@@ -125,12 +125,12 @@ def test_real_time():
         assert firewall.wait_end(10) == POWEROFF
 
 
-def test_starting_takes_milliseconds(figure):
+def test_how_long_starting_takes(figure):
+    """A figure without a verdict: it is of this machine."""
     times = []
     for _ in range(20):
         began = time.perf_counter()
         with Machine() as machine:
             machine.firewall("run=try_control")
         times.append(time.perf_counter() - began)
-    figure("a machine with a firewall, made and ended (median of 20)", "%.1f ms" % (sorted(times)[10] * 1e3), "50 ms")
-    assert min(times) < 0.05
+    figure("a machine with a firewall, made and ended (median of 20)", "%.1f ms" % (sorted(times)[10] * 1e3))

@@ -72,18 +72,18 @@ def test_a_commit_counts_and_nothing_else_does(machine, start):
 
 
 def test_50_rules_from_commit_to_force(machine, start, figure):
+    """In the same pass: no time passes on the machine's clock. What it computes meanwhile, test_price.py counts."""
     firewall, dom0 = start({**KEYS, **rules(b"action=accept")})
     texts = [b"action=accept dst4=192.0.2.%d/32 proto=tcp dstports=%d-%d" % (i, i + 1, i + 100) for i in range(50)]
     took = []
     for times in range(2, 22):
-        began = time.monotonic()
+        began, then = time.monotonic(), machine.now
         dom0.commit(CLIENT, texts)
         took.append(time.monotonic() - began)
-        assert dom0.daemon.handled == {CLIENT: times}
+        assert dom0.daemon.handled == {CLIENT: times} and machine.now == then
     machine.advance(1.1)
     assert len(firewall.lines("rules ")) == 21
-    figure("50 rules, from commit to in force, in the simulation", "%.1f ms" % (1000 * min(took)), "100 ms")
-    assert min(took) < 0.1
+    figure("50 rules, from commit to in force, in the simulation", "%.1f ms" % (1000 * min(took)))
 
 
 @pytest.mark.parametrize("texts, policy", [((b"action=accept",), None), ((b"action=perhaps",), b"drop"), ((), None)])
