@@ -9,6 +9,7 @@ commit and a detach cost the same however many flows there are:
 """
 from micropython import const
 
+from firewall.flowstate import RANKS
 from firewall.rules import DENY
 
 _SLOTS = const(1024)  # clients attached, and detached with flows not yet swept
@@ -53,7 +54,7 @@ class Link:
 
 
 class Client:
-    """flows: how many it has. first, last: ends of its lists (record + 1): not held, held."""
+    """flows: how many it has. first, last: ends of its lists (record + 1), one for each rank of flowstate."""
 
     def __init__(self, address, slot):
         self.address = address
@@ -62,8 +63,8 @@ class Client:
         self.rules = DENY
         self.bucket = Bucket()
         self.flows = 0
-        self.first = [0, 0]
-        self.last = [0, 0]
+        self.first = [0] * RANKS
+        self.last = [0] * RANKS
 
 
 class Clients:

@@ -1,14 +1,14 @@
 """The flow table: records, who may have how many, and how they go.
 
 Memory is given from outside and never grows: records (record.py), an index of both halves, an index of mappings (a
-client's address, protocol and port: what RFC 4787 calls an endpoint), and per client two lists, in order of entry: flows
-nobody answered or that are over, and those that are held (flowstate.HELD). Every operation touches a bounded number of
+client's address, protocol and port: what RFC 4787 calls an endpoint), and per client a list for each rank (flowstate.RANK),
+in order of entry: flows nobody answered or that are over, those answered once or half closed, those in use. Every operation touches a bounded number of
 records, however full the table is; large tasks (sweeping, burying a client) go in slices through tick().
 
     cap(client) = capacity - SHARE * other attached clients (at least an even part)
-    at its cap, a client recycles its own oldest flow that is not held, else is refused
-    table full: who has less than SHARE takes from the largest holder, its oldest not held,
-                else the longest idle of the _LOOKS oldest held; others recycle their own
+    at its cap, a client recycles its own oldest flow of the lowest rank, but none that is HELD: then it is refused
+    table full: who has less than SHARE takes from the largest holder, its oldest of the lowest rank, of those HELD
+                the longest idle of the _LOOKS oldest; others recycle their own
 """
 from micropython import const
 
@@ -66,7 +66,11 @@ class Flows:
         if client is None or not client.links or w[back + GENERATION] != self.clients.lives[w[back + CLIENT]]:
             return False
         state = w[there + EGRESS] >> 16
-        return flowstate.idle(state, now, w[there + SEEN], w[back + SEEN]) <= flowstate.TIMEOUT[state]
+        limit = flowstate.TIMEOUT[state]
+        # the usual case first, without the call
+        return now - w[there + SEEN] & 0xFFFFFFFF <= limit or (
+            flowstate.idle(state, now, w[there + SEEN], w[back + SEEN]) <= limit
+        )
 
     def mapping(self, client, src, port, kind):
         """A record of the flows that share this endpoint of client, or -1. port: its word's low half."""
@@ -126,7 +130,7 @@ class Flows:
             w[at + BACK + i] = back[i]
         w[at + SEEN] = w[at + BACK + SEEN] = now & 0xFFFFFFFF
         self._join(record, mapped)
-        self._enlist(client, record, flowstate.HELD[there[EGRESS] >> 16])
+        self._enlist(client, record, flowstate.RANK[there[EGRESS] >> 16])
         client.flows += 1
         self.count += 1
         return record
@@ -137,10 +141,10 @@ class Flows:
         egress = record * WORDS + EGRESS
         old = w[egress] >> 16
         w[egress] = w[egress] & 0xFFFF | state << 16
-        if flowstate.HELD[old] != flowstate.HELD[state]:
+        if flowstate.RANK[old] != flowstate.RANK[state]:
             client = self.clients.by_slot[w[record * WORDS + CLIENT]]
-            self._delist(client, record, flowstate.HELD[old])
-            self._enlist(client, record, flowstate.HELD[state])
+            self._delist(client, record, flowstate.RANK[old])
+            self._enlist(client, record, flowstate.RANK[state])
 
     # --- leaving ---
 
@@ -153,7 +157,7 @@ class Flows:
         self.index.remove(record * 2 + 1, w[back], w[back + 1], w[back + 2], w[back + 3])
         client = self.clients.by_slot[w[at + CLIENT]]
         self._leave(record, client)
-        self._delist(client, record, flowstate.HELD[w[at + EGRESS] >> 16])
+        self._delist(client, record, flowstate.RANK[w[at + EGRESS] >> 16])
         client.flows -= 1
         self.count -= 1
         w[at + KIND] = 0
@@ -169,12 +173,12 @@ class Flows:
         for client in self.clients.by_slot:
             if client is not None:
                 client.flows = 0
-                client.first = [0, 0]
-                client.last = [0, 0]
+                client.first = [0] * flowstate.RANKS
+                client.last = [0] * flowstate.RANKS
 
     def _remove_one(self, gone):
         """End one flow of a leaving client that has some."""
-        self.remove((gone.first[0] or gone.first[1]) - 1)
+        self.remove((gone.first[0] or gone.first[1] or gone.first[2]) - 1)
 
     def wipe(self, table):
         """Make all words of a table zero, by a store for each page of it: one for each word takes 14 ms."""
@@ -236,10 +240,10 @@ class Flows:
         return False
 
     def _recycle(self, client):
-        if not client.first[0]:
-            return False
-        self.remove(client.first[0] - 1)
-        return True
+        link = client.first[flowstate.IDLE] or client.first[flowstate.ANSWERED]
+        if link:
+            self.remove(link - 1)
+        return link != 0
 
     def _longest_idle(self, client, now):
         """The record that rested longest among the first held ones.
@@ -248,7 +252,7 @@ class Flows:
         one that the last did not.
         """
         w = self.records
-        link = client.first[1]
+        link = client.first[flowstate.HELD]
         found = longest = -1
         for _ in range(_LOOKS):
             if not link:
@@ -263,29 +267,29 @@ class Flows:
 
     # --- lists of a client, rings of a mapping ---
 
-    def _enlist(self, client, record, which):
+    def _enlist(self, client, record, rank):
         w = self.records
-        last = client.last[which]
+        last = client.last[rank]
         w[record * WORDS + PREV] = last
         w[record * WORDS + NEXT] = 0
         if last:
             w[(last - 1) * WORDS + NEXT] = record + 1
         else:
-            client.first[which] = record + 1
-        client.last[which] = record + 1
+            client.first[rank] = record + 1
+        client.last[rank] = record + 1
 
-    def _delist(self, client, record, which):
+    def _delist(self, client, record, rank):
         w = self.records
         before = w[record * WORDS + PREV]
         after = w[record * WORDS + NEXT]
         if before:
             w[(before - 1) * WORDS + NEXT] = after
         else:
-            client.first[which] = after
+            client.first[rank] = after
         if after:
             w[(after - 1) * WORDS + PREV] = before
         else:
-            client.last[which] = before
+            client.last[rank] = before
 
     def _join(self, record, mapped):
         """Into the ring of the record mapped; alone in a ring of its own if there is none."""

@@ -56,16 +56,29 @@ def reaches(net, client, port, server=SERVER, build=udp, *flags):
     return client.recv(0) is not None
 
 
+def in_use(net, client, sport, server=SERVER):
+    """A UDP flow whose client sent again after the answer; its port outside."""
+    port = replied(net, client, sport, server)
+    client.send(udp(client.address, sport, server, 80))
+    assert Look(net.uplink.recv()).sport == port
+    return port
+
+
 def test_behaviour_68_at_its_limit_a_client_recycles_its_oldest_unanswered(net):
     with Network(capacity=16) as net:
         client = net.client(A)
-        held = [replied(net, client, 5000 + i) for i in range(8)]
+        held = [in_use(net, client, 5000 + i) for i in range(4)]
+        once = [replied(net, client, 5500 + i) for i in range(4)]
         for i in range(20):
             client.send(udp(A, 6000 + i, SERVER, 80))
             assert Look(net.uplink.recv()).sport == 6000 + i
-        assert all(reaches(net, client, port) for port in held)
+        assert all(reaches(net, client, port) for port in held + once)
         assert [reaches(net, client, 6000 + i) for i in range(20)] == [False] * 12 + [True] * 8
-        client.send(udp(A, 7000, SERVER, 80))  # now all are answered
+        for i in range(12):  # now all are answered: those that were so once go, the oldest first
+            assert in_use(net, client, 7000 + i) == 7000 + i
+        assert not any(reaches(net, client, port) for port in once + list(range(6012, 6020)))
+        assert all(reaches(net, client, port) for port in held + list(range(7000, 7012)))
+        client.send(udp(A, 8000, SERVER, 80))  # now all are in use
         nothing(net.uplink)
         assert (Look(client.recv()).code, net.counters["flow limit"]) == (13, 1)
 
@@ -237,15 +250,43 @@ def test_data_after_a_reset_brings_the_connection_back(net):
     assert reaches(net, client, port, SERVER, tcp, ACK)
 
 
-def test_behaviour_76_answers_alone_keep_no_udp_mapping(net):
+def test_behaviour_76_who_only_listens_is_kept_by_the_remote_it_wrote_to():
+    """As Linux: an RTSP receiver says one thing and then listens. It holds nothing that another flow needs."""
+    with Network(capacity=16) as net:
+        client = net.client(A)
+        client.send(udp(A, 5004, SERVER, 80))
+        port = Look(net.uplink.recv()).sport
+        for _ in range(360):
+            net.advance(10)
+            assert reaches(net, client, port)
+            assert not reaches(net, client, port, "192.0.2.51")  # a stranger gets nothing in, and keeps nothing
+        for i in range(16):  # the client's other flows do not suffer by it
+            client.send(udp(A, 6000 + i, SERVER, 80))
+            assert net.uplink.recv()
+            in_use(net, client, 6000 + i)
+        assert not reaches(net, client, port)
+
+
+def test_behaviour_76_a_stranger_keeps_no_udp_mapping(net):
     client = net.client(A)
     port = replied(net, client, 4001)
-    passed = 0
-    for _ in range(60):
+    for _ in range(31):
+        assert not reaches(net, client, port, "192.0.2.51")
         net.advance(10)
-        passed += reaches(net, client, port)
-    assert 12 <= passed <= 30
+    assert not reaches(net, client, port)
     assert net.neighbours.flows.count == 0
+
+
+def test_icmp_answers_alone_keep_no_identifier(net):
+    client = net.client(A)
+    client.send(echo(A, SERVER, ident=5))
+    answer = echo(SERVER, OURS, ident=Look(net.uplink.recv()).echo_id, kind=0)
+    passed = 0
+    for _ in range(20):
+        net.uplink.send(answer)
+        passed += client.recv(0) is not None
+        net.advance(10)
+    assert passed == 7
 
 
 def test_behaviour_79_no_port_search_is_endless():
@@ -497,4 +538,4 @@ def test_tcp_states_are_total():
         for event in range(4):
             for back in (False, True):
                 assert 0 <= flowstate.step(state, event, back) < len(flowstate.TIMEOUT)
-    assert len(flowstate.HELD) == len(flowstate.TIMEOUT)
+    assert len(flowstate.RANK) == len(flowstate.TIMEOUT)

@@ -15,7 +15,7 @@ from tests.network import words
 
 CAPACITY, SHARE = 32, 4
 TIMEOUT = flowstate.TIMEOUT[flowstate.UDP_NEW]
-HELD_TIMEOUT = flowstate.TIMEOUT[flowstate.UDP_REPLIED]
+TIMEOUTS = (TIMEOUT, flowstate.TIMEOUT[flowstate.UDP_REPLIED], flowstate.TIMEOUT[flowstate.UDP_ASSURED])
 
 
 class Table:
@@ -46,7 +46,9 @@ class Table:
         return self.flows.find(address, remote, port, ipv4.UDP)
 
     def answer(self, half):
-        self.flows.turn(half >> 1, flowstate.UDP_REPLIED)
+        """An answer comes, or, if there was one, the client's next packet."""
+        egress = self.flows.records[(half & ~1) * 16 + EGRESS]
+        self.flows.turn(half >> 1, min(egress >> 16, flowstate.UDP_REPLIED) + 1)
 
     def touch(self, half, now):
         self.flows.records[(half & ~1) * 16 + SEEN] = now
@@ -63,14 +65,14 @@ class Table:
             if client is None:
                 continue
             mine = []
-            for which in (0, 1):
-                link, before = client.first[which], 0
+            for rank in range(flowstate.RANKS):
+                link, before = client.first[rank], 0
                 while link:
                     at = (link - 1) * WORDS
-                    assert flowstate.HELD[w[at + EGRESS] >> 16] == which and w[at + 14] == before
+                    assert flowstate.RANK[w[at + EGRESS] >> 16] == rank and w[at + 14] == before
                     mine.append(link - 1)
                     link, before = w[at + NEXT], link
-                assert client.last[which] == before
+                assert client.last[rank] == before
             assert len(mine) == client.flows
             listed += mine
             rings |= {(client.slot, w[r * WORDS], w[r * WORDS + 2] & 0xFFFF) for r in mine}
@@ -84,11 +86,14 @@ class Table:
 
 
 class Model:
-    """What the table must be: per client a list of flows in order, each [key, held, last seen]."""
+    """What the table must be: per client a list of flows in order, each [key, rank, last seen].
+
+    The order is that of entry, or of the last change of rank.
+    """
 
     def __init__(self, capacity=CAPACITY, share=SHARE):
         self.capacity, self.share = capacity, share
-        self.of = {}  # address: flows, oldest first, in order of entry or of becoming held
+        self.of = {}  # address: flows
 
     def count(self):
         return sum(map(len, self.of.values()))
@@ -98,10 +103,11 @@ class Model:
         return max(self.capacity - self.share * others, self.capacity // len(self.of))
 
     def recycle(self, address):
-        for flow in self.of[address]:
-            if not flow[1]:
-                self.of[address].remove(flow)
-                return True
+        for rank in (flowstate.IDLE, flowstate.ANSWERED):
+            for flow in self.of[address]:
+                if flow[1] == rank:
+                    self.of[address].remove(flow)
+                    return True
         return False
 
     def room(self, address, now):
@@ -123,21 +129,21 @@ class Model:
     def open(self, address, port, remote, now):
         if not self.room(address, now):
             return False
-        self.of[address].append([(port, remote), False, now])
+        self.of[address].append([(port, remote), flowstate.IDLE, now])
         return True
 
     def find(self, address, port, remote):
         return next((flow for flow in self.of.get(address, ()) if flow[0] == (port, remote)), None)
 
     def answer(self, address, flow):
-        if not flow[1]:
-            flow[1] = True
+        if flow[1] < flowstate.HELD:
+            flow[1] += 1
             self.of[address].remove(flow)
             self.of[address].append(flow)
 
     def expire(self, now):
         for flows in self.of.values():
-            flows[:] = [f for f in flows if now - f[2] <= (HELD_TIMEOUT if f[1] else TIMEOUT)]
+            flows[:] = [f for f in flows if now - f[2] <= TIMEOUTS[f[1]]]
 
 
 ADDRESS, PORT, REMOTE = st.integers(1, 4), st.integers(1, 6), st.integers(1000, 1006)
@@ -145,6 +151,7 @@ STEPS = st.one_of(
     st.tuples(st.just("open"), ADDRESS, PORT, REMOTE),
     st.tuples(st.just("open"), ADDRESS, PORT, REMOTE),
     st.tuples(st.just("open"), ADDRESS, PORT, REMOTE),
+    st.tuples(st.just("answer"), ADDRESS, PORT, REMOTE),
     st.tuples(st.just("answer"), ADDRESS, PORT, REMOTE),
     st.tuples(st.just("touch"), ADDRESS, PORT, REMOTE),
     st.tuples(st.just("attach"), ADDRESS, PORT, REMOTE),
