@@ -25,11 +25,15 @@ class Bucket:
         self._tokens = _BURST
         self._at = 0
 
-    def take(self, cost, now):
+    def has(self, cost, now):
         """True if a message of this cost may be sent now (ms)."""
         self._tokens = min(self._tokens + now - self._at, _BURST)
         self._at = now
-        if self._tokens < cost:
+        return self._tokens >= cost
+
+    def take(self, cost, now):
+        """As has(), and it is sent."""
+        if not self.has(cost, now):
             return False
         self._tokens -= cost
         return True

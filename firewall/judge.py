@@ -15,6 +15,7 @@ from struct import unpack_from
 
 from firewall import ethernet, flowstate, icmp, ipv4, quoted, reasons, rewrite, tcp, words
 from firewall.answers import Answers
+from firewall.clients import ERROR_COST
 from firewall.packet import IP, Packet
 from firewall.record import BACK, CLIENT, DST, EGRESS, GENERATION, KIND, OCTETS, PACKETS, PORTS, SEEN
 from firewall.record import SIDE_CLIENT, SIDE_UPLINK
@@ -227,12 +228,22 @@ class Judge(Answers):
         """An error that a flow's packet caused, on its way to who sent that. None is sent about an error."""
         n = self.n
         w = n.flows.records
+        client = p.link.client
+        if client and not p.link.bucket.has(ERROR_COST, now):
+            return reasons.ICMP_GUESS
         if len(p.frame) < p.end:
             return reasons.GATHER
-        key = quoted.key(p, SIDE_CLIENT if p.link.client else SIDE_UPLINK)
-        half = -1 if key is None else n.flows.find(*key)
-        if half < 0 or not n.flows.live(half, now):
+        key = quoted.key(p, SIDE_CLIENT if client else SIDE_UPLINK)
+        if key is None:
             return reasons.ICMP_ERROR
+        half = n.flows.find(*key)
+        # it is about a packet that its sender was sent, so the half is the sender's own: what another client's flows
+        # are is nobody's business, and what is said about them would go by that client's rules
+        if half < 0 or not n.flows.live(half, now) or w[(half << 4) + CLIENT] != (client.slot if client else 0):
+            if not client:
+                return reasons.ICMP_ERROR
+            p.link.bucket.take(ERROR_COST, now)
+            return reasons.ICMP_GUESS
         # it goes to who sent what it quotes, and to nobody else
         if words.swap(p.dst) != w[(half << 4) + DST] or p.ttl <= 1:
             return reasons.ICMP_ERROR

@@ -26,15 +26,16 @@ _QUERY_OCTETS = const(8)
 def key(p, side):
     """The (SRC, DST, PORTS, KIND) words of the half that error p is about, or None: a broken quote.
 
-    None as well for a wrong checksum of the message or of the quoted header (RFC 5508 REQ-3), and for a later
-    fragment. Options in the quoted header are passed over; nothing behind is trusted.
+    None as well for a wrong checksum of the message (RFC 5508 REQ-3), and for a later fragment. Options in the quoted
+    header are passed over; nothing behind is trusted. Its checksum is not judged, against REQ-3a: routers quote headers
+    whose TTL they have changed, Linux and others let them pass, and the message's own checksum guards every octet.
     """
     frame = p.frame
     at = p.l4 + icmp.QUOTE
     fields = ipv4.parse_quoted(frame, at, p.end)
     if fields is None or fields[2] & ipv4.OFFSET_MASK:
         return None
-    if not icmp.checksum_ok(frame, p.l4, p.end) or not ipv4.checksum_ok(frame, at, fields[0]):
+    if not icmp.checksum_ok(frame, p.l4, p.end):
         return None
     proto, src, dst = fields[4], fields[5], fields[6]
     at += fields[0]
@@ -71,7 +72,8 @@ def translate(p, w, half):
 def _quote(frame, at, end, w, half):
     """Turn the quoted packet: its source is the half's destination, and the other way round.
 
-    Its transport checksum is updated, not judged: it may be cut off, or never have been complete.
+    Its checksums are updated, not judged: that of the header may be stale, and stays as stale as it was; that of the
+    transport may be cut off, or never have been complete.
     """
     l4 = at + ((frame[at] & 15) << 2)
     proto = frame[at + ipv4.PROTOCOL]
