@@ -74,7 +74,7 @@ class Firewall:
         self.neighbours = Neighbours(65536 if large else 32768, _words, xen.random)
         self.judge = Judge(self.neighbours, xen.random)
         self.forwarder = Forwarder(self.judge, self.pool)
-        self.backends = Backends(store, self._connect, self._attach, self._detach)
+        self.backends = Backends(store, self._connect, self._attach, self._detach, self._change)
         self.quarantine = Quarantine(self.pool)
         self.uplink = Uplink(store, self.pool, self.quarantine, self._uplink_attached, self._uplink_detached)
         self.numbers = {}  # Vif -> number of its link
@@ -122,10 +122,9 @@ class Firewall:
 
     def _attach(self, vif):
         if vif.address is None:
-            _log.warning("vif %s: dom0 gives it no IPv4 address: nothing is forwarded", vif.name)
-            return
+            return  # which netback has told: nothing is forwarded
         number = self.forwarder.free_number()
-        if not self.neighbours.attach(vif.address, number, vif.mac or _MAC_WITHOUT):
+        if not self.neighbours.attach(vif.address, number, vif.mac or _MAC_WITHOUT, vif.mtu()):
             _log.error("vif %s: too many clients", vif.name)
             return
         self.numbers[vif] = number
@@ -133,10 +132,17 @@ class Firewall:
         self.forwarder.add(number, vif)
         self.settings.attached(vif.address)
 
+    def _change(self, vif):
+        """Its Ethernet address or MTU is another one from now on."""
+        number = self.numbers.get(vif)
+        if number is not None:
+            self.neighbours.change(number, vif.mac or _MAC_WITHOUT, vif.mtu())
+
     def _detach(self, vif):
         number = self.numbers.pop(vif, None)
         if number is not None:
             self.forwarder.remove(number)
+            vif.link.dropped = 0  # counted there
             loop.unbind(vif.link.port)
             self.neighbours.detach(number)
             self.forwarder.active.set()

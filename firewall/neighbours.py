@@ -53,6 +53,12 @@ class Neighbours:
         self.links[number] = link
         return link
 
+    def change(self, number, mac, mtu):
+        """dom0 says something else of an attached interface. All that is known of it goes on."""
+        link = self.links[number]
+        link.header = ethernet.header(mac, replies.OUR_MAC, ethernet.IPV4)
+        link.mtu = mtu
+
     def detach(self, number):
         """The interface is gone; with its last one the client is, and all its flows."""
         link = self.links.pop(number)

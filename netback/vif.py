@@ -16,29 +16,35 @@ from loop import Flag
 from log import Log
 from micropython import const
 import xsvalues as nodes
+from netback import published
+from netback.described import Described
 from netback.steps import CLOSED, CLOSING, CONNECTED, INITIALISING, INIT_WAIT, step
 from peererror import PeerError
 from xswire import Denied, Missing, StoreError
 
-_REF_MAX = const(0xFFFFFFFF)
-_PORT_MAX = const(0x1FFFF)
 _PART_MS = const(4000)  # for a client to follow our Closing when dom0 detaches it
-_AGAIN_MS = const(5000)  # after an error of xenstored's
+_FIRST_DELAY_MS = const(100)  # after an error of xenstored's
+_LAST_DELAY_MS = const(30000)
 _SEEN_MS = const(1000)  # for dom0 to read our Closed before its node goes; it waits 10 s for that
 _FREE_CONNECTS = const(5)
 _WINDOW_NS = const(10000000000)
 _SLOW_NS = const(5000000000)
 _NS_PER_MS = const(1000000)
-_DOMID_MAX = const(0x7FEF)
+_STATE_MAX = const(8)
+_PAGE = const(4096)
+_ETHERNET = const(14)
 
 _log = Log("netback")
 
 
 class Vif:
-    """One device. attach(vif) and detach(vif) are called when its link comes and goes; vif.link is then set."""
+    """One device. attach(vif) and detach(vif) are called when its link comes and goes; vif.link is then set.
 
-    def __init__(self, store, domid, devid, connect, attach, detach):
-        """connect(name, domid, refs, port, sg, gso, csum) -> Link; attach, detach: functions of a Vif."""
+    change(vif): dom0 says another Ethernet address or MTU. Another IPv4 address is a detach and an attach.
+    """
+
+    def __init__(self, store, domid, devid, connect, attach, detach, change):
+        """connect(name, domid, refs, port, sg, gso, csum) -> Link; attach, detach, change: functions of a Vif."""
         self.store = store
         self.domid = domid
         self.name = "%d.%d" % (domid, devid)
@@ -46,18 +52,32 @@ class Vif:
         self.make_link = connect
         self.attach = attach
         self.detach = detach
+        self.change = change
         self.link = None
-        self.address = None  # IPv4 as an int, from dom0
-        self.mac = None  # the client's, six octets, from dom0
+        self.described = Described(store, self.name, self.path, domid)
+        self.offered = False  # it has been at InitWait
+        self.stale = True  # dom0 may have changed what it says of the device
         self.state = INIT_WAIT
         self.poked = Flag()
         self.breach = None  # what the ring service found: PeerError
         self.connects = []  # ns of the last ones
         self.may_connect = 0  # ns: it has connected too often, and has to wait until then; 0: it has not
-        self.frontend = None
+        self.watch = None  # on the client's state
+        self.listener = None  # the task that waits for it
+
+    @property
+    def address(self):
+        """The client's IPv4 address, as an int; None: dom0 names none."""
+        return self.described.address
+
+    @property
+    def mac(self):
+        """The client's Ethernet address, six octets; None: dom0 names none."""
+        return self.described.mac
 
     def poke(self):
-        """Something of this device may have changed."""
+        """Something of this device may have changed in our directory."""
+        self.stale = True
         self.poked.set()
 
     def broken(self, reason):
@@ -66,83 +86,140 @@ class Vif:
         self.breach = reason
         self.poked.set()
 
+    def mtu(self):
+        """Octets of the largest datagram for the client: without scatter-gather a frame has one page."""
+        return self.described.mtu if self.link.sg else min(self.described.mtu, _PAGE - _ETHERNET)
+
     # ---- the task -----------------------------------------------------------------------------
 
     async def run(self):
-        """For the supervisor, as a LINK: from the directory's appearance to its end."""
-        watch = None
+        """For the supervisor, as a LINK: from the directory's appearance to its end.
+
+        Whatever xenstored refuses, and whatever we lack for a moment, is tried again with growing delay, and at once
+        when dom0 or the client change anything: the client is not to pay for that.
+        """
+        delay = _FIRST_DELAY_MS
+        told = None
         try:
-            while not await self._read_ours():
-                await self.poked.wait()
-            if await nodes.read(self.store, self.path + "/online") == b"1":
-                await self._offer()  # new nodes: one refused for the quota must be removable without them
-            watch = await self.store.watch(self.frontend + "/state")
-            listener = asyncio.create_task(self._listen(watch))
-            try:
-                while await self._look_surely():
+            while True:
+                try:
+                    if not await self._look():
+                        break
+                    delay = _FIRST_DELAY_MS
+                    told = None
                     await self._wait_for_news()
-            finally:
-                listener.cancel()
-        except (Missing, Denied):
-            pass  # the directory vanished under our hands
+                    continue
+                except (StoreError, OSError, MemoryError) as refusal:
+                    if await self._gone():
+                        break  # it vanished under our hands
+                    if repr(refusal) != told:
+                        told = repr(refusal)
+                        _log.warning("vif %s: tries again until it works: %s", self.name, told)
+                self.stale = True
+                await asyncio.sleep_ms(_FIRST_DELAY_MS)  # however often it is poked
+                await self._poked_within(delay)
+                delay = min(2 * delay, _LAST_DELAY_MS)
         finally:
             self._drop_link()
-            if watch:
-                await watch.close()
+            await self._end_watch()
         _log.info("vif %s: removed", self.name)
+
+    async def _gone(self):
+        """Whether dom0 has removed our directory. Whoever cannot say says no."""
+        try:
+            await self.store.read(self.path)
+        except (Missing, Denied):
+            return True
+        except StoreError:
+            pass
+        return False
+
+    async def _watch_frontend(self):
+        """Have a watch on the state of the client that dom0 names."""
+        path = self.described.frontend + "/state"
+        if self.watch and self.watch.path != path:
+            await self._end_watch()
+        if not self.watch:
+            self.watch = await self.store.watch(path)
+            self.listener = asyncio.create_task(self._listen(self.watch))
+
+    async def _end_watch(self):
+        watch, self.watch = self.watch, None
+        if watch:
+            self.listener.cancel()
+            await watch.close()
 
     async def _listen(self, watch):
         while True:
             await watch.changes()
             self.poked.set()
 
-    async def _wait_for_news(self):
-        """Until poked, or until a client that connects too often may do so again."""
-        if not self.may_connect:
-            await self.poked.wait()
-            return
+    async def _poked_within(self, ms):
         try:
-            await asyncio.wait_for_ms(self.poked.wait(), max(0, self.may_connect - xen.ns()) // _NS_PER_MS + 1)
+            await asyncio.wait_for_ms(self.poked.wait(), ms)
         except asyncio.TimeoutError:
             pass
 
-    async def _read_ours(self):
-        """What dom0 wrote. False: it is not all there yet, dom0 will make it change again. Raises Missing."""
-        self.frontend = (await self.store.read(self.path + "/frontend")).decode()
-        owner = nodes.decimal(await nodes.read(self.store, self.path + "/frontend-id"), _DOMID_MAX)
-        if not self.frontend or owner != self.domid:
-            return False
-        self.address = nodes.first_ipv4(await nodes.read(self.store, self.path + "/ip"))
-        self.mac = nodes.mac(await nodes.read(self.store, self.path + "/mac"))
-        return True
-
-    async def _look_surely(self):
-        """_look(), again if xenstored refuses what it should not: the client is not to pay for that."""
-        while True:
-            try:
-                return await self._look()
-            except (Missing, Denied):
-                raise
-            except StoreError as refusal:
-                _log.warning("vif %s: looks again in %d s: %s", self.name, _AGAIN_MS // 1000, refusal)
-            await asyncio.sleep_ms(_AGAIN_MS)
+    async def _wait_for_news(self):
+        """Until poked, or until a client that connects too often may do so again."""
+        if self.may_connect:
+            await self._poked_within(max(0, self.may_connect - xen.ns()) // _NS_PER_MS + 1)
+        else:
+            await self.poked.wait()
 
     async def _look(self):
         """Act on what the directories say now. False: the device is gone."""
         online = await nodes.read(self.store, self.path + "/online")
+        if online == b"0":
+            await self._end()
+            return False
         if online != b"1":
-            return await self._end(online)
-        if await nodes.read(self.store, self.path + "/state") == b"%d" % INITIALISING:
+            if await self._gone():
+                return False
+            self.described.wrong_online(online, self.offered)
+            if not self.offered:
+                return True  # dom0 is still writing
+        state = await nodes.read(self.store, self.path + "/state")
+        if not self.offered or state == b"%d" % INITIALISING:
             # not written by us: dom0 has made the device anew, and waits for our InitWait
             self._drop_link()
-            await self._offer()
+            if not await self.described.find():
+                return not await self._gone()  # dom0 will make it change again
+            self.stale = True
+            await self._offer()  # new nodes: one refused for the quota must be removable without them
+            self.offered = True
+        elif nodes.decimal(state, _STATE_MAX) is None:
+            self.described.wrong_state(state, self.state)
+            await self._set_state(self.state)
+        if self.stale:
+            self.stale = False
+            await self._describe()
+        await self._watch_frontend()
         if self.breach:
             _log.warning("vif %s: link closed: %s", self.name, self.breach)
             await self._set_state(CLOSING)
             self.breach = None
         self.may_connect = 0
-        theirs = await self._their_state()
-        action = step(self.state, theirs)
+        await self._follow(step(self.state, await self._their_state()))
+        return True
+
+    async def _describe(self):
+        """Ask dom0 for addresses and MTU, and let what is new take effect at once."""
+        said = await self.described.look()
+        was = self.described.address, self.described.mac, self.described.mtu
+        if said == was:
+            return
+        other = said[0] != was[0]
+        if self.link and other:
+            self.detach(self)
+        self.described.address, self.described.mac, self.described.mtu = said
+        if self.link and other:
+            self.attach(self)
+        elif self.link:
+            self.change(self)
+
+    async def _follow(self, action):
+        """Do what steps.py says."""
         if action == "offer":
             self._drop_link()
             await self._set_state(INIT_WAIT)
@@ -154,18 +231,16 @@ class Vif:
         elif action == "close":
             self._drop_link()
             await self._set_state(CLOSED)
-        return True
 
     async def _their_state(self):
-        return nodes.decimal(await nodes.read(self.store, self.frontend + "/state"), 8) or 0
+        return nodes.decimal(await nodes.read(self.store, self.described.frontend + "/state"), _STATE_MAX) or 0
 
     async def _set_state(self, state):
         """Write our state, unless the directory is gone: that would bring it back. Raises Missing then."""
-        path = self.path + "/state"
 
         async def write(t):
-            await t.read(path)
-            await t.write(path, "%d" % state)
+            await t.read(self.path)
+            await t.write(self.path + "/state", "%d" % state)
 
         await self.store.transaction(write)
         self.state = state
@@ -175,7 +250,7 @@ class Vif:
         path = self.path
 
         async def write(t):
-            await t.read(path + "/state")
+            await t.read(path)
             await t.write(path + "/feature-rx-copy", "1")
             await t.write(path + "/feature-sg", "1")
             await t.write(path + "/feature-gso-tcpv4", "1")
@@ -189,16 +264,16 @@ class Vif:
     async def _connect(self):
         if self._too_often():
             return
+        if not await self.described.find():
+            return  # dom0 will make it change again
         try:
-            if not await self._read_ours():
-                return
             self.link = await self._make_link()
         except PeerError as reason:
             _log.warning("vif %s: not connected: %s", self.name, reason)
             await self._set_state(CLOSING)
             return
-        self.attach(self)
         try:
+            self.attach(self)
             await self._set_state(CONNECTED)
         except BaseException:
             self._drop_link()
@@ -206,22 +281,9 @@ class Vif:
         _log.info("vif %s: connected", self.name)
 
     async def _make_link(self):
-        path = self.frontend
-        refs = (
-            await nodes.required(self.store, path + "/tx-ring-ref", _REF_MAX),
-            await nodes.required(self.store, path + "/rx-ring-ref", _REF_MAX),
-        )
-        port = await nodes.required(self.store, path + "/event-channel", _PORT_MAX)
-        if not await nodes.flag(self.store, path + "/request-rx-copy"):
-            raise PeerError("request-rx-copy is not 1")
-        queues = await nodes.read(self.store, path + "/multi-queue-num-queues")
-        if queues not in (b"", b"1"):
-            raise PeerError("multi-queue-num-queues is %r" % bytes(queues[:20]))
-        sg = await nodes.flag(self.store, path + "/feature-sg")
-        gso = await nodes.flag(self.store, path + "/feature-gso-tcpv4")
-        csum = not await nodes.flag(self.store, path + "/feature-no-csum-offload")
+        said = await published.read(self.store, self.described.frontend)
         try:
-            return self.make_link(self.name, self.domid, refs, port, sg, gso, csum)
+            return self.make_link(self.name, self.domid, *said)
         except OSError as refusal:
             raise PeerError("Xen refuses its rings or port: errno %d" % refusal.errno)
 
@@ -237,27 +299,26 @@ class Vif:
 
     def _drop_link(self):
         if self.link:
-            self.detach(self)
-            self.link.close()
-            self.link = None
+            try:
+                self.detach(self)
+            finally:
+                link, self.link = self.link, None
+                link.close()
 
     # ---- the end ------------------------------------------------------------------------------
 
-    async def _end(self, online):
-        """dom0 removes the device: it has written Closing for us. Returns False."""
+    async def _end(self):
+        """dom0 removes the device: it has written Closing for us."""
         self._drop_link()
-        if online:  # else the directory is gone already
+        if self.watch or await self.described.find():
+            await self._watch_frontend()
             await self._wait_for_close()
-            await self._set_state(CLOSED)
-            await asyncio.sleep_ms(_SEEN_MS)  # libxl takes a node that is gone for a removal that failed
-            await self.store.rm(self.path)
-        return False
+        await self._set_state(CLOSED)
+        await asyncio.sleep_ms(_SEEN_MS)  # libxl takes a node that is gone for a removal that failed
+        await self.store.rm(self.path)
 
     async def _wait_for_close(self):
         """Give a living client the time to close its side; it sees the state that dom0 wrote."""
         until = xen.ns() + _PART_MS * _NS_PER_MS
         while await self._their_state() not in (0, CLOSED) and xen.ns() < until:
-            try:
-                await asyncio.wait_for_ms(self.poked.wait(), 500)
-            except asyncio.TimeoutError:
-                pass
+            await self._poked_within(500)

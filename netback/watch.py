@@ -14,16 +14,17 @@ _log = Log("netback")
 
 
 class Backends:
-    """See the module. vifs: (domid, devid) -> Vif, for as long as its task lives."""
+    """See the module. vifs: (domid, devid) -> Vif, for as long as its task lives. hooks: as Vif takes them."""
 
-    def __init__(self, store, connect, attach, detach):
+    def __init__(self, store, *hooks):
         self.store = store
-        self.hooks = (connect, attach, detach)
+        self.hooks = hooks
         self.vifs = {}
+        self.watch = None  # of the whole
 
     async def run(self):
         """For the supervisor, as a SERVICE."""
-        watch = await self.store.watch(_ROOT, levels=2)
+        self.watch = watch = await self.store.watch(_ROOT, levels=2)
         try:
             while True:
                 for path in await watch.changes():
@@ -65,4 +66,4 @@ class Backends:
         finally:
             del self.vifs[key]
         # it may have been made again while its end was under way
-        await self._look(["%d" % key[0], "%d" % key[1]])
+        self.watch.fire("%s/%d/%d" % ((_ROOT,) + key))

@@ -39,6 +39,7 @@ from xswire import (  # Missing, Denied, QuotaError: for those who import this m
 )
 
 _TRANSACTION_TRIES = const(10)
+_UNWATCH_TRIES = const(10)
 _RETRY_MS = const(10)  # longer by this before every further try
 
 
@@ -108,12 +109,19 @@ class Store(Nodes):
         return watch
 
     async def unwatch(self, watch):
-        """What Watch.close() does. Allowed twice."""
-        if self.watches.pop(watch.token, None):
+        """What Watch.close() does. Allowed twice. Asked again if refused: nobody else could give its place back."""
+        if not self.watches.pop(watch.token, None):
+            return
+        for tries in range(_UNWATCH_TRIES):
+            await sleep_ms(tries * _RETRY_MS)
             try:
                 expect_ok(await self.ask(UNWATCH, strings(watch.path, watch.token)))
+                return
             except Missing:
-                pass  # the connection began anew meanwhile
+                return  # the connection began anew meanwhile
+            except StoreError as error:
+                refusal = error
+        raise refusal
 
     def _on_event(self, payload):
         named = event(payload)

@@ -3,8 +3,11 @@
 A frontend's directory is the client's to fill: whatever is no plain number reads as the default, and required
 numbers that are missing raise PeerError.
 """
+from micropython import const
 from peererror import PeerError
 from xswire import Denied, Missing
+
+_GROUPS = const(224)  # first octet of multicast, reserved and broadcast addresses
 
 
 def decimal(octets, limit):
@@ -19,28 +22,28 @@ def decimal(octets, limit):
 
 
 def first_ipv4(octets):
-    """The first IPv4 address in dom0's `ip` node, a list separated by spaces, as an int; None if there is none."""
+    """The first IPv4 address in dom0's `ip` node, a list separated by spaces, as an int; None if there is none.
+
+    An address that no host can have (0/8, 127/8, groups and above) is none.
+    """
     for word in octets.split():
         parts = [decimal(part, 255) for part in word.split(b".")]
-        if len(parts) == 4 and None not in parts:
+        if len(parts) == 4 and None not in parts and parts[0] not in (0, 127) and parts[0] < _GROUPS:
             return parts[0] << 24 | parts[1] << 16 | parts[2] << 8 | parts[3]
     return None
 
 
 def mac(octets):
-    """Six octets of an Ethernet address written as aa:bb:cc:dd:ee:ff; None for anything else, or a group's."""
+    """Six octets of an Ethernet address written as aa:bb:cc:dd:ee:ff; None for anything else, a group's, or zeros."""
     parts = octets.split(b":")
     if len(parts) != 6:
         return None
     out = bytearray()
     for part in parts:
-        if len(part) != 2:
+        if len(part) != 2 or any(digit not in b"0123456789abcdefABCDEF" for digit in part):
             return None
-        try:
-            out += bytes((int(part, 16),))
-        except ValueError:
-            return None
-    return None if out[0] & 1 else bytes(out)
+        out.append(int(part, 16))
+    return None if out[0] & 1 or not any(out) else bytes(out)
 
 
 async def read(store, path):

@@ -55,9 +55,9 @@ class Client(Device):
         self.state = INITIALISING
 
     def their_state(self):
-        """What the firewall's state node says; 0 when there is none."""
+        """What the firewall's state node says; 0 when there is none, or no number in it."""
         node = self.machine.store.get((self.back + "/state").encode())
-        return int(node.value) if node else 0
+        return int(node.value) if node and node.value.isdigit() and len(node.value) == 1 else 0
 
     def offline(self, force=False):
         """dom0 asks for the device's removal; force: it deletes the client's directory at once."""

@@ -10,6 +10,7 @@ What a test may bend, on an End:
     end.lie          the same function for every reply
     end.chunk        at most so many octets are put into the ring at a time, with an event after each (None: as fits)
     end.silent       while True nothing is read nor answered
+    end.refuse       a function of (type, payload), asked before a request is obeyed: the error to answer instead, or None
     end.send(octets) raw octets into the guest's ring
 
 Source: docs/misc/xenstore.txt, xenstore-ring.txt; public/io/xs_wire.h.
@@ -81,6 +82,7 @@ class End:
         self.lie = None
         self.chunk = None
         self.silent = False
+        self.refuse = None
         for word in (REQ_CONS, REQ_PROD, RSP_CONS, RSP_PROD):
             self.words[word] = first_index & 0xFFFFFFFF
         self.words[FEATURES] = FEATURE_RECONNECTION | FEATURE_ERROR
@@ -216,6 +218,11 @@ class End:
         return self._strings(payload, 1)[0]
 
     def _answer(self, type, payload, tx):
+        word = self.refuse and self.refuse(type, payload)
+        if word:
+            if type == TRANSACTION_END and tx in self.client.transactions:
+                self.client.end(tx, False)  # an end that fails is an end, as with both daemons
+            raise StoreError(word)
         function = _ANSWERS.get(type)
         if function is None:
             raise StoreError("ENOSYS")
