@@ -21,6 +21,7 @@ _DESTINATIONS = ("dst4", "dst6", "dsthost")
 _PROTOCOLS = {"tcp": ipv4.TCP, "udp": ipv4.UDP, "icmp": ipv4.ICMP}
 _HOST = "abcdefghijklmnopqrstuvwxyz0123456789-_"  # of a label; dom0 lets nothing else through
 _HEX = "0123456789abcdefABCDEF"
+_NO_PORT = const(65536)
 _MAX_LABEL = const(63)  # octets (RFC 1035 2.3.4)
 _MAX_NAME = const(253)  # octets in text form
 
@@ -47,7 +48,10 @@ class Rule:
     number: of its key. accept: what it does. proto: IP protocol or ANY. low, high: destinations,
     both ends included, or low ANY. host: a name instead, or None. dns: only our resolvers, port 53.
     first, last: destination ports or ICMP types, or first ANY. never: can match nothing.
+    beyond: its ports were said to end at 65536.
     """
+
+    beyond = False  # of nearly all: no word of memory for each
 
     def __init__(self, number):
         self.number = number
@@ -61,12 +65,16 @@ class Rule:
 
 
 class Rules:
-    """A whole list that was understood: rules in order, and whether what none matches is accepted."""
+    """A whole list that was understood: rules in order, and whether what none matches is accepted.
 
-    def __init__(self, rules, accept, family):
+    note: what was not taken by the letter, for the log; "" if nothing was.
+    """
+
+    def __init__(self, rules, accept, family, note):
         self.rules = rules
         self.accept = accept
         self.family = family  # 4 or 6
+        self.note = note
 
 
 def parse(entries, address):
@@ -90,16 +98,19 @@ def parsing(entries, address):
     family = 6 if ":" in address else 4
     rules = []
     accept = False
+    note = ""
     for entry in sorted(entries):
         text = _text(entry, entries[entry])
         if entry == "policy":
             accept = _choice(entry, "policy", text, ("accept", "drop")) == "accept"
         elif len(entry) == 4 and _number(entry.lstrip("0") or "0", 9999) >= 0:
             rules.append(_rule(entry, text, family))
+            if rules[-1].beyond and not note:
+                note = "%s: dstports to 65536: there is no such port, the rule ends at 65535" % entry
         else:
             raise RuleError(entry, entry, text, "a key of four digits, or policy")
         yield None
-    yield Rules(rules, accept, family)
+    yield Rules(rules, accept, family, note)
 
 
 def seal(rules, resolvers, names):
@@ -113,11 +124,18 @@ def seal(rules, resolvers, names):
     return made
 
 
-def sealing(rules, resolvers, names):
-    """seal() in steps: yields None after each, and the RuleList at last; as parsing()."""
+def sealing(rules, resolvers, names, ask=None):
+    """seal() in steps: yields None after each, and the RuleList at last; as parsing().
+
+    ask(octets) is told how much of the heap it will take before any of it is taken; it may raise.
+    """
     icmp = ICMPV6 if rules.family == 6 else ipv4.ICMP
     made = RuleList(rules.accept, icmp, names)
-    for step in made.filling(rules.rules, resolvers):
+    for step in made.planning(rules.rules):
+        yield step
+    if ask:
+        ask(made.octets)
+    for step in made.filling(resolvers):
         yield step
     yield made
 
@@ -192,6 +210,9 @@ def _service(rule, entry, options):
         if icmp:
             raise RuleError(entry, "dstports", options["dstports"], "proto=tcp or proto=udp beside it")
         rule.first, rule.last = _ports(entry, options["dstports"])
+        if rule.last == _NO_PORT:  # dom0 before 2026-04 lets it through; no packet has that port
+            rule.beyond = True
+            rule.last = 0xFFFF
     if "specialtarget" in options:
         _choice(entry, "specialtarget", options["specialtarget"], ("dns",))
         if icmp:
@@ -231,10 +252,10 @@ def _number(text, most):
 
 
 def _ports(entry, value):
-    """(first, last) of "80-90"; a single "80", which dom0 never writes but the agent takes, is 80-80."""
+    """(first, last) of "80-90"; a single "80", which dom0 never writes but the agent takes, is 80-80. LAST may be 65536."""
     first, dash, last = value.partition("-")
     low = _number(first, 0xFFFF)
-    high = _number(last, 0xFFFF) if dash else low
+    high = _number(last, _NO_PORT) if dash else low
     if low < 0 or high < low:
         raise RuleError(entry, "dstports", value, "FIRST-LAST, both from 0 to 65535, in order")
     return low, high

@@ -15,6 +15,8 @@ from firewall import ipv4
 
 _ANY = const(-1)
 _GROUP = const(60)  # bits that a small int of MicroPython holds (62) with some to spare
+_RULE_OCTETS = const(175)  # of heap for each rule with its part of a group, measured: at most 173
+_LIST_OCTETS = const(1600)  # and for each list of groups, however few its rules
 
 
 class NoNames:
@@ -32,7 +34,10 @@ class NoNames:
 
 
 class RuleList:
-    """Sealed rules, none before filling(). Made by rules.seal(); never changes but for what names resolve to."""
+    """Sealed rules, none before filling(). Made by rules.seal(); never changes but for what names resolve to.
+
+    octets: of heap that it takes, about; known from plan() on.
+    """
 
     def __init__(self, accept, icmp, names):
         self.icmp = icmp  # protocol number of ICMP in this family
@@ -41,24 +46,34 @@ class RuleList:
         self._named = []  # groups that hold a rule with a host name
         self._otherwise = (accept, None)
         self._of = {_ANY: ()}  # protocol -> groups; protocols with the same rules share them
+        self._plan = None  # [(protocols, their rules)] until it is filled
+        self.octets = 0
 
-    def filling(self, rules, resolvers):
-        """Take these rules, in steps: yields after each group. Not to be asked before the last."""
-        made = []
+    def planning(self, rules):
+        """What there is to be done for these rules, in steps, so that `octets` is known before it is done."""
+        self._plan = []
         for proto in (ipv4.TCP, ipv4.UDP, self.icmp, _ANY):
             chosen = _chosen(rules, proto)
-            for others, groups in made:
+            for protocols, others in self._plan:
                 if others == chosen:
+                    protocols.append(proto)
                     break
             else:
-                groups = []
-                for i in range(0, len(chosen), _GROUP):
-                    groups.append(_Group(chosen[i : i + _GROUP], resolvers))
-                    yield None
-                self._named.extend(group for group in groups if group.named)
-                made.append((chosen, groups))
-            self._of[proto] = groups
+                self._plan.append(([proto], chosen))
+                self.octets += len(chosen) * _RULE_OCTETS + _LIST_OCTETS
             yield None
+
+    def filling(self, resolvers):
+        """Take the rules that were planned, in steps: yields after each group. Not to be asked before the last."""
+        plan, self._plan = self._plan, None
+        for protocols, chosen in plan:
+            groups = []
+            for i in range(0, len(chosen), _GROUP):
+                groups.append(_Group(chosen[i : i + _GROUP], resolvers))
+                yield None
+            self._named.extend(group for group in groups if group.named)
+            for proto in protocols:
+                self._of[proto] = groups
 
     def decide(self, proto, dst, dport, icmp_type, now):
         """(accept, number of the deciding rule or None: the policy) for the first packet of a flow.

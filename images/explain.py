@@ -59,7 +59,8 @@ def _what_a_list_is(name, held, address, text):
         return {"id": name, "deny_all": str(error)}
     count = len(parsed.rules)
     if text:
-        return "%s: %d rule%s, then %s." % (name, count, "" if count == 1 else "s", _VERDICT[parsed.accept])
+        said = "%s: %d rule%s, then %s." % (name, count, "" if count == 1 else "s", _VERDICT[parsed.accept])
+        return "%s Note: %s." % (said, parsed.note) if parsed.note else said
     return {"id": name, "rules": count, "then": _VERDICT[parsed.accept]}
 
 

@@ -78,3 +78,9 @@ def test_a_line_that_is_no_question_is_answered_and_the_rest_too():
     answers = [json.loads(line) for line in out.getvalue().splitlines()]
     assert [answer["id"] for answer in answers] == [None, None, 7, 8, "two"]
     assert all("error" in answer for answer in answers[:4])
+
+
+def test_text_notes_what_is_not_taken_by_the_letter():
+    row = {"id": "wide", "entries": {"policy": "drop", "0003": "action=accept proto=tcp dstports=1-65536"}}
+    note = "0003: dstports to 65536: there is no such port, the rule ends at 65535"
+    assert explain.explain(row, True) == "wide: 1 rule, then drop. Note: %s." % note

@@ -247,3 +247,16 @@ def test_a_long_list_is_sealed_in_steps():
     for i in range(0, 300, 7):
         asked = (6, ipv4.address("192.0.2.%d" % (i % 200)), i + 3, -1, 0)
         assert made.decide(*asked) == whole.decide(*asked)
+
+
+def test_ports_to_65536_are_read_as_to_65535():
+    """dom0 before 2026-04 lets them through; refusing the client for it would cut it off at an upgrade."""
+    parsed = rules.parse(entries("action=accept proto=tcp dstports=1024-65536"), CLIENT)
+    assert (parsed.rules[0].first, parsed.rules[0].last, parsed.rules[0].never) == (1024, 65535, False)
+    assert "0000" in parsed.note and "65535" in parsed.note
+    rule_list = sealed_list("action=accept proto=tcp dstports=1024-65536")
+    assert accepts(rule_list, dport=65535) and accepts(rule_list, dport=1024) and not accepts(rule_list, dport=1023)
+    assert rules.parse(entries("action=accept dstports=1024-65535"), CLIENT).note == ""
+    for text in ("65536-65536", "65536", "1-65537", "65537", "65536-65535", "1-99999", "1-065536"):
+        assert error("action=accept proto=tcp dstports=" + text)
+    assert not accepts(sealed_list("action=accept specialtarget=dns dstports=53-65536"), dst=RESOLVERS[0], dport=53)
