@@ -45,7 +45,8 @@ class Database:
         self.left_out = 0  # keys beyond _KEYS
         self.errors = 0  # of our writes that dom0 refused
         self._watches = []  # (path or prefix that ends in "/", function, keep)
-        self.committing = None  # (address, steps, whether to tell): a tree that is being packed; nothing else goes on
+        self._told = {}  # path -> value, of those that are watched: what failed to be told is told by the next full reading
+        self.committing = None  # (address, copy, steps or None): a tree that is being packed; nothing else goes on
         self._fresh = None
         self._inbox = None
         self._out = bytearray()
@@ -83,6 +84,7 @@ class Database:
         self._own = self._unanswered
         self._unanswered = {}
         self._fresh = Copy(self.kept)
+        self._fresh.trees.before = self.copy.trees
         self.committing = None
         self._inbox = qdbwire.Inbox()
         self._out = bytearray(qdbwire.pack(qdbwire.MULTIREAD, ""))
@@ -147,15 +149,15 @@ class Database:
             return
         for path, value in self._own.items():
             self._set_handled(path, value)  # counted by us, and not told yet
-        before = self.copy.values
         self.copy = self._fresh
+        self.copy.trees.before = None
         self._fresh = None
         after = self.copy.values
-        for name in before:
+        for name in list(self._told):
             if name not in after:
                 self._tell(name, None)
         for name in sorted(after):
-            if before.get(name) != after[name]:
+            if self._told.get(name) != after[name]:
                 self._tell(name, after[name])
         self.synced = True
         self.on_synced()
@@ -164,11 +166,10 @@ class Database:
         if self._fresh:
             self._store(self._fresh, path, value)
             return
-        before = path in self.copy.values
         self._store(self.copy, path, value)
         if path in self.copy.values:
             self._tell(path, value)
-        elif before:  # it has become one that need not be kept
+        elif path in self._told:  # it has become one that need not be kept
             self._tell(path, None)
 
     def _store(self, copy, path, value):
@@ -178,9 +179,9 @@ class Database:
             if ipv4.address(address) < 0:
                 return  # the list of an IPv6 address: we forward none
             if key:
-                copy.trees.write(address, key, value)
+                self._change(copy.trees, address, copy.trees.write, key, value)
             elif not value:
-                self.committing = address, copy.trees.committing(address), copy is self.copy
+                self.committing = address, copy, None
                 self._go_on()
         elif path.startswith(HANDLED):
             if copy is self._fresh:
@@ -193,13 +194,31 @@ class Database:
             self.left_out += 1
 
     def _go_on(self):
-        """A step of the commit that is under way."""
-        address, steps, tell = self.committing
-        packed = next(steps)
+        """A step of the commit that is under way. One that fails is a commit too: of a tree that nobody takes."""
+        address, copy, steps = self.committing
+        try:
+            if steps is None:
+                steps = copy.trees.committing(address)
+                self.committing = address, copy, steps
+            packed = next(steps)
+        except AssertionError:
+            raise
+        except Exception:
+            steps = self.committing = None  # what they hold is free for what follows
+            packed = copy.trees.spoiled(address)
         if packed is not None:
             self.committing = None
-            if tell:
+            if copy is self.copy:
                 self.on_commit(address, packed)
+
+    def _change(self, trees, address, change, *args):
+        """change(address, *args) of the trees; if it fails, no commit of what is left of this one may count."""
+        try:
+            change(address, *args)
+        except AssertionError:
+            raise
+        except Exception:
+            trees.spoil(address)
 
     def _set_handled(self, path, value):
         if path.startswith(HANDLED) and value.isdigit():
@@ -212,7 +231,7 @@ class Database:
             address, _, key = path[len(RULES) :].partition("/")
             # without the slash it is the commit's own node, which means nothing without a commit
             if key or directory:
-                copy.trees.remove(address, key or None)
+                self._change(copy.trees, address, copy.trees.remove, key or None)
             return
         if directory and RULES.startswith(path):
             copy.trees.remove_all()
@@ -231,6 +250,10 @@ class Database:
         for wanted, function, _ in self._watches:
             if _covers(wanted, path):
                 function(path, value)
+        if value is None:
+            self._told.pop(path, None)
+        else:
+            self._told[path] = value
 
 
 def _covers(wanted, path):

@@ -10,6 +10,9 @@ and nobody may be given it.
 dom0 never removes the tree of a client that is gone, so they grow for ever; each is packed into one bytes object, and
 of those that belong to nobody attached the oldest are forgotten (`forgot`: should one be needed after all, everything
 has to be read again).
+
+Memory has limits. A tree that finds no room, or during whose writing anything failed, is SPOILED at its next commit,
+never part of itself: in part it might allow more than the whole. No parser takes it, so its client is denied.
 """
 from micropython import const
 
@@ -17,8 +20,9 @@ LIMIT = const(2048)  # trees
 OCTETS = const(1 << 20)  # of all packed trees together
 TREE_OCTETS = const(128 << 10)  # of one
 _OPEN = const(8)  # trees being written at once
+_OPEN_OCTETS = const(160 << 10)  # of all these but the last; as nodes they take some five times as much
 _SLICE = const(32)  # nodes packed or unpacked in a step: half a ms
-_TOO_LARGE = "more rules than there is memory for"  # no key that parses: this client is denied
+_SPOILED = "spoiled"  # a key that no parser takes
 
 # of the list that stands for a tree
 _PACKED = const(0)
@@ -38,6 +42,7 @@ class RuleTrees:
         self._sizes = {}  # address -> octets that these make; the same addresses
         self._octets = 0  # of all packed
         self._stamp = 0
+        self.before = None  # RuleTrees that these are to take the place of: what is equal is not held twice
 
     def __len__(self):
         return len(self._trees)
@@ -46,14 +51,33 @@ class RuleTrees:
         """A node is written. Its tree is not settled until commit()."""
         self._tree(address)[_SETTLED] = False
         nodes = self._opened(address)
-        if _TOO_LARGE in nodes:
+        if _SPOILED in nodes:
             return
-        self._sizes[address] += _size(key, value) - (_size(key, nodes[key]) if key in nodes else 0)
-        if self._sizes[address] > TREE_OCTETS:
-            # left out in part it might allow more than the whole: now no parser takes it, until all of it is removed
-            nodes.clear()
-            key, value = _TOO_LARGE, b""
+        before = nodes.get(key)
         nodes[key] = value
+        self._sizes[address] += _size(key, value) - (_size(key, before) if before is not None else 0)
+        if self._sizes[address] > TREE_OCTETS:
+            self.spoil(address)
+        elif len(self._open) > 1 and sum(self._sizes.values()) > _OPEN_OCTETS:
+            for other in self._open:
+                if other != address:
+                    self._close(other)
+                    break
+
+    def spoil(self, address):
+        """What this tree will be is not to be known any more, until all of it is removed."""
+        self._drop_open(address)
+        self._tree(address)[_SETTLED] = False
+        self._open[address] = {_SPOILED: b""}
+        self._sizes[address] = _size(_SPOILED, b"")
+
+    def spoiled(self, address):
+        """Commit the tree as one that no parser takes; what that makes."""
+        self._drop_open(address)
+        tree = self._tree(address)
+        self._store(address, SPOILED)
+        tree[_SETTLED] = True
+        return SPOILED
 
     def remove(self, address, key):
         """A node is removed, or all below if key ends in "/", or all if it is None; not settled until commit()."""
@@ -91,9 +115,15 @@ class RuleTrees:
                     yield None
         tree = self._tree(address)
         if nodes is not None:
+            old = self.before._trees.get(address) if self.before else None
+            if old and old[_PACKED] == packed:
+                packed = old[_PACKED]
             self._store(address, packed)
+        while self._octets > OCTETS and self._forget(0):
+            pass
+        if self._octets > OCTETS and address in self._trees:  # all that are left belong to clients
+            self._store(address, SPOILED)
         tree[_SETTLED] = True
-        self._forget(0)
         yield tree[_PACKED]
 
     def packed(self, address):
@@ -126,7 +156,7 @@ class RuleTrees:
         """The nodes of a tree, to be changed."""
         nodes = self._open.get(address)
         if nodes is None:
-            if len(self._open) == _OPEN:
+            if len(self._open) >= _OPEN:
                 self._close(next(iter(self._open)))
             packed = self._trees[address][_PACKED]
             nodes = self._open[address] = unpack(packed)
@@ -148,18 +178,32 @@ class RuleTrees:
         tree[_PACKED] = packed
 
     def _forget(self, more):
-        """Keep to the limits, with so many more to come. An eighth goes at once: the sorting costs little for each."""
+        """Keep to the limits, with so many more to come; whether any was forgotten.
+
+        An eighth goes at once: the sorting costs little for each.
+        """
         if len(self._trees) + more <= LIMIT and self._octets <= OCTETS:
-            return
+            return False
         ages = sorted((tree[_STAMP], address) for address, tree in self._trees.items() if address not in self.kept)
         for _, address in ages[: max(1, len(ages) // 8)]:
             self._drop_open(address)
             self._octets -= len(self._trees.pop(address)[_PACKED])
             self.forgot = True
+        return len(ages) > 0
 
 
 def _size(key, value):
     return 3 + len(key) + len(value)
+
+
+def count(packed):
+    """How many nodes there are in it."""
+    nodes = at = 0
+    while at < len(packed):
+        at += 1 + packed[at]
+        at += 2 + (packed[at] | packed[at + 1] << 8)
+        nodes += 1
+    return nodes
 
 
 def pack(nodes):
@@ -202,3 +246,6 @@ def unpacking(packed):
         if len(nodes) % _SLICE == 0:
             yield None
     yield nodes
+
+
+SPOILED = pack({_SPOILED: b""})

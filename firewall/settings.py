@@ -12,11 +12,16 @@ firewall gets, whenever it changes,
     seeded()                                 more randomness was mixed in; at the first reading before any set_rules()
 
 A list is in force until another has been committed: not until its nodes are removed, and not until dom0's daemon has
-been started again with less in it than before. A client whose tree is not whole has no list: denied.
+been started again with less in it than before. A client whose tree is not whole has no list: denied. So is one whose
+commit fails on its way into force, whatever the reason: the list that was in force might be the wider one. Its next
+commit, or the next reading of everything, is tried anew.
+
+Memory for lists is bounded: raw rules by ruletrees, what is made of them by _ROOM of the heap, told before it is made.
 
 Source: Qubes' VM interface document (vm-interface.rst); core-admin qubes/vm/mix/net.py.
 """
 import binascii
+import gc
 from asyncio import sleep_ms
 
 import loop
@@ -32,6 +37,9 @@ from firewall.rules import DENY, RuleError, parsing, sealing
 from firewall.sealed import NoNames
 
 _SLICE = const(8)  # rules parsed before the rings have their turn
+_ROOM = const(5)  # parts in 12 of the heap that sealed lists may take; raw rules and packets need the rest
+_MADE = const(4)  # that part of the heap is what one list may take while it is made
+_NODE_OCTETS = const(700)  # of heap for each node while its list is made: text and rule, measured: at most 670
 _ANEW_NS = const(60000000000)  # from one reading of everything to the next that we ask for
 _OWN = "/qubes-ip"
 _GATEWAY = "/qubes-gateway"
@@ -46,6 +54,20 @@ _READY = "/qubes-iptables-error"
 _log = Log("settings")
 
 
+class NoRoom(Exception):
+    """A list is larger than what is left for lists."""
+
+
+class _Client:
+    """An attached one. packed: nodes of the list in force, None: there is none. octets: of heap that the list takes."""
+
+    def __init__(self, address):
+        self.address = address
+        self.packed = None
+        self.octets = 0
+        self.note = ""  # what its list has had noted in the log
+
+
 class Settings:
     def __init__(self, store, firewall, names=None):
         """names: what host names in rules resolve to; see sealed.NoNames."""
@@ -55,8 +77,9 @@ class Settings:
         self.resolvers = ()
         self.mapped = {}  # client's address -> the other one that it believes to have
         self.network = None  # what set_network() was told last
+        self.heap = gc.mem_alloc() + gc.mem_free()
         self.committed = {}  # address (text) -> packed nodes to be put in force; the task empties it
-        self.in_force = {}  # attached address (text) -> packed nodes, or None: none yet
+        self.in_force = {}  # attached address (text) -> _Client
         self.database = Database(self._commit, self._synced)
         self.connection = Connection(store, self.database)
         self._work = loop.Flag()
@@ -79,7 +102,7 @@ class Settings:
         text = ipv4.text(address)
         if text in self.in_force:
             return
-        self.in_force[text] = None
+        self.in_force[text] = _Client(address)
         self.database.kept.add(text)
         trees = self.database.copy.trees
         packed = trees.packed(text)
@@ -100,10 +123,14 @@ class Settings:
     # ---- rules --------------------------------------------------------------------------------
 
     def _commit(self, text, packed):
-        if text in self.in_force:
-            self._put_in_force(text, packed)
-        else:
+        client = self.in_force.get(text)
+        if client is None:
             self._tell_handled(text)  # nobody is there to whom another list could apply
+            return
+        try:
+            self._put_in_force(text, packed)
+        except Exception as error:
+            self._fail(text, client, error)
 
     def _put_in_force(self, text, packed):
         self.committed[text] = packed
@@ -114,20 +141,61 @@ class Settings:
         self.connection.wake()
 
     async def _load(self):
-        """For the supervisor, as a SERVICE: parses what was committed, in slices, and puts it in force at one blow."""
+        """For the supervisor, as a SERVICE: deals with what was committed."""
         while True:
             while self.committed:
                 text, packed = self.committed.popitem()
-                rules = await self._parse(text, packed)
-                # another commit may have come meanwhile, or the client gone
-                if text in self.in_force and text not in self.committed:
-                    self.in_force[text] = packed
-                    self.firewall.set_rules(ipv4.address(text), rules)
-                    self._tell_handled(text)
+                await self.take(text, packed)
             await self._work.wait()
 
-    async def _parse(self, text, packed):
+    async def take(self, text, packed):
+        """Parse a list in slices and put it in force at one blow; what fails denies this client."""
+        client = self.in_force.get(text)
+        if client is None:
+            return
+        try:
+            rules = await self._parse(text, client, packed)
+        except AssertionError:
+            raise
+        except Exception as error:
+            self._fail(text, client, error)
+            return
+        # another commit may have come meanwhile, or the client gone
+        if self.in_force.get(text) is client and text not in self.committed:
+            self._set(text, client, packed, rules)
+
+    def _set(self, text, client, packed, rules):
+        """Only when it is in force dom0 hears so."""
+        try:
+            client.packed = packed
+            client.octets = rules.octets
+            self.firewall.set_rules(client.address, rules)
+            self._tell_handled(text)
+        except AssertionError:
+            raise
+        except Exception as error:
+            self._fail(text, client, error)
+
+    def _fail(self, text, client, error):
+        """Deny at once a client whose list did not come into force. Nothing here needs memory before that is done."""
+        if self.in_force.get(text) is not client:
+            return
+        client.packed = None  # of the next reading, too, it is news
+        client.octets = 0
+        self.firewall.set_rules(client.address, DENY)
+        try:
+            _log.error("%s: denied: its rules could not be put in force: %s", text, supervisor.explain(error))
+            self._tell_handled(text)
+        except MemoryError:
+            gc.collect()
+            _log.error("%s: denied: out of memory", text)
+
+    async def _parse(self, text, client, packed):
         """The rule list of some nodes; DENY if any of them is no rule."""
+        if packed == ruletrees.SPOILED:
+            raise NoRoom("more raw rules than there is memory for")
+        if ruletrees.count(packed) * _NODE_OCTETS > self.heap // _MADE:
+            raise NoRoom("%d nodes, more than there is memory for" % ruletrees.count(packed))
         done = 0
         for nodes in ruletrees.unpacking(packed):
             if nodes is None:
@@ -140,26 +208,39 @@ class Settings:
         except RuleError as error:
             _log.warning("%s: denied: %s", text, error)
             return DENY
-        return await self._seal(rules)
+        if rules.note != client.note:
+            client.note = rules.note
+            if rules.note:
+                _log.warning("%s: %s", text, rules.note)
+        nodes = None
+        return await self._seal(client, rules)
 
-    async def _seal(self, rules):
+    async def _seal(self, client, rules):
         """Their RuleList, with the resolvers of now."""
         while True:
             resolvers = self.resolvers
-            for made in sealing(rules, resolvers, self.names):
+            for made in sealing(rules, resolvers, self.names, lambda octets: self._ask_room(client, octets)):
                 if made is None:
                     await sleep_ms(0)
             if resolvers == self.resolvers:
                 return made
 
+    def _ask_room(self, client, octets):
+        """NoRoom if so many more than this client has now are too many."""
+        left = self.heap * _ROOM // 12 + client.octets
+        for other in self.in_force.values():
+            left -= other.octets
+        if octets > left:
+            raise NoRoom("%d octets are needed, of those for all clients' rules %d are left" % (octets, max(left, 0)))
+
     def _synced(self):
         """Everything was read. What is in force and unchanged stays as it is; what is missing now, too."""
         self._set_network()
         trees = self.database.copy.trees
-        for text, packed in self.in_force.items():
+        for text, client in self.in_force.items():
             fresh = trees.packed(text)
-            if fresh is not None and fresh != packed:
-                self._put_in_force(text, fresh)
+            if fresh is not None and fresh != client.packed:
+                self._commit(text, fresh)
         _log.info("%d rule trees, %d keys", len(trees), len(self.database.copy.values))
         self.database.write(_READY, b"")
         missing = [key for key in (_OWN, _GATEWAY) if key not in self.addresses]
@@ -198,9 +279,9 @@ class Settings:
     def _set_resolvers(self):
         """Lists are sealed with the resolvers in them: do it again."""
         self.resolvers = tuple(self.addresses[key] for key in _RESOLVERS if key in self.addresses)
-        for text, packed in self.in_force.items():
-            if packed is not None and text not in self.committed:
-                self._put_in_force(text, packed)
+        for text, client in self.in_force.items():
+            if client.packed is not None and text not in self.committed:
+                self._commit(text, client.packed)
 
     def _connected(self, _, value):
         if value is not None:

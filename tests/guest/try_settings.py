@@ -4,20 +4,27 @@
     seeded   when more randomness was mixed in
     ours A,  network OWN GATEWAY OURS,  connected A B C,  memory FREE-HEAP: each when it changes; memory every second
 
-The words attach:A and detach:A in our xenstore node data/do (in the simulation) are obeyed, one at a time.
+The words attach:A and detach:A in our xenstore node data/do (in the simulation) are obeyed, one at a time;
+fail:MODULE.NAME:EXCEPTION makes the next call of that function raise.
 """
 import asyncio
 import gc
 
 import loop
-from firewall import ipv4
+from firewall import database, ipv4, ruletrees, rules, sealed, settings
 from firewall.settings import Settings
+
+_MODULES = {"database": database, "ruletrees": ruletrees, "rules": rules, "sealed": sealed, "settings": settings}
 
 
 class Told:
     """In place of the firewall."""
 
+    def __init__(self):
+        self.lists = {}  # address -> the list in force
+
     def set_rules(self, address, rules):
+        self.lists[address] = rules
         verdict = rules.decide(ipv4.TCP, ipv4.address("192.0.2.7"), 443, -1, 0)
         print("rules %s %s" % (ipv4.text(address), "accept" if verdict[0] else "drop"))
 
@@ -58,3 +65,19 @@ async def _obey(store, watch, settings):
         act, _, text = word.partition(":")
         if act in ("attach", "detach"):
             getattr(settings, act + "ed")(ipv4.address(text))
+        elif act == "fail":
+            _fail_once(*text.split(":"))
+
+
+def _fail_once(path, exception):
+    module, *names, name = path.split(".")
+    owner = _MODULES[module] if module in _MODULES else Told
+    for each in names:
+        owner = getattr(owner, each)
+    function = getattr(owner, name)
+
+    def failing(*args):
+        setattr(owner, name, function)
+        raise {"MemoryError": MemoryError, "ValueError": ValueError, "KeyError": KeyError, "OSError": OSError}[exception](5)
+
+    setattr(owner, name, failing)

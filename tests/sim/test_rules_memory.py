@@ -1,0 +1,141 @@
+"""Commits that fail on their way from QubesDB into force: that client is denied and told, and nobody else notices."""
+import re
+
+import pytest
+from qubesdb_dom0 import rule_keys
+from qubesdb_server import Dom0
+from test_qubesdb import KEYS, attach
+
+WIDE, NARROW = [b"action=accept"], [b"action=accept dst4=192.0.2.7/32 proto=tcp dstports=443-443"]
+CLIENTS = ["10.137.2.%d" % i for i in range(1, 31)]
+
+
+def long_list(n=1000):
+    """n rules, of which none is about what try_settings asks: the policy decides."""
+    return [b"action=accept dst4=198.51.%d.%d/32 proto=tcp dstports=%d-%d" % (i >> 8, i & 255, i + 1, i + 100) for i in range(n)]
+
+
+def verdicts(firewall):
+    """The last that was said of each client."""
+    return dict(re.findall(r"^rules (\S+) (\w+)$", "\n".join(firewall.lines("rules ")), re.M))
+
+
+def free(firewall):
+    return int(re.findall(r"^memory (\d+)", "\n".join(firewall.lines("memory ")), re.M)[-1])
+
+
+@pytest.fixture
+def start(machine):
+    def start(keys, attached, words=""):
+        dom0 = Dom0(machine, keys)
+        firewall = machine.firewall("run=try_settings attach=%s %s" % (",".join(attached[:20]), words))
+        machine.until(lambda: dom0.daemon.asked)
+        machine.settle()
+        for address in attached[20:]:
+            attach(machine, address)
+        return firewall, dom0
+    return start
+
+
+def wide(addresses):
+    keys = dict(KEYS)
+    for address in addresses:
+        keys.update(rule_keys(address, WIDE))
+    return keys
+
+
+def test_long_lists_of_many_clients_are_in_force_or_denied(machine, start, figure):
+    """30 clients may do anything, then each gets 1,000 rules: nobody keeps the wide list. Small lists work again."""
+    firewall, dom0 = start(wide(CLIENTS), CLIENTS)
+    assert verdicts(firewall) == dict.fromkeys(CLIENTS, "accept")
+    for address in CLIENTS:
+        dom0.commit(address, long_list())
+    machine.advance(2)
+    assert verdicts(firewall) == dict.fromkeys(CLIENTS, "drop")
+    refused = [address for address in CLIENTS if firewall.lines("%s: denied: " % address)]
+    assert 10 <= len(CLIENTS) - len(refused) < len(CLIENTS)
+    assert not firewall.lines("starts again") and not firewall.lines("MemoryError")
+    assert all(len(firewall.lines("%s: denied: " % address)) == 1 for address in refused)
+    figure("lists of 1,000 rules in force, and the heap that is left", "%d, %d KiB" % (
+        len(CLIENTS) - len(refused), free(firewall) >> 10))
+    assert free(firewall) > 1 << 20
+    assert dom0.daemon.handled == dict.fromkeys(CLIENTS, 2)  # a refusal is in force too
+    # dom0's daemon begins again with all of it: the same clients have their lists, the rest is denied
+    dom0.restart()
+    machine.until(lambda: dom0.daemon.asked)
+    machine.advance(2)
+    assert verdicts(firewall) == dict.fromkeys(CLIENTS, "drop") and not firewall.lines("starts again")
+    for address in reversed(CLIENTS):
+        dom0.commit(address, NARROW)
+    machine.advance(2)
+    assert verdicts(firewall) == dict.fromkeys(CLIENTS, "accept")
+    assert dom0.left == []
+
+
+def test_one_list_too_long_for_the_memory(machine, start):
+    one, other = CLIENTS[:2]
+    firewall, dom0 = start(wide([one, other]), [one, other])
+    dom0.commit(one, [b"action=accept dst4=1.2.3.4"] * 3500)
+    assert verdicts(firewall) == {one: "drop", other: "accept"}
+    assert len(firewall.lines("%s: denied: " % one)) == 1
+    dom0.commit(one, NARROW)
+    assert verdicts(firewall) == {one: "accept", other: "accept"}
+
+
+# every step of a commit's way, and some in the middle of one
+WAYS = [
+    "ruletrees.RuleTrees.remove", "ruletrees.RuleTrees.write", "ruletrees._size", "ruletrees.RuleTrees.committing",
+    "ruletrees.packing", "ruletrees.RuleTrees._store", "settings.Settings._put_in_force", "settings.Settings._parse",
+    "ruletrees.unpacking", "ruletrees.count", "settings.parsing", "rules._rule", "rules._ports", "settings.sealing",
+    "sealed._chosen", "sealed._Scale.cut", "settings.Settings._ask_room", "Told.set_rules",
+    "settings.Settings._tell_handled", "database.Database.handled",
+]
+
+
+@pytest.mark.parametrize("exception", ["MemoryError", "ValueError", "KeyError", "OSError"])
+@pytest.mark.parametrize("where", WAYS)
+def test_whatever_fails_on_a_commits_way_denies_that_client(machine, start, where, exception):
+    one, other, third = CLIENTS[:3]
+    firewall, dom0 = start(wide([one, other, third]), [one, other, third])
+    machine.write("/local/domain/2/data/do", "fail:%s:%s" % (where, exception), [("n", 2)])
+    machine.settle()
+    dom0.commit(one, NARROW)
+    assert verdicts(firewall) == {one: "drop", other: "accept", third: "accept"}
+    assert len(firewall.lines("%s: denied: " % one)) == 1
+    dom0.commit(other, [b"action=drop"])
+    assert verdicts(firewall) == {one: "drop", other: "drop", third: "accept"}
+    dom0.commit(one, NARROW)
+    assert verdicts(firewall) == {one: "accept", other: "drop", third: "accept"}
+    assert not firewall.lines("starts again") and len(firewall.lines("denied")) == 1 and dom0.left == []
+
+
+def test_dom0_hears_that_rules_are_handled_when_they_are_in_force(machine, start):
+    """Behaviour 15: at every moment at which the counter is seen, the list that it counts decides."""
+    one = CLIENTS[0]
+    firewall, dom0 = start(wide([one]), [one])
+    seen = []
+
+    def write(path, value, write=dom0.daemon._write):
+        if path.startswith("/qubes-firewall-handled/"):
+            firewall._take_console()
+            seen.append((int(value), len(firewall.lines("rules " + one))))
+        write(path, value)
+
+    dom0.daemon._write = write
+    for count in range(2, 30):
+        dom0.commit(one, long_list(count * 9) + (WIDE if count % 2 else []))
+        assert seen[-1] == (count, count), seen
+    assert verdicts(firewall) == {one: "accept"}
+    counts = [count for count, _ in seen]
+    assert counts == sorted(set(counts))
+
+
+def test_ports_to_65536_are_told_once(machine, start):
+    one = CLIENTS[0]
+    firewall, dom0 = start(wide([one]), [one])
+    beyond = [b"action=accept proto=tcp dstports=443-65536", b"action=accept proto=udp dstports=1-65536"]
+    for _ in range(5):
+        dom0.commit(one, beyond)
+    assert verdicts(firewall) == {one: "accept"} and not firewall.lines("denied")
+    (line,) = firewall.lines("65536")
+    assert "%s: 0000: dstports" % one in line
