@@ -13,7 +13,7 @@ from micropython import const
 from firewall import icmp, ipv4, reasons, tcp, udp
 from firewall.checksum import total
 from firewall.ipv4 import put16
-from firewall.packet import IP
+from firewall.packet import COVERING, IP
 
 TIME = const(30000)  # ms from the first fragment that came (RFC 791 3.2: 15 s; RFC 1122: 60 to 120)
 MOST_PIECES = const(64)  # of one datagram (behaviours 37)
@@ -128,7 +128,8 @@ def _header_inside(p):
     """True if the whole transport header lies in the first fragment."""
     if p.proto == ipv4.TCP:
         return tcp.parse(p.frame, p.l4, p.end) is not None
-    return p.end - p.l4 >= {ipv4.UDP: udp.SIZE, ipv4.ICMP: icmp.SIZE}.get(p.proto, 0)
+    least = {ipv4.UDP: udp.SIZE, ipv4.ICMP: icmp.SIZE}.get(p.proto) or COVERING.get(p.proto, 0)
+    return p.end - p.l4 >= least
 
 
 def _fits(datagram, start, octets, more, header):

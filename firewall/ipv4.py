@@ -16,6 +16,8 @@ MAX_TOTAL = const(65535)  # octets of the largest datagram, header included
 ICMP = const(1)
 TCP = const(6)
 UDP = const(17)
+DCCP = const(33)
+UDP_LITE = const(136)
 
 # the fragment word, as parse() returns it: flags and offset together
 DF = const(0x4000)

@@ -19,6 +19,7 @@ from firewall.clients import ERROR_COST
 from firewall.packet import IP, Packet
 from firewall.record import BACK, CLIENT, DST, EGRESS, GENERATION, KIND, OCTETS, PACKETS, PORTS, SEEN
 from firewall.record import SIDE_CLIENT, SIDE_UPLINK
+from firewall.segment import complete
 
 _GROUPS = 0xE0000000  # multicast, reserved and broadcast addresses begin here
 _NOWHERE = (0, 127)  # first octets of addresses that are on no wire (RFC 1122 3.2.1.3)
@@ -219,7 +220,8 @@ class Judge(Answers):
             self.blank = p.blank
             self.gso = p.gso
             return reasons.FORWARDED
-        rewrite.complete(p)
+        if p.blank:
+            complete(p.frame, p.end)
         return self._cut(egress, p.frame, p.size, p.end)
 
     # --- errors of others ---

@@ -15,6 +15,9 @@ CHECKED = const(0)  # read(), transport(): nothing is wrong
 
 QUERIES = (icmp.ECHO, icmp.TIMESTAMP)
 _PARSE = {ipv4.TCP: tcp.parse, ipv4.UDP: udp.parse, ipv4.ICMP: icmp.parse}
+# transports whose ports we do not read, though their checksum, at the same octet as UDP's, covers the addresses (RFC 3828,
+# RFC 4340 5.1): octets of their smallest header
+COVERING = {ipv4.UDP_LITE: 8, ipv4.DCCP: 12}
 ANSWERS = {icmp.ECHO_REPLY: icmp.ECHO, icmp.TIMESTAMP_REPLY: icmp.TIMESTAMP}
 ANSWER = const(0x8000)  # with the query's type in PORTS: this half's packets answer it
 
@@ -25,8 +28,9 @@ class Packet:
     size, total, fragment, ttl, proto, src, dst: as ipv4.parse() returns them. l4: where the transport header begins.
     ports: its PORTS word (record.py), 0 if it has none. flags: of TCP. kind, code: of ICMP, kind -1 otherwise. query:
     it begins or answers a query of ICMP. blank: the transport checksum holds only the pseudo-header's sum (netif.h,
-    csum_blank). gso: payload octets of each segment that a super-frame stands for, else 0. whole: it was in pieces
-    and has been put together by us.
+    csum_blank). gso: payload octets of each segment that a super-frame stands for, else 0. unseeded, of a
+    super-frame: its checksum is that of the whole, though it counts as blank. whole: it was in pieces and has been put
+    together by us.
     """
 
     def read(self, link, frame, octets, blank, gso):
@@ -65,7 +69,7 @@ class Packet:
         frame = self.frame
         parse = _PARSE.get(proto)
         if parse is None:
-            return self._offload(0)
+            return reasons.TRANSPORT if self.end - self.l4 < COVERING.get(proto, 0) else self._offload(0)
         fields = parse(frame, self.l4, self.end)
         if fields is None:
             return reasons.TRANSPORT
@@ -87,10 +91,11 @@ class Packet:
     def _offload(self, header):
         """Do the ring's promises fit? header: octets of the TCP header, 0 for another protocol.
 
-        Only TCP and UDP can be blank, and only TCP comes as a super-frame; its checksum is blank even if the sender
-        forgot to say so (Linux takes it so too).
+        Only TCP and UDP can be blank, and only TCP comes as a super-frame; its checksum counts as blank even if the
+        sender did not say so (Linux takes it so too), but then the pseudo-header's sum is not in its place.
         """
         if self.gso:
+            self.unseeded = not self.blank
             self.blank = True
             return CHECKED if header and self.total > self.size + header else reasons.OFFLOAD
         return reasons.OFFLOAD if self.blank and self.proto != ipv4.TCP and self.proto != ipv4.UDP else CHECKED

@@ -15,7 +15,7 @@ from micropython import const
 from firewall import icmp, ipv4, tcp, udp, words
 from firewall.checksum import delta16, delta32, total, update
 from firewall.ipv4 import put16
-from firewall.packet import ANSWER, ANSWERS, IP, QUERIES
+from firewall.packet import ANSWER, ANSWERS, COVERING, IP, QUERIES
 from firewall.record import DST, NEW_DST, NEW_PORTS, NEW_SRC, PORTS, SRC
 
 PASSING = (icmp.DEST_UNREACHABLE, icmp.TIME_EXCEEDED, icmp.PARAMETER_PROBLEM)
@@ -95,6 +95,8 @@ def _quote(frame, at, end, w, half):
     elif proto == ipv4.ICMP:
         put16(frame, l4 + icmp.IDENT, words.first(new))
         _update(frame, l4 + icmp.CHECKSUM, change)
+    elif proto in COVERING and l4 + udp.CHECKSUM + 2 <= end:
+        _update(frame, l4 + udp.CHECKSUM, address)
 
 
 def _update(frame, at, delta):

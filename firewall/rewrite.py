@@ -3,11 +3,12 @@
 This is the meaning of what the fast path does. Checksums are updated, never worked out anew: a packet that came in
 wrong goes out wrong, and its receiver drops it.
 """
-from struct import pack_into, unpack_from
+from struct import pack_into
 
-from firewall import icmp, ipv4, tcp, udp
-from firewall.checksum import total
+from firewall import icmp, ipv4, tcp, udp, words
+from firewall.checksum import pseudo
 from firewall.ipv4 import put16
+from firewall.packet import COVERING
 from firewall.record import DELTAS, NEW_DST, NEW_PORTS, NEW_SRC, TTL_DELTA
 
 
@@ -32,10 +33,17 @@ def rewrite(p, w, at):
     elif p.query:
         pack_into("<H", frame, l4 + icmp.IDENT, w[at + NEW_PORTS] & 0xFFFF)
         l4 += icmp.CHECKSUM
+    elif proto in COVERING:
+        l4 += udp.CHECKSUM
+        deltas = address << 16
     else:
         return
     check = frame[l4] | frame[l4 + 1] << 8
     if p.blank:
+        if p.gso and p.unseeded:
+            octets = p.end - p.l4
+            put16(frame, l4, pseudo(words.swap(w[at + NEW_SRC]), words.swap(w[at + NEW_DST]), proto, octets))
+            return
         # a seed, not inverted: the addresses only, whoever completes it sums the ports
         sum = check + address
         sum = (sum & 0xFFFF) + (sum >> 16)
@@ -44,20 +52,7 @@ def rewrite(p, w, at):
             return  # none (RFC 768)
         sum = (check ^ 0xFFFF) + (deltas >> 16)
         sum = (sum & 0xFFFF) + (sum >> 16) ^ 0xFFFF
-        if sum == 0 and proto == ipv4.UDP:
+        if sum == 0 and (proto == ipv4.UDP or proto == ipv4.UDP_LITE):
             sum = 0xFFFF
     frame[l4] = sum & 0xFF
     frame[l4 + 1] = sum >> 8
-
-
-def complete(p):
-    """Work out a blank checksum, for a packet that we read ourselves or cut into pieces."""
-    if not p.blank:
-        return
-    octets = p.end - p.l4
-    at = p.l4 + tcp.CHECKSUM
-    if p.proto == ipv4.UDP:
-        octets = unpack_from(">H", p.frame, p.l4 + udp.LENGTH)[0]
-        at = p.l4 + udp.CHECKSUM
-    put16(p.frame, at, (total(p.frame, p.l4, octets, 0) ^ 0xFFFF) or 0xFFFF)
-    p.blank = False

@@ -8,7 +8,7 @@ The frame has been judged: header lengths are inside (packet.py).
 """
 from micropython import const
 
-from firewall import ethernet, ipv4, tcp
+from firewall import ethernet, ipv4, tcp, udp
 from firewall.checksum import fold, pseudo, total
 from firewall.ipv4 import put16
 
@@ -65,7 +65,7 @@ def segments(frame, octets, gso, most=0xFFFF):
 def complete(frame, octets):
     """Work out the blank transport checksum of a frame that is whole in frame[:octets]: TCP or UDP over IPv4."""
     at = _IP + ((frame[_IP] & 0x0F) << 2)
-    check = at + (tcp.CHECKSUM if frame[_IP + ipv4.PROTOCOL] == ipv4.TCP else 6)
+    check = at + (tcp.CHECKSUM if frame[_IP + ipv4.PROTOCOL] == ipv4.TCP else udp.CHECKSUM)
     put16(frame, check, 0)
     _sum_transport(frame, octets, check)
 
@@ -74,6 +74,8 @@ def _sum_transport(frame, octets, check):
     """Write the checksum at octet `check`, whose field is 0 now; 0 is sent as 0xFFFF (RFC 768), right for TCP too."""
     at = _IP + ((frame[_IP] & 0x0F) << 2)
     end = min(octets, _IP + (frame[_IP + ipv4.TOTAL] << 8 | frame[_IP + ipv4.TOTAL + 1]))
+    if frame[_IP + ipv4.PROTOCOL] == ipv4.UDP:  # it may be shorter than what IP carries
+        end = min(end, at + (frame[at + udp.LENGTH] << 8 | frame[at + udp.LENGTH + 1]))
     src = int.from_bytes(frame[_IP + ipv4.SRC : _IP + ipv4.SRC + 4], "big")
     dst = int.from_bytes(frame[_IP + ipv4.DST : _IP + ipv4.DST + 4], "big")
     seed = pseudo(src, dst, frame[_IP + ipv4.PROTOCOL], end - at)
