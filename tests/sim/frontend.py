@@ -209,25 +209,27 @@ class Client(Device):
         self.tx.produced += 1
         self.in_flight.append(None)
 
-    def page(self, octets=b""):
-        """(id, ref) of a tx page of its own with these octets."""
+    def page(self, octets=b"", offset=0):
+        """(id, ref) of a tx page of its own with these octets, from offset on."""
         id = self.free_ids.pop()
         if id not in self.tx_pages:
             self.tx_pages[id] = self._own_page()
         frame, ref = self.tx_pages[id]
-        self.peer.octets(frame)[: len(octets)] = octets
+        self.peer.octets(frame)[offset : offset + len(octets)] = octets
         self.in_flight.append(id)
         return id, ref
 
-    def queue(self, frame, blank=False, gso=0, sizes=None):
-        """Put a frame into tx, unpublished. sizes: octets of each slot's data; the last takes the rest."""
+    def queue(self, frame, blank=False, gso=0, sizes=None, offsets=()):
+        """Put a frame into tx, unpublished. sizes: octets of each slot's data; the last takes the rest. offsets: where it
+        begins in its page, 0 where none is named."""
         parts = pieces(frame, sizes)
         for i, part in enumerate(parts):
             flags = MORE_DATA if i < len(parts) - 1 else 0
             if i == 0:
                 flags |= (TX_BLANK | TX_VALIDATED if blank else 0) | (EXTRA_INFO if gso else 0)
-            id, ref = self.page(part)
-            self.request(ref, 0, flags, id, len(part) if i else len(frame))
+            offset = offsets[i] if i < len(offsets) else 0
+            id, ref = self.page(part, offset)
+            self.request(ref, offset, flags, id, len(part) if i else len(frame))
             if i == 0 and gso:
                 self.extra(GSO, 0, gso, GSO_TCPV4)
 
@@ -235,9 +237,9 @@ class Client(Device):
         if self.tx.publish():
             self.peer.evtchn_send(self.port)
 
-    def send(self, frame, blank=False, gso=0, sizes=None):
+    def send(self, frame, blank=False, gso=0, sizes=None, offsets=()):
         """Send a frame; nothing has happened yet: settle() the machine, or recv()."""
-        self.queue(frame, blank, gso, sizes)
+        self.queue(frame, blank, gso, sizes, offsets)
         self.kick()
 
     def room(self):
