@@ -55,7 +55,13 @@ class Judge(Answers):
     def _frame(self, link, frame, octets, now, blank, gso):
         kind = frame[ethernet.TYPE] << 8 | frame[ethernet.TYPE + 1] if octets >= ethernet.SIZE else -1
         if kind != ethernet.IPV4:
-            return self._arp(link, frame, octets) if kind == ethernet.ARP else reasons.ETHERNET
+            if kind == ethernet.ARP:
+                return self._arp(link, frame, octets)
+            if kind != ethernet.TAGGED or not ethernet.priority_only(frame, octets):
+                return reasons.ETHERNET
+            if len(frame) < octets:
+                return reasons.GATHER
+            return self._frame(link, frame, ethernet.untag(frame, octets), now, blank, gso)
         if frame[ethernet.DST] & 1:
             return reasons.GROUP_FRAME
         p = self._p

@@ -239,3 +239,63 @@ def test_behaviour_58_a_silent_uplink_is_reached(net):
     net.uplink.send(arp(2, mac, "10.138.0.1", OURS))
     client.send(udp(A, 1, SERVER, 80))
     assert net.uplink.recv()[:6] == mac
+
+
+def tagged(frame, tag, kind=0x8100):
+    return frame[:12] + struct.pack("!HH", kind, tag) + frame[12:]
+
+
+@pytest.mark.parametrize("priority", range(16))
+def test_behaviour_53_a_tag_of_vlan_0_is_taken_as_none(net, priority):
+    """It says a priority (and whether the frame may be dropped), as Linux takes it; both sides, every kind of frame."""
+    client = net.client(A)
+    client.send(tagged(udp(A, 4001, SERVER, 80), priority << 12))
+    seen = net.uplink.recv()
+    assert seen[:12] == OUR_MAC + CLIENT_MAC and Look(seen).data == b"data"
+    net.uplink.send(tagged(udp(SERVER, 80, OURS, Look(seen).sport), priority << 12))
+    assert Look(client.recv()).data == b"data"
+    client.send(tagged(echo(A, OURS, data=b""), priority << 12))
+    assert Look(client.recv()).kind == 0
+    client.send(tagged(arp(1, CLIENT_MAC, A, OURS), priority << 12))
+    assert client.recv()[20:22] == b"\0\2"
+    net.uplink.send(tagged(arp(1, OUR_MAC, "10.138.0.1", OURS), priority << 12))
+    assert net.uplink.recv()[20:22] == b"\0\2"
+    sent = udp(A, 4001, SERVER, 80, ttl=1)
+    client.send(tagged(sent, priority << 12) + b"padding")
+    assert Look(client.recv()).data == sent[14:]
+    nothing(client, net.uplink)
+
+
+def test_behaviour_53_a_tagged_super_frame(net):
+    client = net.client(A)
+    client.send(tcp(A, 4001, SERVER, 80))
+    net.uplink.recv()
+    client.send(tagged(tcp(A, 4001, SERVER, 80, ACK, bytes(5000), blank=True), 0), blank=True, gso=1448)
+    frame, blank, gso = net.uplink.recv_offloaded()
+    assert Look(frame, blank=True).data == bytes(5000) and blank and gso == 1448
+
+
+def test_behaviour_53_other_vlans_second_tags_and_cut_tags(net):
+    client = net.client(A)
+    frame = udp(A, 1, SERVER, 80)
+    bent = [tagged(frame, vlan) for vlan in (1, 2, 0x100, 0xFFF, 0xE001)]
+    bent += [tagged(tagged(frame, 0), 0), tagged(tagged(frame, 5), 0), tagged(tagged(frame, 0), 5), tagged(frame, 0, 0x88A8)]
+    bent += [tagged(frame, 0)[:octets] for octets in range(14, 18)]
+    bent += [tagged(b"\0" * 12 + b"\x86\xdd" + bytes(40), 0)]
+    for wire in (client, net.uplink):
+        for each in bent:
+            wire.send(each)
+    nothing(client, net.uplink)
+    assert net.counters == {"Ethernet type not carried": 2 * len(bent)}
+    client.send(b"\xff" * 6 + tagged(frame, 0)[6:])
+    client.send(tagged(frame, 0)[:37])
+    nothing(client, net.uplink)
+    assert net.counters["group address in the Ethernet header"] == net.counters["impossible IP header"] == 1
+
+
+def test_behaviour_53_a_large_tagged_frame_is_asked_for_whole(net):
+    net.client(A)
+    frame = tagged(udp(A, 4001, SERVER, 80, bytes(6000)), 0)
+    head = bytearray(frame[:4096])
+    assert net.judge.frame(1, head, len(frame), 1) == 3 and head == frame[:4096]  # 3: GATHER
+    assert net.judge.frame(1, bytearray(frame), len(frame), 1) == 1 and len(net.judge.out) == 5
