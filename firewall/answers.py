@@ -3,10 +3,14 @@
 The half of the judge that no flow's packet passes: ARP, what is sent to us, and ICMP errors of our own. The frames are
 built in replies.py.
 """
-from firewall import icmp, ipv4, reasons, replies
+from micropython import const
+
+from firewall import arp, ethernet, icmp, ipv4, reasons, replies, tcp
 from firewall.clients import ECHO_COST, ERROR_COST
 from firewall.fragments import split
 from firewall.packet import IP
+
+_DHCP_CLIENT = const(68)
 
 
 class Answers:
@@ -42,9 +46,15 @@ class Answers:
         return reasons.QUEUED
 
     def _ours(self, p, now):
-        """From a client to the firewall itself: pings are answered, the rest is dropped, as Linux does."""
+        """From a client to the firewall itself: pings are answered, the rest is refused, as Linux' sys-firewall does.
+
+        It is silent about other ICMP, DHCP's port 68, and TCP that neither begins nor goes on with a connection.
+        """
         if p.kind != icmp.ECHO:
-            return reasons.OURS
+            silent = p.kind >= 0 or p.proto == ipv4.UDP and p.destination_port() == _DHCP_CLIENT
+            if p.proto == ipv4.TCP:
+                silent = p.flags & (tcp.RST | tcp.FIN) or p.flags & (tcp.SYN | tcp.ACK) == tcp.SYN | tcp.ACK
+            return reasons.OURS if silent else self._refuse(p, reasons.OURS, now, icmp.HOST_PROHIBITED)
         if len(p.frame) < p.end:
             return reasons.GATHER
         if not p.link.bucket.take(ECHO_COST, now):
@@ -63,17 +73,37 @@ class Answers:
             self.out.append((p.link.number, replies.error(p, kind, code, rest, source, self._next_ident(p.link))))
         return reason
 
+    # --- ARP ---
+
     def _arp(self, link, frame, octets):
         n = self.n
-        if link.client:
-            answer = replies.arp_for_client(frame, octets, link.client)
-        else:
-            mac = replies.arp_answer(frame, octets, n.upstream)
-            if mac is not None:
-                n.gateway_is(mac)
-                return reasons.QUEUED
-            answer = replies.arp_for_uplink(frame, octets, n.nat.address, n.mac)
-        if answer is None:
+        packet = arp.parse(memoryview(frame)[:octets], ethernet.SIZE)
+        if packet is None or packet[1][0] & 1:  # a group speaks for nobody
             return reasons.ARP
-        self.out.append((link.number, answer))
+        oper, mac, sender, asked = packet
+        if oper == arp.REPLY:
+            # only who our gateway is has to be learnt; where a client is, its interface says (behaviours 19, 20)
+            if link.client or sender != n.upstream or not any(mac):
+                return reasons.ARP
+            n.gateway_is(mac)
+            return reasons.QUEUED
+        if not self._answers_for(asked, link.client, sender):
+            return reasons.ARP
+        self.out.append((link.number, replies.arp_reply(mac, sender, replies.OUR_MAC if link.client else n.mac, asked)))
         return reasons.QUEUED
+
+    def _answers_for(self, asked, client, sender):
+        """Is the request of sender, who is on the uplink or behind a client's interface, for asked to be answered?
+
+        To clients we are the way to every address (behaviours 57) but their own. Who has none yet probes for one that
+        is free (RFC 5227 2.1.1) with sender 0: an answer means that it is taken, so only our own are defended. Other
+        addresses of the same client may ask; what is said of another client's is left alone.
+        """
+        n = self.n
+        if client is None:
+            return asked == n.nat.address != sender
+        if sender == 0:
+            return n.ours(asked)
+        if asked == sender or asked == client.address or n.ours(sender):
+            return False
+        return sender == client.address or not (sender in n.clients.by_address or sender in n.connected)

@@ -21,7 +21,9 @@ from firewall.record import BACK, CLIENT, DST, EGRESS, GENERATION, KIND, OCTETS,
 from firewall.record import SIDE_CLIENT, SIDE_UPLINK
 from firewall.segment import complete
 
-_GROUPS = 0xE0000000  # multicast, reserved and broadcast addresses begin here
+_GROUPS = 0xE0000000  # multicast addresses begin here,
+_RESERVED = 0xF0000000  # and end here: no hosts' today (RFC 1112 4), yet some are used, and Linux sends there
+_BROADCAST = 0xFFFFFFFF
 _NOWHERE = (0, 127)  # first octets of addresses that are on no wire (RFC 1122 3.2.1.3)
 
 
@@ -88,7 +90,8 @@ class Judge(Answers):
         n = self.n
         if p.src >> 24 in _NOWHERE or p.src >= _GROUPS:
             return reasons.BAD_SOURCE
-        if p.dst >> 24 in _NOWHERE or p.dst >= _GROUPS or p.dst == n.broadcast:
+        dst = p.dst
+        if dst >> 24 in _NOWHERE or dst >= _GROUPS and (dst < _RESERVED or dst == _BROADCAST) or dst == n.broadcast:
             return reasons.BAD_DESTINATION
         if p.src == p.dst:
             return reasons.LAND

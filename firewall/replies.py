@@ -41,30 +41,6 @@ def pong(p, ident):
     return bytearray(p.link.header + header + message)
 
 
-def arp_for_client(frame, octets, client):
-    """The answer to a client's ARP request for any address but its own (behaviours 57), or None.
-
-    Requests for its own are its probe for duplicates; and another sender's address is no business of this client, so
-    nothing it says moves anybody's packets (behaviours 19, 20).
-    """
-    packet = arp.parse(memoryview(frame)[:octets], ethernet.SIZE)
-    if packet is None:
-        return None
-    oper, sha, spa, asked = packet
-    # a probe (RFC 5227) has sender 0 and asks for the address its sender wants
-    if oper != arp.REQUEST or asked == client.address or spa not in (client.address, 0):
-        return None
-    return _reply(sha, spa, OUR_MAC, asked)
-
-
-def arp_for_uplink(frame, octets, address, mac):
-    """The answer to the netvm's request for our own address, or None."""
-    packet = arp.parse(memoryview(frame)[:octets], ethernet.SIZE)
-    if packet is None or packet[0] != arp.REQUEST or packet[3] != address or packet[2] == address:
-        return None
-    return _reply(packet[1], packet[2], mac, address)
-
-
 def arp_request(address, mac, asked):
     """The frame that asks who has asked."""
     return ethernet.header(ethernet.BROADCAST, mac, ethernet.ARP) + arp.build(
@@ -72,13 +48,6 @@ def arp_request(address, mac, asked):
     )
 
 
-def arp_answer(frame, octets, asked):
-    """The Ethernet address that a reply gives for asked; None for anything else, or a group's."""
-    packet = arp.parse(memoryview(frame)[:octets], ethernet.SIZE)
-    if packet is None or packet[0] != arp.REPLY or packet[2] != asked or packet[1][0] & 1 or not any(packet[1]):
-        return None
-    return packet[1]
-
-
-def _reply(to, spa, mac, asked):
-    return ethernet.header(to, mac, ethernet.ARP) + arp.build(arp.REPLY, mac, asked, to, spa)
+def arp_reply(to, asker, mac, asked):
+    """The frame that tells asker, at the Ethernet address to, that asked is at mac."""
+    return ethernet.header(to, mac, ethernet.ARP) + arp.build(arp.REPLY, mac, asked, to, asker)

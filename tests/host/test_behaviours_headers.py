@@ -177,7 +177,7 @@ def test_behaviour_53_other_ethernet_types_go_nowhere(net, kind):
     assert net.counters == {"Ethernet type not carried": 4}
 
 
-GROUPS = ["255.255.255.255", "224.0.0.251", "239.1.2.3", "224.0.0.1", "240.0.0.1"]
+GROUPS = ["255.255.255.255", "224.0.0.251", "239.255.255.255", "224.0.0.1"]
 
 
 @pytest.mark.parametrize("destination", GROUPS)
@@ -218,6 +218,57 @@ def test_behaviour_57_but_not_for_its_own(net):
     client.send(arp(1, CLIENT_MAC, "0.0.0.0", A))  # a probe: answered, the client would give up its address
     nothing(client, net.uplink)
     assert net.counters == {"ARP not for us": 2}
+
+
+@pytest.mark.parametrize("asked", ["169.254.7.7", "192.168.1.5", "10.137.0.22", SERVER, A, "10.138.0.1"])
+def test_behaviour_57_a_probe_is_answered_for_our_own_address_only(net, asked):
+    """Its sender has no address yet and takes an answer for a conflict: every address would be taken."""
+    client = net.client(A)
+    net.neighbours.gateway = 10 << 24 | 137 << 16 | 255  # not that of the uplink
+    client.send(arp(1, CLIENT_MAC, "0.0.0.0", asked))
+    nothing(client, net.uplink)
+    for ours in (OURS, "10.137.0.255"):
+        client.send(arp(1, CLIENT_MAC, "0.0.0.0", ours))
+        assert client.recv() == CLIENT_MAC + arp(2, OUR_MAC, ours, "0.0.0.0", CLIENT_MAC)[6:]
+
+
+def test_behaviour_57_another_sender_address_of_the_client_is_answered(net):
+    """Linux asks with any of its addresses (arp_announce=0). The answer goes to who asks, and nothing is learnt."""
+    client, other = net.client(A), net.client("10.137.0.22")
+    mac = b"\x02\x00\x00\x00\x00\x07"
+    for asked in (OURS, SERVER):
+        client.send(arp(1, mac, "10.8.0.2", asked))
+        assert client.recv() == mac + arp(2, OUR_MAC, asked, "10.8.0.2", mac)[6:]
+    client.send(udp("10.8.0.2", 1, SERVER, 80))  # its packets are still nobody's
+    client.send(udp(A, 1, SERVER, 80))
+    seen = Look(net.uplink.recv())
+    net.uplink.send(udp(SERVER, 80, OURS, seen.sport))
+    assert client.recv()[:6] == CLIENT_MAC
+    for sender, asked in (("10.8.0.2", "10.8.0.2"), ("10.8.0.2", A), ("10.137.0.22", OURS), (OURS, SERVER)):
+        client.send(arp(1, mac, sender, asked))  # an announcement, its own, another client's, ours
+    net.connected("10.137.0.30")
+    client.send(arp(1, mac, "10.137.0.30", OURS))
+    client.send(arp(1, b"\x03" + mac[1:], A, OURS))  # a group asks
+    nothing(client, other, net.uplink)
+
+
+def test_behaviour_57_probes_and_announcements_on_the_uplink(net):
+    client = net.client(A)
+    for sender, asked, answered in (
+        ("0.0.0.0", OURS, True),
+        ("10.138.0.77", OURS, True),
+        ("0.0.0.0", "10.138.0.1", False),
+        ("0.0.0.0", A, False),
+        (OURS, OURS, False),
+        ("10.138.0.1", "10.138.0.1", False),
+    ):
+        net.uplink.send(arp(1, b"\x02\0\0\0\0\x09", sender, asked))
+        frame = net.uplink.recv(0)
+        assert (frame is not None) == answered
+        if answered:
+            assert frame == b"\x02\0\0\0\0\x09" + arp(2, CLIENT_MAC, asked, sender, b"\x02\0\0\0\0\x09")[6:]
+    client.send(udp(A, 1, SERVER, 80))
+    assert net.uplink.recv()[:6] == OUR_MAC  # nothing was learnt from what was asked
 
 
 def test_behaviour_57_the_uplink_is_answered_for_our_address_only(net):

@@ -1,6 +1,6 @@
 """Behaviours 2 to 11 and 14 (failing closed, reload) and 17 to 30 (address truth), through the whole firewall."""
 import pytest
-from packets import ACK, FIN, SYN, Look, arp, echo, ip, tcp, udp
+from packets import ACK, FIN, RST, SYN, Look, arp, echo, error, icmp_message, ip, tcp, udp
 
 from firewall import rules
 from tests.network import CLIENT_MAC, Network
@@ -236,6 +236,20 @@ def test_behaviour_23_loopback_and_zero_are_no_destinations(net, destination):
     nothing(client, net.uplink)
 
 
+@pytest.mark.parametrize("destination", ["240.0.0.1", "255.255.255.254", "250.1.2.3"])
+def test_reserved_destinations_are_forwarded(net, destination):
+    """240/4 but for the broadcast, as Linux does: networks inside use them. The rules decide."""
+    client = net.client(A, ["action=accept dst4=240.0.0.0/4"])
+    for frame in (udp(A, 1, destination, 80), tcp(A, 1, destination, 80), echo(A, destination)):
+        client.send(frame)
+        assert Look(net.uplink.recv()).dst == destination
+    net.set_rules(A, ["action=accept dst4=192.0.2.0/24"])
+    client.send(udp(A, 2, destination, 80))
+    assert Look(client.recv()).code == 13
+    net.uplink.send(udp(SERVER, 80, destination, 1))
+    nothing(client, net.uplink)
+
+
 def test_behaviour_24_land_is_dropped(net):
     client = net.client(A)
     client.send(tcp(A, 80, A, 80))
@@ -244,17 +258,35 @@ def test_behaviour_24_land_is_dropped(net):
     assert net.counters["source equal to destination"] == 2
 
 
-def test_behaviour_25_to_the_firewall_only_ping_is_answered(net):
+def test_behaviour_25_to_the_firewall_ping_is_answered_and_the_rest_refused(net):
+    """With host prohibited (3/10), as Linux' sys-firewall does, for silence makes programs wait."""
     client = net.client(A)
-    for frame in (tcp(A, 1, OURS, 22), udp(A, 1, OURS, 53), echo(A, OURS, kind=13), ip(A, OURS, 47, b"gre")):
+    refused = [tcp(A, 1, OURS, 22), tcp(A, 1, OURS, 8082, ACK, b"data"), udp(A, 1, OURS, 53), udp(A, 1, OURS, 5351),
+               udp(A, 68, OURS, 67), ip(A, OURS, 47, b"gre"), ip(A, OURS, 6, tcp(A, 1, OURS, 22)[34:], options=bytes(4))]
+    for frame in refused:
+        client.send(frame)
+        told = Look(client.recv())
+        assert (told.src, told.dst, told.kind, told.code, told.data) == (OURS, A, 3, 10, frame[14:])
+    assert net.counters == {"to the firewall itself": len(refused)}
+    silent = [udp(A, 67, OURS, 68), echo(A, OURS, kind=13), echo(A, OURS, kind=0), ip(A, OURS, 1, icmp_message(17, 0, 0, bytes(4)))]
+    silent += [tcp(A, 1, OURS, 22, flags) for flags in (SYN | ACK, RST, RST | ACK, FIN | ACK)]
+    silent += [error(A, OURS, 3, 3, udp(OURS, 1, A, 1)[14:])]
+    for frame in silent:
         client.send(frame)
     nothing(client, net.uplink)
+    assert net.counters == {"to the firewall itself": len(refused) + len(silent)}
+    net.advance(1)
+    for port in range(1, 200):
+        client.send(udp(A, port, OURS, 53))
+    assert sum(client.recv(0) is not None for _ in range(200)) == 50
+    net.advance(1)
     client.send(echo(A, OURS, ident=7, seq=3, data=b"anyone?"))
     pong = Look(client.recv())
     assert (pong.src, pong.dst, pong.kind, pong.echo_id, pong.seq, pong.data) == (OURS, A, 0, 7, 3, b"anyone?")
     client.send(echo(A, OURS, data=bytes(3000)))  # cut again on the way back
     assert [Look(client.recv()).total for _ in range(3)] == [1500, 1500, 68]
-    net.uplink.send(echo(SERVER, OURS))  # from outside we are silent, as Linux' sys-firewall
+    for frame in (echo(SERVER, OURS), tcp(SERVER, 1, OURS, 22), udp(SERVER, 1, OURS, 53), ip(SERVER, OURS, 47, b"gre")):
+        net.uplink.send(frame)  # from outside we are silent, as Linux' sys-firewall
     nothing(client, net.uplink)
 
 
