@@ -152,14 +152,16 @@ class Firewall:
     # ---- the uplink ---------------------------------------------------------------------------
 
     def _uplink_attached(self, uplink):
-        loop.bind(uplink.link.port, _nothing)
+        for port in uplink.link.ports:
+            loop.bind(port, _nothing)
         self.forwarder.add(UPLINK, uplink)
         self._uplink_up()
 
     def _uplink_detached(self, uplink):
         self._uplink_down()
         self.forwarder.remove(UPLINK)
-        loop.unbind(uplink.link.port)
+        for port in uplink.link.ports:
+            loop.unbind(port)
 
     def _uplink_up(self):
         """Link and addresses are both known: frames may go."""

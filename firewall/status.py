@@ -19,6 +19,8 @@ def lines(firewall):
 
 def _uplink(firewall):
     neighbours, link = firewall.neighbours, firewall.uplink.link
+    if firewall.uplink.waiting:
+        return "uplink: domain %d has not come to state 4" % firewall.uplink.domid
     if neighbours.uplink is None:
         return "uplink: none" if link is None else "uplink: no address yet"
     return "uplink: %s to domain %d%s, dropped for want of room: %d" % (

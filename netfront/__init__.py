@@ -2,5 +2,5 @@
 
 link.py moves frames through the rings of one connection; backlog.py says what becomes of frames for a netvm without
 room, quarantine.py of pages that it does not give back; uplink.py makes connections, in xenstore, and survives their
-ends.
+ends, as states.py decides; terms.py has what both sides publish there.
 """

@@ -41,45 +41,51 @@ class _Lent:
 class Link(Endpoint):
     """See the module. lent: how many pages the netvm has from us; with those in quarantine they are at most LIMIT."""
 
-    def __init__(self, name, pool, quarantine, domid, sg, gso, csum):
-        """Allocates and grants two rings and a port for the backend's domain. OSError, MemoryError: nothing is kept."""
-        super().__init__(name, pool, domid, sg, gso, csum)
+    def __init__(self, name, pool, quarantine, domid, terms):
+        """Allocates and grants two rings and a port for the backend's domain, or one for each: terms.Terms say.
+
+        OSError, MemoryError: nothing is kept. The netvm sees nothing in the rings before flush().
+        """
+        super().__init__(name, pool, domid, terms.sg, terms.gso, terms.csum)
         self.quarantine = quarantine
         self.backlog = Backlog()
-        self.port = xen.evtchn_alloc(domid)  # first: the domain may have died
-        try:
-            self._rings()
-        except BaseException:
-            xen.evtchn_close(self.port)
-            raise
         self.tx_lent = _Lent()
         self.rx_lent = _Lent()
         self.lent = 0
         self.tx_ids = list(range(SLOTS))  # free ones
-        self.post()
+        self.ports = []  # tx, rx; or one for both
+        self.refs = []
+        self.memory = None
+        try:
+            for _ in range(2 if terms.split else 1):
+                self.ports.append(xen.evtchn_alloc(domid))  # first: the domain may have died
+            self._rings()
+        except BaseException:
+            self._release()
+            raise
 
     def _rings(self):
         self.memory = xen.mem(2 * PAGE)
         self.see(self.memory, FrontRing)
         frame = xen.frame(self.memory)
-        self.refs = []
-        try:
-            for page in range(2):
-                self.refs.append(xen.grant(frame + page, self.domid, False))
-        except OSError:
+        for page in range(2):
+            self.refs.append(xen.grant(frame + page, self.domid, False))
+
+    def _release(self):
+        for port in self.ports:
+            xen.evtchn_close(port)
+        if self.memory:
             self.quarantine.ring(self.refs, self.memory)
-            raise
 
     def close(self):
-        """End the connection: the port is closed, every page goes back to the pool or into quarantine."""
-        xen.evtchn_close(self.port)
+        """End the connection: its ports are closed, every page goes back to the pool or into quarantine."""
         for frame in self.backlog.empty():
             frame.release(self.pool)
         for lent in (self.tx_lent, self.rx_lent):
             for id in range(SLOTS):
                 if lent.page[id] >= 0:
                     self._take_back(lent, id)
-        self.quarantine.ring(self.refs, self.memory)
+        self._release()
 
     def _take_back(self, lent, id):
         """Revoke and free the page of a request that has ended; False if the netvm still holds it."""
@@ -300,8 +306,15 @@ class Link(Endpoint):
         """Publish what was queued and posted; notify the netvm if it asked for it."""
         tx = self.tx.published != self.tx.req_prod and self.tx.publish()
         rx = self.rx.published != self.rx.req_prod and self.rx.publish()
-        if tx or rx:
-            xen.evtchn_send(self.port)
+        if tx or rx and len(self.ports) == 1:
+            xen.evtchn_send(self.ports[0])
+        if rx and len(self.ports) == 2:
+            xen.evtchn_send(self.ports[1])
+
+    def kick(self):
+        """Tell the netvm to look, whether it asked for it or not: it does not do what it should."""
+        for port in self.ports:
+            xen.evtchn_send(port)
 
     def rearm(self):
         """Before sleep: ask for events; True if there is work already."""

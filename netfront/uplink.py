@@ -5,32 +5,39 @@ QubesDB says nothing of it. So every change below device/vif is looked at, and a
 another uplink. There may be none for as long as it pleases: clients are served all the same.
 
 A netvm that closes, vanishes or breaks the protocol costs the connection, never the firewall. While its directory
-stands and dom0 has not taken it offline, we offer ourselves again, with growing delay.
+stands and dom0 has not taken it offline, we offer ourselves again, with growing delay. dom0 waits 10 s at most when it
+takes the netvm away: nothing here sleeps but until something changes.
+
+states.py decides; what xenstored refuses is tried again, with growing delay, and costs no connection that stands.
 
 Source: Xen public/io/netif.h and xenbus.h; reference behaviour Linux xen-netfront.
 """
 import asyncio
+import xen
 import xsvalues as nodes
 from loop import Flag
 from log import Log
 from micropython import const
+from netfront import states, terms
 from netfront.link import Link
-from xswire import Denied, Missing
+from netfront.states import CLOSED, CLOSING, EARLY, ENDED, INITIALISING, OFFERED, OPEN, WAITING
+from supervisor import explain
+from xswire import Denied, Missing, StoreError
 
 _ROOT = "device/vif"
-_INITIALISING = const(1)
-_INIT_WAIT = const(2)
-_INITIALISED = const(3)
-_CONNECTED = const(4)
-_CLOSED = const(6)
-_MTU = const(1500)
-_MTU_LEAST = const(576)
-_MTU_MOST = const(65521)
+_DOMID_MAX = const(0x7FEF)
 _FIRST_DELAY_MS = const(200)
 _LAST_DELAY_MS = const(5000)
+_LAST_TROUBLE_MS = const(60000)
+_SCRIPT_MS = const(10000)  # for the netvm's vif script, when it does not come to state 4
 _RETRY_MS = const(1000)  # between two looks at the quarantine
+_NS_PER_MS = const(1000000)
 
 _log = Log("netfront")
+
+
+def _after(ms):
+    return xen.ns() + ms * _NS_PER_MS
 
 
 class Uplink:
@@ -43,13 +50,18 @@ class Uplink:
         self.attach = attach
         self.detach = detach
         self.name = "uplink"
-        self.link = None
-        self.mtu = _MTU
+        self.link = None  # open: frames go
+        self.waiting = None  # a link that nobody uses before the netvm is ready
+        self.state = ENDED  # of states.py
+        self.mtu = 0
         self.mac = None
         self.domid = -1  # of the last netvm
         self.breach = None
         self.changed = Flag()
-        self.delay = _FIRST_DELAY_MS
+        self.due = 0  # ns, when this state is over if nothing changes; 0: not by time
+        self.delay = _FIRST_DELAY_MS  # to the next Initialising
+        self.retry = 0  # ns, when to look again after what failed on our side, or xenstored's; 0: nothing did
+        self.trouble = _FIRST_DELAY_MS  # from the next failure to that
         self.told_full = False
 
     def broken(self, reason):
@@ -64,11 +76,15 @@ class Uplink:
         listener = asyncio.create_task(self._listen(watch))
         try:
             while True:
-                path = await self._find()
-                if path:
-                    await self._follow(path)
-                else:
-                    await self.changed.wait()
+                try:
+                    path = await self._find()
+                    if path:
+                        await self._follow(path)
+                    else:
+                        await self.changed.wait()
+                except StoreError as refusal:
+                    self._failed(refusal)
+                    await self._wait()
         finally:
             listener.cancel()
             self._drop_link()
@@ -79,6 +95,24 @@ class Uplink:
             await watch.changes()
             self.changed.set()
 
+    async def _wait(self):
+        """Until something has changed, or until it is time to look again."""
+        until = min(self.due or self.retry, self.retry or self.due)
+        if not until:
+            await self.changed.wait()
+            return
+        try:
+            await asyncio.wait_for_ms(self.changed.wait(), max(0, until - xen.ns()) // _NS_PER_MS + 1)
+        except asyncio.TimeoutError:
+            pass
+
+    def _failed(self, reason):
+        """Something was refused that should not be: it is tried again, and told unless the directory is just going."""
+        if not isinstance(reason, Missing):
+            _log.warning("uplink: looks again in %d ms: %s", self.trouble, explain(reason))
+        self.retry = _after(self.trouble)
+        self.trouble = min(2 * self.trouble, _LAST_TROUBLE_MS)
+
     async def _find(self):
         """The directory of our lowest interface, or None."""
         try:
@@ -88,64 +122,106 @@ class Uplink:
         ids = [n for n in (nodes.decimal(name.encode(), 0xFFFF) for name in names) if n is not None]
         return "%s/%d" % (_ROOT, min(ids)) if ids else None
 
+    async def _backend(self, path):
+        """(its path, its domain) as the directory names them; None: it does not."""
+        backend = await nodes.read(self.store, path + "/backend")
+        domid = nodes.decimal(await nodes.read(self.store, path + "/backend-id"), _DOMID_MAX)
+        if domid is None or not backend.startswith(b"/") or any(not 0x20 < octet < 0x7F for octet in backend):
+            return None
+        return backend.decode(), domid
+
     async def _follow(self, path):
-        """Serve one interface until its directory is gone or names another backend."""
-        backend = (await nodes.read(self.store, path + "/backend")).decode()
-        domid = nodes.decimal(await nodes.read(self.store, path + "/backend-id"), 0x7FEF)
-        if not backend or domid is None:
+        """Serve one interface until its directory is gone or names another backend. StoreError."""
+        whose = await self._backend(path)
+        if whose is None:
             await self.changed.wait()  # dom0 is still writing
             return
-        watch = await self.store.watch(backend + "/state")
+        watch = await self.store.watch(whose[0])  # all of it: dom0 writes there too, and features come late
         listener = asyncio.create_task(self._listen(watch))
+        self.state = OFFERED
+        self.delay = self.trouble = _FIRST_DELAY_MS
+        self.due = self.retry = 0
+        seen = None
         try:
-            while (await nodes.read(self.store, path + "/backend")).decode() == backend:
-                await self._step(path, backend, domid)
-                await self.changed.wait()
-        except (Missing, Denied):
-            pass  # the directory went while we wrote
+            while True:
+                try:
+                    if await self._backend(path) != whose:
+                        break
+                    seen = await self._step(path, whose[0], whose[1], seen)
+                    if self.retry and xen.ns() >= self.retry:
+                        self.retry = 0
+                        self.trouble = _FIRST_DELAY_MS
+                except (StoreError, OSError, MemoryError) as refusal:
+                    self._failed(refusal)
+                await self._wait()
         finally:
             listener.cancel()
             self._drop_link()
             await watch.close()
 
-    async def _step(self, path, backend, domid):
-        """One look at both states."""
+    # ---- one look ------------------------------------------------------------------------------
+
+    async def _step(self, path, backend, domid, seen):
+        """One look at both sides; returns the netvm's state, as `seen` for the next look. StoreError, OSError, MemoryError."""
         theirs = nodes.decimal(await nodes.read(self.store, backend + "/state"), 8) or 0
         ours = nodes.decimal(await nodes.read(self.store, path + "/state"), 8) or 0
+        online = await nodes.read(self.store, backend + "/online")
+        if online == b"0":
+            theirs = CLOSING  # dom0 says both at once
         if self.breach:
             _log.warning("uplink closed: %s", self.breach)
             self.breach = None
-            await self._restart(path, backend)
-        elif self.link:
-            if theirs == _CONNECTED and self.delay != _FIRST_DELAY_MS:
-                self.delay = _FIRST_DELAY_MS
-            if theirs not in (_INIT_WAIT, _INITIALISED, _CONNECTED) or ours == _INITIALISING:
-                # ours: dom0 has made the directory anew, at the same place
-                _log.info("uplink closed by domain %d, state %d", domid, theirs)
+        if ours == INITIALISING and self.state != OFFERED:
+            if self.link or self.waiting:  # dom0 has made the directory anew, at the same place
+                _log.info("uplink closed: made anew by dom0")
                 self._drop_link()
-                if ours == _INITIALISING:
-                    self.changed.set()
-                else:
-                    await self._restart(path, backend)
-        elif theirs == _INIT_WAIT and ours == _INITIALISING:
+            self.state = OFFERED
+            self.due = 0
+        elif ours != INITIALISING and self.state == OFFERED:
+            self.state = ENDED  # left by a task of before: nobody has that connection
+        action = states.step(self.state, theirs)
+        if action == "connect":
             await self._connect(path, backend, domid)
-        elif theirs == _CLOSED or theirs == _INIT_WAIT or ours == _CONNECTED:
-            # ours: left by a task of before that xenstored's error has ended; nobody has that connection
-            await self._restart(path, backend)
+        elif action == "open" or self.state == WAITING and xen.ns() >= self.due:
+            self._open(action == "open")
+        elif action == "ready":
+            self.state = OPEN
+            self.delay = _FIRST_DELAY_MS
+            self.link.kick()
+        elif action == "close" and (self.state != OFFERED or theirs != seen):
+            if self.link or self.waiting:
+                _log.info("uplink closed by domain %d, state %d", domid, theirs)
+            self._drop_link()
+            self.state = ENDED
+            self.due = 0
+        if self.state == ENDED:
+            await self._end(path, ours, theirs, theirs != seen)
+            if states.step(ENDED, theirs) == "again" and online == b"1":
+                await self._again(path)
+            else:
+                self.due = 0  # until something changes
+        return theirs
 
-    async def _restart(self, path, backend):
-        """Go through Closed to Initialising, so that the backend can offer itself again, unless dom0 took it away."""
-        if await nodes.read(self.store, path + "/state") != b"%d" % _CLOSED:  # each write of ours wakes us again
-            await self._set_state(path, _CLOSED)
-        if await nodes.read(self.store, backend + "/online") != b"1":
-            return
-        await asyncio.sleep_ms(self.delay)
-        self.delay = min(2 * self.delay, _LAST_DELAY_MS)
-        if (nodes.decimal(await nodes.read(self.store, backend + "/state"), 8) or 0) in (_INIT_WAIT, _CLOSED):
-            await self._set_state(path, _INITIALISING)
+    async def _end(self, path, ours, theirs, news):
+        """Say Closed. Again to a netvm that begins to close: it acts on what it is told, and may not have heard it."""
+        if ours != CLOSED and (ours or theirs) or theirs == CLOSING and news:
+            await terms.set_state(self.store, path, CLOSED)
+
+    async def _again(self, path):
+        """Back to Initialising, so that the netvm can offer itself again, after a while."""
+        if not self.due:
+            self.due = _after(self.delay)
+            self.delay = min(2 * self.delay, _LAST_DELAY_MS)
+        if xen.ns() >= self.due:
+            await terms.set_state(self.store, path, INITIALISING)
+            self.state = OFFERED
+            self.due = 0
             self.changed.set()
 
     async def _connect(self, path, backend, domid):
+        """Make rings and publish them; nothing is in them yet."""
+        if xen.ns() < self.retry:
+            return  # it failed a moment ago
         if self.quarantine.full():
             if not self.told_full:
                 _log.error("uplink stays down: netvms hold %d pages of ours", self.quarantine.size())
@@ -156,56 +232,46 @@ class Uplink:
             if self.domid >= 0:
                 self.pool.forget()
             self.domid = domid
-        self.mac = nodes.mac(await nodes.read(self.store, path + "/mac"))
-        mtu = nodes.decimal(await nodes.read(self.store, path + "/mtu"), _MTU_MOST)
-        self.mtu = mtu if mtu and mtu >= _MTU_LEAST else _MTU
-        sg = await nodes.flag(self.store, backend + "/feature-sg")
-        if not sg:
-            self.mtu = min(self.mtu, _MTU)  # one slot for each frame
-        gso = await nodes.flag(self.store, backend + "/feature-gso-tcpv4")
-        if not await nodes.flag(self.store, backend + "/feature-rx-copy"):
+        agreed = await terms.read(self.store, path, backend)
+        if not agreed.copies:
             _log.error("uplink: domain %d does not copy to us (feature-rx-copy)", domid)
             return
-        csum = not await nodes.flag(self.store, backend + "/feature-no-csum-offload")
-        self.link = Link("uplink", self.pool, self.quarantine, domid, sg, gso, csum)
+        self.mac, self.mtu = agreed.mac, agreed.mtu
+        self.waiting = Link("uplink", self.pool, self.quarantine, domid, agreed)
         try:
-            await self._publish(path)
+            await terms.publish(self.store, path, self.waiting)
         except BaseException:
-            link, self.link = self.link, None
-            link.close()
+            self._drop_link()
             raise
-        self.link.flush()
+        self.state = WAITING
+        self.due = _after(_SCRIPT_MS)
+        while self.waiting.post():
+            await asyncio.sleep_ms(0)
+
+    def _open(self, ready):
+        """Use the link from now on. ready: the netvm says so; else it has had its time."""
+        self.link, self.waiting = self.waiting, None
+        self.state = OPEN if ready else EARLY
+        self.due = 0
+        if ready:
+            self.delay = _FIRST_DELAY_MS
         self.attach(self)
-        _log.info("uplink connected to domain %d, mtu %d", domid, self.mtu)
-
-    async def _publish(self, path):
-        link = self.link
-
-        async def write(t):
-            await t.read(path + "/state")
-            await t.write(path + "/tx-ring-ref", "%d" % link.refs[0])
-            await t.write(path + "/rx-ring-ref", "%d" % link.refs[1])
-            await t.write(path + "/event-channel", "%d" % link.port)
-            for feature in ("request-rx-copy", "feature-rx-notify", "feature-sg", "feature-gso-tcpv4"):
-                await t.write("%s/%s" % (path, feature), "1")
-            await t.write(path + "/state", "%d" % _CONNECTED)
-
-        await self.store.transaction(write)
-
-    async def _set_state(self, path, state):
-        """Write our state, unless the directory is gone: that would bring it back. Raises Missing then."""
-
-        async def write(t):
-            await t.read(path + "/state")
-            await t.write(path + "/state", "%d" % state)
-
-        await self.store.transaction(write)
+        self.link.flush()
+        words = "" if ready else " that has not come to state 4 (has its vif script failed?)"
+        _log.info("uplink connected to domain %d%s, mtu %d", self.domid, words, self.mtu)
 
     def _drop_link(self):
+        """Nobody uses it any more, and all it had comes back."""
+        if self.link or self.waiting:
+            self.state = ENDED
+            self.due = 0
         if self.link:
             self.detach(self)
             self.link.close()
             self.link = None
+        if self.waiting:
+            self.waiting.close()
+            self.waiting = None
 
     async def watch_quarantine(self):
         """For the supervisor, as a SERVICE: ask for held pages again every second while there are any."""

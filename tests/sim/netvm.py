@@ -7,11 +7,17 @@
 It looks at every page that it can see: what is no packet must be zero (XSA-403, MSA-01).
 
     netvm.sg, gso, csum     what it says it takes; other feature nodes by `features`
+    netvm.split             it offers an event channel for each ring; netvm.port is tx's then, rx_port rx's
+    netvm.late              s from our state 4 to its own, and to its vif's being up, as long as its script takes
+                            (math.inf: it has failed). Rings are mapped before that, as Linux does; what can be seen
+                            of us meanwhile is in netvm.early
     netvm.holds             it answers no tx request
     netvm.keeps             "tx" or "rx": it answers, and keeps the page mapped; "all": it does so with any page it gets
 
 Source: Xen public/io/netif.h; Linux xen-netback; libxl_nic.c for dom0's part.
 """
+import math
+
 from device import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISING, MAC, Device
 from rings import (EXTRA_INFO, GSO, GSO_TCPV4, MASK, MORE_DATA, NULL, OKAY, PAGE, REQ_EVENT, REQ_PROD, RX, RX_BLANK,
                    RX_VALIDATED, SLOTS, TX, TX_BLANK, ZEROS, Ring, events, pieces)
@@ -22,12 +28,15 @@ class Netvm(Device):
     """features: nodes of its directory beside those that sg, gso and csum stand for; None as a value: not written."""
 
     def __init__(self, machine, domid=1, devid=0, firewall=2, sg=True, gso=True, csum=True, features=(), mtu=1500,
-                 peer=None, attach=True):
+                 peer=None, attach=True, split=True, late=0):
         peer = peer or machine.peer(domid, 4096)
         back = "/local/domain/%d/backend/vif/%d/%d" % (peer.domid, firewall, devid)
         super().__init__(machine, peer, "/local/domain/%d/device/vif/%d" % (firewall, devid), back, back)
         self.devid, self.firewall, self.mtu = devid, firewall, mtu
-        self.sg, self.gso, self.csum = sg, gso, csum
+        self.sg, self.gso, self.csum, self.split, self.late = sg, gso, csum, split, late
+        self.up = False  # its vif
+        self.early = []  # (ms since it was mapped, what was seen) before it was up
+        self.rx_port = 0
         self.features = dict(features)
         self.handles = []
         self.auto = True
@@ -83,8 +92,8 @@ class Netvm(Device):
         return int(self._read(self.front + "/state") or 0)
 
     def offer(self):
-        nodes = {"feature-rx-copy": 1, "feature-rx-flip": 0, "feature-split-event-channels": 1,
-                 "multi-queue-max-queues": 8, "feature-ctrl-ring": 1}
+        nodes = {"feature-rx-copy": 1, "feature-rx-flip": 0, "multi-queue-max-queues": 8, "feature-ctrl-ring": 1}
+        nodes.update({"feature-split-event-channels": 1} if self.split else {})
         nodes.update({"feature-sg": 1} if self.sg else {})
         nodes.update({"feature-gso-tcpv4": 1, "feature-gso-tcpv6": 1} if self.gso else {})
         nodes.update({} if self.csum else {"feature-no-csum-offload": 1})
@@ -95,7 +104,7 @@ class Netvm(Device):
         self.set_state(INIT_WAIT)
 
     def connected(self):
-        return self.state == CONNECTED
+        return self.state == CONNECTED and self.up
 
     def connect(self):
         refs = [int(self._read("%s/%s-ring-ref" % (self.front, name))) for name in ("tx", "rx")]
@@ -103,20 +112,43 @@ class Netvm(Device):
         self.handles = [handle for handle, _ in pages]
         self.tx = Ring(pages[0][1], TX, False)
         self.rx = Ring(pages[1][1], RX, False)
-        self.port = self.peer.evtchn_bind(self.firewall, int(self._read(self.front + "/event-channel")))
+        names = ["event-channel-tx", "event-channel-rx"]  # Linux looks for these first, and for one if it finds none
+        names = names if self._read("%s/%s" % (self.front, names[0])) else ["event-channel"]
+        ports = [self.peer.evtchn_bind(self.firewall, int(self._read("%s/%s" % (self.front, name)))) for name in names]
+        self.port, self.rx_port = ports[0], ports[-1]
         self.takes_gso = self._read(self.front + "/feature-gso-tcpv4") == b"1"
         self.connections += 1
         self.collected = 0
+        self.up, self.early, self.mapped = False, [], self.machine.now
+        events(self.peer).difference_update(ports)  # these are of the binding
+        if self.late:
+            self.state = CONNECTED
+            if self.late != math.inf:
+                this = self.connections
+                self.machine.call_later(self.late, lambda: self.connections == this and self.tx and self._script_ended())
+        else:
+            self._script_ended()
+
+    def _script_ended(self):
+        self._look_early()
+        self.up = True
         self.set_state(CONNECTED)
-        events(self.peer).add(self.port)
+        events(self.peer).update((self.port, self.rx_port))
+
+    def _look_early(self):
+        """Note what can be seen of the firewall before it should show anything."""
+        seen = {"tx": self.tx.words[REQ_PROD], "rx": self.rx.words[REQ_PROD]}
+        seen["events"] = sorted({self.port, self.rx_port} & events(self.peer))
+        if any(seen.values()):
+            self.early.append(((self.machine.now - self.mapped) // 1_000_000, seen))
 
     def disconnect(self):
         for handle in self.handles:
             self.peer.unmap(handle)
         self.handles = []
-        if self.port:
-            self.peer.evtchn_close(self.port)
-            self.port = 0
+        for port in {self.port, self.rx_port} - {0}:
+            self.peer.evtchn_close(port)
+        self.port = self.rx_port = 0
         self.tx = self.rx = None
 
     def collect(self):
@@ -163,9 +195,13 @@ class Netvm(Device):
     # ---- frames
 
     def _take(self):
-        if not self.tx or self.port not in events(self.peer):
+        if self.tx and not self.up:
+            self._look_early()
             return False
-        self.peer.events.discard(self.port)
+        ports = {self.port, self.rx_port}
+        if not self.tx or not ports & events(self.peer):
+            return False
+        self.peer.events -= ports
         if self.keeps == "all":
             self.collect()
         if not self.holds:
@@ -259,7 +295,7 @@ class Netvm(Device):
 
     def kick(self, ring):
         if ring.publish():
-            self.peer.evtchn_send(self.port)
+            self.peer.evtchn_send(self.rx_port if ring is self.rx else self.port)
 
     def posted(self):
         """How many rx buffers the firewall has posted."""

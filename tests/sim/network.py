@@ -120,11 +120,16 @@ class Network:
             self.address = address
             self.tell("network %s %s" % (address, self.upstream))
         end = Netvm(self.machine, domid, gso=gso, mtu=mtu, **features)
-        self.uplink = Wire(self, end, self.upstream, OUR_MAC, CLIENT_MAC)
-        self.wires.append(self.uplink)
+        self.uplink_to(end)
         self.machine.until(end.connected, 10, "connection of the uplink")
         self.machine.advance(2.5)
         end.frames = [each for each in end.frames if each[0][12:14] != _ARP]
+        return self.uplink
+
+    def uplink_to(self, end):
+        """This Netvm is the wire upstream."""
+        self.uplink = Wire(self, end, self.upstream, OUR_MAC, CLIENT_MAC)
+        self.wires.append(self.uplink)
         return self.uplink
 
     def again(self, connections, seconds=15):

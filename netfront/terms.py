@@ -1,0 +1,64 @@
+"""The terms of one connection to a netvm: what stands in its directory and ours, and what we publish there.
+
+Source: Xen public/io/netif.h (feature nodes; split event channels), docs/misc/xenstore-paths.pandoc.
+"""
+import xsvalues as nodes
+from micropython import const
+from netfront.states import CONNECTED
+
+_MTU = const(1500)
+_MTU_LEAST = const(576)
+_MTU_MOST = const(65521)
+_FEATURES = ("request-rx-copy", "feature-rx-notify", "feature-sg", "feature-gso-tcpv4")
+_ONE_CHANNEL = ("event-channel",)
+_TWO_CHANNELS = ("event-channel-tx", "event-channel-rx")
+
+
+class Terms:
+    """mac: ours, or None. mtu. sg, gso, csum: what the netvm takes. split: a port for each ring. copies: into our pages."""
+
+
+async def read(store, path, backend):
+    """Terms, of what dom0 wrote below path and the netvm below backend. StoreError."""
+    terms = Terms()
+    terms.mac = nodes.mac(await nodes.read(store, path + "/mac"))
+    mtu = nodes.decimal(await nodes.read(store, path + "/mtu"), _MTU_MOST)
+    terms.mtu = mtu if mtu and mtu >= _MTU_LEAST else _MTU
+    terms.sg = await nodes.flag(store, backend + "/feature-sg")
+    if not terms.sg:
+        terms.mtu = min(terms.mtu, _MTU)  # one slot for each frame
+    terms.gso = await nodes.flag(store, backend + "/feature-gso-tcpv4")
+    terms.csum = not await nodes.flag(store, backend + "/feature-no-csum-offload")
+    terms.split = await nodes.flag(store, backend + "/feature-split-event-channels")
+    terms.copies = await nodes.flag(store, backend + "/feature-rx-copy")
+    return terms
+
+
+async def publish(store, path, link):
+    """Tell the netvm where our rings are, and that we are connected. StoreError: nothing was written, as far as we know."""
+    split = len(link.ports) == 2
+    names = _TWO_CHANNELS if split else _ONE_CHANNEL
+
+    async def write(t):
+        await t.read(path + "/backend")  # lest the directory comes back by our writing
+        for name in _ONE_CHANNEL if split else _TWO_CHANNELS:
+            await t.rm("%s/%s" % (path, name))  # of a connection before: netvms look for two first
+        await t.write(path + "/tx-ring-ref", "%d" % link.refs[0])
+        await t.write(path + "/rx-ring-ref", "%d" % link.refs[1])
+        for name, port in zip(names, link.ports):
+            await t.write("%s/%s" % (path, name), "%d" % port)
+        for feature in _FEATURES:
+            await t.write("%s/%s" % (path, feature), "1")
+        await t.write(path + "/state", "%d" % CONNECTED)
+
+    await store.transaction(write)
+
+
+async def set_state(store, path, state):
+    """Write our state, unless the directory is gone: that would bring it back. Raises Missing then."""
+
+    async def write(t):
+        await t.read(path + "/backend")
+        await t.write(path + "/state", "%d" % state)
+
+    await store.transaction(write)
