@@ -62,6 +62,12 @@ class Answers:
         frame = replies.pong(p, self._next_ident(p.link))
         return self._cut(p.link, frame, ipv4.SIZE, len(frame)) if frame else reasons.TRANSPORT
 
+    def _reset(self, p, reason, now):
+        """The sender of a TCP segment hears that there is no such connection, so that it ends at once. The reason."""
+        if p.link.bucket.take(ERROR_COST, now):
+            self.out.append((p.link.number, replies.reset(p, self._next_ident(p.link))))
+        return reason
+
     def _refuse(self, p, reason, now, code=icmp.ADMIN_PROHIBITED, mtu=0):
         """The sender hears that its packet could not be delivered, rather than waiting for nothing."""
         return self._error(p, reason, icmp.DEST_UNREACHABLE, code, now, mtu)

@@ -9,11 +9,13 @@ commit and a detach cost the same however many flows there are:
 """
 from micropython import const
 
+from firewall import ipv4
 from firewall.flowstate import RANKS
-from firewall.rules import DENY
+from firewall.rules import RuleList
 
 _SLOTS = const(1024)  # clients attached, and detached with flows not yet swept
 _BURST = const(1000)  # tokens; one more comes every ms
+NO_RULES = RuleList(False, ipv4.ICMP, None)  # of a client whose list has not come yet: nothing is let out
 ERROR_COST = const(20)  # tokens of an ICMP error: 50 at once, then 50 a second
 ECHO_COST = const(1)  # tokens of an answered ping: 1000 a second
 
@@ -64,7 +66,7 @@ class Client:
         self.address = address
         self.slot = slot
         self.links = []  # the newest last
-        self.rules = DENY
+        self.rules = NO_RULES
         self.bucket = Bucket()
         self.flows = 0
         self.first = [0] * RANKS
@@ -89,7 +91,7 @@ class Clients:
             client = Client(address, self._free.pop())
             self.by_address[address] = self.by_slot[client.slot] = client
             self.lives[client.slot] = self._next()
-            self.set_rules(client, DENY)  # until a list is in force, nothing is let out (behaviours 1, 2)
+            self.set_rules(client, NO_RULES)  # (behaviours 1, 2)
         return client
 
     def detach(self, client):

@@ -8,6 +8,7 @@ a RST that was forged brings it back (RFC 7857 2.2).
     TCP:  SYN_SENT --SYN back--> OPENING --there--> OPEN --FIN--> FIN_THERE | FIN_BACK --FIN--> CLOSED
           SYN_SENT | OPENING --RST--> CLOSED;  OPEN | FIN_* --RST--> RESET --data--> OPEN
           CLOSED | RESET --SYN there--> SYN_SENT: the ports are used again
+          PICKED: it began before we did, the client goes on --back--> OPEN
 """
 from micropython import const
 
@@ -15,7 +16,7 @@ from firewall import ipv4, tcp
 
 (ICMP_NEW, ICMP_REPLIED, ICMP_ASSURED, UDP_NEW, UDP_REPLIED, UDP_ASSURED) = range(6)
 (OTHER_NEW, OTHER_REPLIED, OTHER_ASSURED) = range(6, 9)
-(SYN_SENT, OPENING, OPEN, FIN_THERE, FIN_BACK, CLOSED, RESET) = range(9, 16)
+(SYN_SENT, OPENING, OPEN, FIN_THERE, FIN_BACK, CLOSED, RESET, PICKED) = range(9, 17)
 
 # events: what a packet says, DATA for all that is not TCP; those of the way back are 4 higher
 (DATA, SYN, FIN, RST) = range(4)
@@ -39,6 +40,7 @@ _NEXT = bytes(
         13, 13, 14, 15, 13, 13, 13, 15,  # FIN_BACK
         14, 9, 14, 14, 14, 14, 14, 14,  # CLOSED
         11, 9, 15, 15, 11, 15, 15, 15,  # RESET
+        16, 9, 12, 14, 11, 16, 13, 14,  # PICKED
     )
 )
 
@@ -50,6 +52,7 @@ TIMEOUT = (
     4 * _MINUTES, 4 * _MINUTES,  # SYN_SENT, OPENING: RFC 5382 REQ-5, transitory
     124 * _MINUTES, 124 * _MINUTES, 124 * _MINUTES,  # OPEN, FIN_*: REQ-5, 2 h 4 min; one side may go on for long
     4 * _MINUTES, 4 * _MINUTES,  # CLOSED: TIME_WAIT, REQ-5; RESET: RFC 7857 2.2
+    4 * _MINUTES,  # PICKED: transitory
 )  # fmt: skip
 
 # what a flow is worth at a limit: of lower rank go first, and for the client's own new flow no HELD one ever goes
@@ -57,7 +60,7 @@ IDLE = const(0)  # nobody answered, or it is over
 ANSWERED = const(1)  # once, and the client said no more; or one side has closed: a DNS query, a server that left
 HELD = const(2)  # both sides are using it
 RANKS = const(3)
-RANK = bytes((0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 0, 2, 1, 1, 0, 0))
+RANK = bytes((0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 0, 2, 1, 1, 0, 0, 0))
 
 
 def fresh(proto):

@@ -15,7 +15,7 @@ from struct import unpack_from
 
 from firewall import ethernet, flowstate, icmp, ipv4, quoted, reasons, rewrite, tcp, words
 from firewall.answers import Answers
-from firewall.clients import ERROR_COST
+from firewall.clients import ERROR_COST, NO_RULES
 from firewall.packet import IP, Packet
 from firewall.record import BACK, CLIENT, DST, EGRESS, GENERATION, KIND, OCTETS, PACKETS, PORTS, SEEN
 from firewall.record import SIDE_CLIENT, SIDE_UPLINK
@@ -147,11 +147,19 @@ class Judge(Answers):
         return True
 
     def _open(self, p, now):
-        """The first packet of a flow, from a client."""
+        """The first packet of a flow, from a client.
+
+        A TCP connection that goes on began before we did (the firewall was restarted) or was forgotten: it is picked up,
+        or reset, if it never can be. Until uplink, rules and the other client have come nothing resets it; an ICMP error
+        it outlives.
+        """
         n = self.n
         client = p.link.client
-        if not p.begins():
-            return reasons.NO_FLOW
+        picked = not p.begins()
+        if picked and not p.goes_on():
+            if p.proto != ipv4.TCP or p.flags & tcp.RST:
+                return reasons.NO_FLOW
+            return self._reset(p, reasons.NO_FLOW, now)
         peer = n.clients.by_address.get(p.dst)
         if peer is None:
             if p.dst in n.connected:
@@ -159,15 +167,17 @@ class Judge(Answers):
             if n.uplink is None:
                 return self._refuse(p, reasons.NO_UPLINK, now, icmp.NET_UNREACHABLE)
         elif (p.src, p.dst) not in n.pairs:
-            return self._refuse(p, reasons.OTHER_CLIENT, now)
+            return (self._reset if picked else self._refuse)(p, reasons.OTHER_CLIENT, now)
         if not client.rules.decide(p.proto, p.dst, p.destination_port(), p.kind, now)[0]:
+            if picked:
+                return reasons.DENIED if client.rules is NO_RULES else self._reset(p, reasons.DENIED, now)
             return self._refuse(p, reasons.DENIED, now)
         egress = peer.links[-1] if peer else n.uplink
         if not self._fits(p, egress):
             return self._refuse(p, reasons.TOO_BIG, now, icmp.FRAGMENTATION_NEEDED, egress.mtu)
-        record = n.nat.open(p, egress, now)
+        record = n.nat.open(p, egress, picked, now)
         if record < 0:
-            return self._refuse(p, -record, now)
+            return (self._reset if picked else self._refuse)(p, -record, now)
         return self._forward(p, record * 2, now)
 
     def _egress(self, half):

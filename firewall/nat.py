@@ -53,9 +53,10 @@ class Nat:
                 self._flows.wipe(used)
         self.address = address
 
-    def open(self, p, egress, now):
-        """Enter the flow that packet p begins and that leaves by the link egress: its record, or -reason.
+    def open(self, p, egress, picked, now):
+        """Enter the flow of packet p, the first that we see of it, that leaves by the link egress: its record, or -reason.
 
+        picked: p goes on with a TCP connection that began before we did; only its own port will do, which the remote knows.
         Out by the uplink it is translated; to another client it is not.
         """
         flows = self._flows
@@ -76,7 +77,7 @@ class Nat:
                 if proto != ipv4.TCP:
                     mapped = flows.mapping(client, src, ports & 0xFFFF, proto | SIDE_CLIENT)
                 if proto == ipv4.TCP:
-                    outside = self._tcp_port(client, inside, dst, own, ports, now)
+                    outside = self._tcp_port(client, inside, dst, own, ports, picked, now)
                 elif mapped >= 0:
                     outside = words.first(flows.records[mapped * WORDS + NEW_PORTS])
                 else:
@@ -91,7 +92,8 @@ class Nat:
         if self._held(dst, own, ports_back, kind_back, now) >= 0:
             return -reasons.PROTOCOL_BUSY
         slot, slot_back = client.slot, peer.slot if peer else 0
-        egress_word = egress.number | flowstate.fresh(proto) << 16
+        state = flowstate.PICKED if picked else flowstate.fresh(proto)
+        egress_word = egress.number | state << 16
         generation, life = flows.clients.generations[slot], flows.clients.lives[slot_back]
         deltas = words.ports(address, transport)
         there = (src, dst, ports, proto | SIDE_CLIENT, own, dst, new_ports, deltas, egress_word, slot, generation)
@@ -119,12 +121,14 @@ class Nat:
             return self._freed
         return -1
 
-    def _tcp_port(self, client, wanted, dst, own, ports, now):
-        """A port that no other flow to this remote has, or -1."""
+    def _tcp_port(self, client, wanted, dst, own, ports, picked, now):
+        """A port that no other flow to this remote has, or -1. picked: only the wanted one will do."""
         flows = self._flows
         half = -1
         for probe in range(PROBES + 1):
-            port = self._any() if probe or wanted < _LOWEST else wanted
+            if picked and probe:
+                return -1
+            port = self._any() if probe or wanted < _LOWEST and not picked else wanted
             if ipv4.TCP << 16 | port not in self._reserved:
                 half = self._held(dst, own, ports >> 16 | words.swap(port), ipv4.TCP | SIDE_UPLINK, now)
                 if half < 0:

@@ -40,7 +40,7 @@ class Neighbours:
         """A client's interface is there. The Link; None: too many clients.
 
         Of several with one address the newest gets what no flow has a way for (behaviours: HVM's two vifs; Linux
-        prefers the newest domain too). Rules are DENY until set_rules().
+        prefers the newest domain too). Nothing is let out until set_rules().
         """
         client = self.clients.attach(address)
         if client is None:

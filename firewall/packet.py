@@ -106,6 +106,10 @@ class Packet:
             return self.frame[self.l4 + 2] << 8 | self.frame[self.l4 + 3]
         return -1
 
+    def goes_on(self):
+        """True if a TCP connection could be known by it that began before we did: an ACK, no SYN, RST or FIN."""
+        return self.proto == ipv4.TCP and self.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN) == tcp.ACK
+
     def begins(self):
         """True if it may be the first packet of a flow: a lone SYN, a query, anything not TCP or ICMP."""
         if self.proto == ipv4.TCP:

@@ -1,4 +1,4 @@
-"""What the firewall says itself: ICMP errors, answers to pings, ARP.
+"""What the firewall says itself: ICMP errors, answers to pings, TCP resets, ARP.
 
 No error is ever sent about an ICMP error, a later fragment, a group address or a source that is no single host (RFC
 1122 3.2.2); the judge drops the last two before they get here, and there are no later fragments, as all are put
@@ -6,7 +6,8 @@ together first. Errors quote as much as fits 576 octets (RFC 1812 4.3.2.3), of t
 """
 from micropython import const
 
-from firewall import arp, ethernet, icmp, ipv4
+from firewall import arp, checksum, ethernet, icmp, ipv4, tcp
+from firewall.ipv4 import put16
 from firewall.packet import IP
 
 _TTL = const(64)
@@ -28,6 +29,15 @@ def error(p, kind, code, rest, source, ident):
     message = icmp.message(kind, code, rest, quote)
     header = ipv4.header(ipv4.SIZE + len(message), ident, 0, _TTL, ipv4.ICMP, source, p.src)
     return bytearray(p.link.header + header + message)
+
+
+def reset(p, ident):
+    """The frame that says to the sender of TCP segment p, in its receiver's name, that there is no such connection."""
+    segment = tcp.reset(p.frame, p.l4, p.end)
+    seed = checksum.pseudo(p.src, p.dst, ipv4.TCP, tcp.SIZE)
+    put16(segment, tcp.CHECKSUM, checksum.total(segment, 0, tcp.SIZE, seed) ^ 0xFFFF)
+    header = ipv4.header(ipv4.SIZE + tcp.SIZE, ident, ipv4.DF, _TTL, ipv4.TCP, p.dst, p.src)
+    return bytearray(p.link.header + header + segment)
 
 
 def pong(p, ident):

@@ -21,8 +21,10 @@ CWR = const(0x80)
 # offset of each field in the header, and its width in octets
 _SPORT = const(0)  # 2
 _DPORT = const(2)  # 2
+SEQUENCE = const(4)  # 4
+ACKNOWLEDGED = const(8)  # 4
 DATA_OFFSET = const(12)  # 1: words in the upper half
-_FLAGS = const(13)  # 1
+FLAGS = const(13)  # 1
 CHECKSUM = const(16)  # 2
 
 # The only sets of flags that an honest stack sends, leaving aside PSH, ECE and CWR, which go with
@@ -53,7 +55,28 @@ def parse(buf, at, end):
     if size < SIZE or size > room:
         return None
     sport = buf[at + _SPORT] << 8 | buf[at + _SPORT + 1]
-    return sport, buf[at + _DPORT] << 8 | buf[at + _DPORT + 1], size, buf[at + _FLAGS]
+    return sport, buf[at + _DPORT] << 8 | buf[at + _DPORT + 1], size, buf[at + FLAGS]
+
+
+def reset(buf, at, end):
+    """The header, without checksum, of the RST that answers the segment between at and end, which is none itself.
+
+    Source: RFC 9293 3.10.7.1, the state CLOSED.
+    """
+    flags = buf[at + FLAGS]
+    rst = bytearray(SIZE)
+    rst[_SPORT:_DPORT] = bytes(buf[at + _DPORT : at + SEQUENCE])
+    rst[_DPORT:SEQUENCE] = bytes(buf[at + _SPORT : at + _DPORT])
+    rst[DATA_OFFSET] = SIZE >> 2 << 4
+    rst[FLAGS] = RST
+    if flags & ACK:
+        rst[SEQUENCE:ACKNOWLEDGED] = bytes(buf[at + ACKNOWLEDGED : at + DATA_OFFSET])
+    else:
+        octets = end - at - (buf[at + DATA_OFFSET] >> 2 & 0x3C) + (flags & SYN != 0) + (flags & FIN != 0)
+        sequence = int.from_bytes(bytes(buf[at + SEQUENCE : at + ACKNOWLEDGED]), "big") + octets & 0xFFFFFFFF
+        rst[ACKNOWLEDGED:DATA_OFFSET] = sequence.to_bytes(4, "big")
+        rst[FLAGS] = RST | ACK
+    return rst
 
 
 def possible(flags):

@@ -108,13 +108,23 @@ def test_behaviour_48_impossible_flags_are_dropped(net, flags):
     assert net.counters["impossible TCP flags"] == 2 and net.neighbours.flows.count == 1
 
 
-@pytest.mark.parametrize("flags", [ACK, SYN | ACK, RST, RST | ACK, FIN | ACK, PSH | ACK])
+@pytest.mark.parametrize("flags", [SYN | ACK, RST, RST | ACK, FIN | ACK])
 def test_behaviour_49_only_a_syn_opens_a_flow(net, flags):
+    """Or a plain ACK of the client's: test_tcp_without_flow.py has it, and the resets."""
     client = net.client(A)
     client.send(tcp(A, 1, SERVER, 80, flags, b"data"))
     net.uplink.send(tcp(SERVER, 80, OURS, 1, flags))
+    assert client.recv() is None if flags & RST else Look(client.recv()).flags == RST
     nothing(client, net.uplink)
     assert net.neighbours.flows.count == 0 and net.counters == {"of no flow": 2}
+
+
+@pytest.mark.parametrize("flags", [ACK, SYN, SYN | ACK, RST, RST | ACK, FIN | ACK, PSH | ACK])
+def test_behaviour_49_from_outside_nothing_opens_a_flow(net, flags):
+    client = net.client(A)
+    net.uplink.send(tcp(SERVER, 80, OURS, 1, flags))
+    nothing(client, net.uplink)
+    assert net.neighbours.flows.count == 0 and net.counters == {"of no flow": 1}
 
 
 @pytest.mark.parametrize("length", [0, 7, 13, 65535])
