@@ -5,8 +5,11 @@ is whole. What cannot come from an honest sender ends the datagram: pieces that 
 last one that ends before others, more than 65,535 octets. Such a datagram stays known until its time is over, so that
 its other pieces are dropped.
 
-Who sends incomplete datagrams pays: each holder (a client, or the uplink) loses its own oldest at its limit, and when
-all is full the holder of most does.
+Each incomplete datagram is counted to a holder: what a client sends, to that client; what comes in by the uplink, to the
+client whose flow its first piece names, and until that is here to a share of its own. A first piece from the uplink that
+is of no flow is dropped with all that came before it. At its limit a holder loses the datagram that has rested longest,
+if that is a while, else its youngest, so that of many at once the oldest are finished; when all is full, the holder of
+most does.
 """
 from micropython import const
 
@@ -19,14 +22,18 @@ TIME = const(30000)  # ms from the first fragment that came (RFC 791 3.2: 15 s; 
 MOST_PIECES = const(64)  # of one datagram (behaviours 37)
 MOST_DATAGRAMS = const(32)  # incomplete ones of one holder
 MOST_OCTETS = const(131072)  # of one holder, two of the largest datagrams
+INWARD = const(3)  # times as many for what comes in for one client: servers send many large ones at once
 MOST_OF_ALL = const(524288)  # octets
+_REST = const(1000)  # ms without another piece, after which a datagram is likely never to be whole
 _COST = const(64)  # octets of bookkeeping counted for every piece
 
 
 class _Datagram:
-    def __init__(self, key, deadline):
+    def __init__(self, key, now):
         self.key = key
-        self.deadline = deadline
+        self.holder = 0
+        self.deadline = now + TIME
+        self.seen = now  # when its last piece came
         self.header = b""  # of the first fragment, with Ethernet's and options
         self.pieces = []  # (offset, data) in order; None: the datagram is given up
         self.octets = 0  # of data here
@@ -35,16 +42,20 @@ class _Datagram:
 
 
 class Reassembly:
+    """A holder is a client's slot for what it sends, minus its slot for what it is sent, 0 for what nobody claims yet."""
+
     def __init__(self):
         self.octets = 0  # held, bookkeeping included
         self._held = {}  # holder: octets
         self._queues = {}  # holder: its datagrams, oldest first
         self._by_key = {}
 
-    def add(self, p, holder, now):
+    def add(self, p, side, now, receiver=None):
         """Keep fragment p. The whole frame (bytearray) when it was the last one missing, or a reason.
 
-        holder: slot of the client, 0 for the uplink. KEPT is the reason of an honest piece.
+        side: slot of the client it comes from, 0 for the uplink; then receiver(p, now) says of a first piece which
+        client it is for: its slot, 0 if no flow can say so, -1 if it is of no flow. KEPT is the reason of an honest
+        piece.
         """
         start = (p.fragment & ipv4.OFFSET_MASK) << 3
         octets = p.end - p.l4
@@ -53,12 +64,26 @@ class Reassembly:
             return reasons.FRAGMENT
         if start == 0 and not _header_inside(p) or p.proto == ipv4.TCP and start == 8:
             return reasons.FRAGMENT  # what filters look at would be split (RFC 1858, RFC 3128)
-        key = (holder, p.src, p.dst, p.proto, ipv4.ident(p.frame, IP))
+        key = (side, p.src, p.dst, p.proto, ipv4.ident(p.frame, IP))
         datagram = self._by_key.get(key)
+        holder = side
+        if start == 0 and receiver:
+            slot = receiver(p, now)
+            if slot < 0:
+                if datagram:
+                    self._forget(datagram)
+                return reasons.NO_FLOW
+            holder = -slot
         if datagram is None:
-            datagram = self._begin(key, now)
+            datagram = self._begin(key, holder, now)
+            if datagram is None:
+                return reasons.FRAGMENT_LIMIT
+        elif holder < 0 and holder != datagram.holder:
+            self._leave(datagram)
+            self._join(datagram, holder)
         if datagram.pieces is None:
             return reasons.FRAGMENT
+        datagram.seen = now
         data = bytes(memoryview(p.frame)[p.l4 : p.end])
         if (start, data) in datagram.pieces:
             return reasons.KEPT  # the same again: the network may do that
@@ -80,10 +105,13 @@ class Reassembly:
         if datagram.octets == datagram.end:
             self._forget(datagram)
             return _whole(datagram)
-        while self._held.get(holder, 0) > MOST_OCTETS:
-            self._forget(self._queues[holder][0])
+        holder = datagram.holder
+        most = MOST_OCTETS * INWARD if holder < 0 else MOST_OCTETS
+        while self._held.get(holder, 0) > most:
+            self._forget(self._rested(holder, now) or self._queues[holder][-1])
         while self.octets > MOST_OF_ALL:
-            self._forget(self._queues[max(self._held, key=self._held.get)][0])
+            largest = max(self._held, key=self._held.get)
+            self._forget(self._rested(largest, now) or self._queues[largest][-1])
         return reasons.KEPT if key in self._by_key else reasons.FRAGMENT_LIMIT
 
     def tick(self, now):
@@ -92,32 +120,56 @@ class Reassembly:
             while queue and queue[0].deadline <= now:
                 self._forget(queue[0])
 
-    def drop(self, holder):
-        """Forget all that a holder has: it is detached, or the uplink is another."""
-        for datagram in list(self._queues.get(holder, ())):
-            self._forget(datagram)
+    def drop(self, side):
+        """Forget all from and for a client that is detached (its slot), or all from the uplink (0): it is another."""
+        for holder in list(self._queues):
+            if holder == side or holder == -side or not side and holder < 0:
+                for datagram in list(self._queues[holder]):
+                    self._forget(datagram)
 
-    def _begin(self, key, now):
-        holder = key[0]
-        queue = self._queues.get(holder)
-        if queue and len(queue) >= MOST_DATAGRAMS:
-            self._forget(queue[0])
-        datagram = _Datagram(key, now + TIME)
-        self._by_key[key] = datagram
-        self._queues.setdefault(holder, []).append(datagram)
+    def _begin(self, key, holder, now):
+        """A new datagram; None: the holder has too many that are still growing."""
+        if len(self._queues.get(holder, ())) >= (MOST_DATAGRAMS * INWARD if holder < 0 else MOST_DATAGRAMS):
+            rested = self._rested(holder, now)
+            if rested is None:
+                return None
+            self._forget(rested)
+        datagram = self._by_key[key] = _Datagram(key, now)
+        self._join(datagram, holder)
         self._charge(datagram, _COST)
         return datagram
+
+    def _rested(self, holder, now):
+        """The datagram of holder that has rested longest, if it is likely never to be whole; else None."""
+        found = None
+        for datagram in self._queues[holder]:
+            if found is None or datagram.seen < found.seen:
+                found = datagram
+        return found if now - found.seen >= _REST else None
 
     def _charge(self, datagram, octets):
         datagram.cost += octets
         self.octets += octets
-        holder = datagram.key[0]
-        self._held[holder] = self._held.get(holder, 0) + octets
+        self._held[datagram.holder] += octets
 
     def _forget(self, datagram):
-        holder = datagram.key[0]
-        self._charge(datagram, -datagram.cost)
+        self.octets -= datagram.cost
+        self._leave(datagram)
         del self._by_key[datagram.key]
+
+    def _join(self, datagram, holder):
+        """Count it to holder, by age among the others: one that had no receiver yet is not the youngest."""
+        datagram.holder = holder
+        queue = self._queues.setdefault(holder, [])
+        at = len(queue)
+        while at and queue[at - 1].deadline > datagram.deadline:
+            at -= 1
+        queue.insert(at, datagram)
+        self._held[holder] = self._held.get(holder, 0) + datagram.cost
+
+    def _leave(self, datagram):
+        holder = datagram.holder
+        self._held[holder] -= datagram.cost
         self._queues[holder].remove(datagram)
         if not self._queues[holder]:
             del self._queues[holder]

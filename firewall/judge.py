@@ -71,7 +71,8 @@ class Judge(Answers):
         if not wrong and p.fragment & ipv4.FRAGMENT_MASK:
             if len(frame) < p.end:
                 return reasons.GATHER
-            whole = self.n.fragments.add(p, link.client.slot if link.client else 0, now)
+            add = self.n.fragments.add
+            whole = add(p, link.client.slot, now) if link.client else add(p, 0, now, self._receiver)
             if not isinstance(whole, bytearray):
                 return whole
             wrong = p.read(link, whole, len(whole), False, 0)
@@ -84,6 +85,18 @@ class Judge(Answers):
         if p.kind >= 0 and not p.query:
             return self._icmp_error(p, now) if p.kind in quoted.PASSING else reasons.ICMP_TYPE
         return self._flow(p, now)
+
+    def _receiver(self, p, now):
+        """Which client a first piece from the uplink is for: its slot; 0: an error, of no flow itself; -1: nobody."""
+        p.first_piece()
+        if p.kind >= 0 and not p.query:
+            return 0
+        n = self.n
+        src, dst = unpack_from("<II", p.frame, IP + ipv4.SRC)
+        half = n.flows.find(src, dst, p.ports, p.proto | SIDE_UPLINK)
+        if half < 0 or not n.flows.live(half, now):
+            return -1
+        return n.flows.records[((half & ~1) << 4) + CLIENT]
 
     def _addresses(self, p):
         """May this source say this to this destination at all? 0, or a reason."""

@@ -74,19 +74,30 @@ class Packet:
         if fields is None:
             return reasons.TRANSPORT
         if proto == ipv4.ICMP:
-            self.kind, self.code, ident = fields
-            if self.kind in QUERIES:
-                self.query = True
-                self.ports = ports_word(ident, self.kind)
-            elif self.kind in ANSWERS:
-                self.query = True
-                self.ports = ports_word(ident, ANSWERS[self.kind] | ANSWER)
+            self._icmp(*fields)
             return self._offload(0)
         self.ports = unpack_from("<I", frame, self.l4)[0]
         if proto == ipv4.UDP:
             return self._offload(0)
         self.flags = fields[3]
         return self._offload(fields[2]) if tcp.possible(self.flags) else reasons.TCP_FLAGS
+
+    def first_piece(self):
+        """Take the ports of a first fragment, whose transport header is known to be inside."""
+        if self.proto == ipv4.TCP or self.proto == ipv4.UDP:
+            self.ports = unpack_from("<I", self.frame, self.l4)[0]
+        elif self.proto == ipv4.ICMP:
+            self._icmp(*icmp.parse(self.frame, self.l4, self.end))
+
+    def _icmp(self, kind, code, ident):
+        self.kind = kind
+        self.code = code
+        if kind in QUERIES:
+            self.query = True
+            self.ports = ports_word(ident, kind)
+        elif kind in ANSWERS:
+            self.query = True
+            self.ports = ports_word(ident, ANSWERS[kind] | ANSWER)
 
     def _offload(self, header):
         """Do the ring's promises fit? header: octets of the TCP header, 0 for another protocol.
