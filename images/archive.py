@@ -1,7 +1,7 @@
 """The Debian archive, through the host's apt with a configuration of our own.
 
-Nothing of the host's packages is looked at or changed: apt gets its own state folder and an empty
-list of installed packages. The archive's address is the one the host's apt already uses, or the one
+Nothing of the host's packages is looked at or changed: apt gets its own state folder, an empty list of
+installed packages and settings of our own, beside which only the host's way to the network (proxies) counts. The archive's address is the one the host's apt already uses, or the one
 in the file given by --apt-sources. A locked file is trusted by its SHA-256, a newer one by the
 archive's signature.
 """
@@ -13,7 +13,8 @@ import subprocess
 import tempfile
 from email.utils import parsedate_to_datetime
 
-from . import lock
+from . import lock, once
+from .once import sha256
 from .progress import Problem, Step
 
 SUITE = "trixie"
@@ -21,16 +22,10 @@ _HELPER = "/usr/lib/apt/apt-helper"
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 # suites by which an entry of the host's sources is known to be a whole Debian archive
 _DEBIAN = "bookworm trixie forky duke stable oldstable testing unstable sid".split()
+# what is taken from the host's settings: the way to the network; what is trusted is ours to say
+_WAY_OUT = re.compile(r"Acquire::(https?::Proxy(::[\w.-]+)?|https(::[\w.-]+)?::CaInfo|ForceIPv[46])$")
+_TRUTH = {"false": "0", "true": "1"}  # as apt may spell them
 _BATCH = 12  # files in one call of apt-helper: few enough to show progress, enough to share a connection
-
-
-def sha256(path):
-    """SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as data:
-        for block in iter(lambda: data.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 class Archive:
@@ -41,6 +36,7 @@ class Archive:
         self.cache, self.sources = cache, sources
         self.files = os.path.join(cache, "files")
         self._base = None
+        self._looked = False  # at what apt makes of our settings
 
     def file(self, item):
         """Where fetch() puts an item."""
@@ -49,13 +45,15 @@ class Archive:
     def fetch(self, items):
         """Make sure of all items' files; the list of those that the archive does not give.
 
-        A file appears under its name only after its SHA-256 was found right, so whatever
-        interrupts this leaves nothing that a later run would take for good.
+        A file appears under its name only after its SHA-256 was found right, and is looked at again here: what
+        was interrupted, cut short or changed since is fetched anew.
         """
         os.makedirs(self.files, exist_ok=True)
-        todo = [item for item in items if not os.path.exists(self.file(item))]
-        if not todo:
-            return []
+        with once.exclusive(os.path.join(self.cache, "locks", "files")):
+            todo = [item for item in items if not self._has(item)]
+            return self._fetch(todo) if todo else []
+
+    def _fetch(self, todo):
         room = shutil.disk_usage(self.files).free
         need = sum(item.size for item in todo)
         if need > room:
@@ -68,6 +66,10 @@ class Archive:
                 missing += self._fetch_batch(batch)
                 step.done(sum(item.size for item in batch) >> 10)
         return missing
+
+    def _has(self, item):
+        path = self.file(item)
+        return os.path.exists(path) and os.path.getsize(path) == item.size and sha256(path) == item.sha256
 
     def _fetch_batch(self, batch):
         base = self.base()
@@ -139,6 +141,7 @@ class Archive:
         return os.path.join(self.cache, "apt", name)
 
     def _configuration(self):
+        """Path of apt's configuration, written with all that it names if need be. The caller holds the state's lock."""
         state = self._state()
         for name in ("lists/partial", "archives/partial", "parts", "none"):
             os.makedirs(os.path.join(state, name), exist_ok=True)
@@ -150,22 +153,13 @@ class Archive:
             signed = "[signed-by=%s] " % _KEYRING if os.path.exists(_KEYRING) else ""
             text = "".join("%s %s%s %s main\n" % (kind, signed, self.base(), SUITE) for kind in ("deb", "deb-src"))
             name = "ours.list"
-        with open(os.path.join(state, "parts", name), "w") as out:
-            out.write(text)
-        settings = {
-            "Dir::State": state, "Dir::State::Lists": state + "/lists", "Dir::State::status": state + "/status",
-            "Dir::Cache": state, "Dir::Cache::Archives": state + "/archives",
-            "Dir::Etc::SourceList": "/dev/null", "Dir::Etc::SourceParts": state + "/parts",
-            "Dir::Etc::PreferencesParts": state + "/none", "Dir::Etc::Preferences": "/dev/null",
-            "APT::Architecture": "amd64", "APT::Architectures": "amd64", "APT::Sandbox::User": "root",
-            "APT::Install-Recommends": "false", "Acquire::Languages": "none", "Acquire::Retries": "3",
-            "Acquire::http::Timeout": "60", "Debug::NoLocking": "true",
-        }
+        once.write(os.path.join(state, "parts", name), text)
         path = os.path.join(state, "apt.conf")
-        with open(path + ".new", "w") as out:
-            out.write("#clear APT::Architectures;\n")
-            out.writelines('%s "%s";\n' % pair for pair in settings.items())
-        os.rename(path + ".new", path)
+        settings = list(_settings(state).items()) + _ways_out()
+        once.write(path, "#clear APT::Architectures;\n" + "".join('%s "%s";\n' % pair for pair in settings))
+        if not self._looked:
+            _look(path, settings)
+            self._looked = True
         return path
 
     def _date(self):
@@ -180,14 +174,66 @@ class Archive:
         return "unknown"
 
     def _apt(self, command, check=True):
-        environment = dict(os.environ, APT_CONFIG=self._configuration(), LC_ALL="C.UTF-8")
-        try:
-            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                  stdin=subprocess.DEVNULL, universal_newlines=True)
-        except FileNotFoundError:
-            raise Problem("%s is not here: the tool root needs apt on a Debian host" % command[0])
+        with once.exclusive(self._state() + ".lock"):  # apt's own lock is of no use where two have one state folder
+            done = _run(command, dict(os.environ, APT_CONFIG=self._configuration()))
         if check and done.returncode:
             reasons = [line for line in done.stderr.splitlines() if line.startswith("E:")] or ["failed"]
             raise Problem("%s: %s" % (command[0], " ".join(reasons)))
         return done.stdout
 
+
+
+def _settings(state):
+    """All that apt is to know; what it reads beside them are its own defaults.
+
+    apt reads the file in APT_CONFIG first, then the folder Dir::Etc::Parts, then Dir::Etc::Main, and what is read
+    later counts: so these two are nowhere.
+    """
+    return {
+        "Dir::Etc::Parts": "/dev/null", "Dir::Etc::Main": "/dev/null",
+        "Dir::State": state, "Dir::State::Lists": state + "/lists", "Dir::State::status": state + "/status",
+        "Dir::Cache": state, "Dir::Cache::Archives": state + "/archives",
+        "Dir::Etc::SourceList": "/dev/null", "Dir::Etc::SourceParts": state + "/parts",
+        "Dir::Etc::PreferencesParts": state + "/none", "Dir::Etc::Preferences": "/dev/null",
+        "APT::Architecture": "amd64", "APT::Architectures": "amd64", "APT::Sandbox::User": "root",
+        "APT::Install-Recommends": "false", "APT::Get::AllowUnauthenticated": "false",
+        "Acquire::AllowInsecureRepositories": "false", "Acquire::AllowWeakRepositories": "false",
+        "Acquire::AllowDowngradeToInsecureRepositories": "false",
+        "Acquire::Languages": "none", "Acquire::Retries": "3", "Acquire::http::Timeout": "60", "Debug::NoLocking": "true",
+    }
+
+
+def _ways_out():
+    """[(key, value)]: what the host's own apt says of the way to the network. Nothing else of it counts here.
+
+    Not Proxy-Auto-Detect, which names a program to run: set Acquire::http::Proxy instead.
+    """
+    return [(key, value) for key, value in _dump(dict(os.environ)) if _WAY_OUT.match(key) and '"' not in value]
+
+
+def _look(path, settings):
+    """Problem if apt, with the configuration at this path, has another value of a setting, or a program to run."""
+    found = _dump(dict(os.environ, APT_CONFIG=path))
+    values = {}
+    for key, value in found:
+        if value:  # case does not count; a list is told as an empty value and "KEY::" for each of its own
+            values.setdefault((key[:-2] if key.endswith("::") else key).lower(), set()).add(_TRUTH.get(value, value))
+    wrong = ["%s is %s" % (key, ", ".join(sorted(values.get(key.lower(), ["not set"]))))
+             for key, value in settings if values.get(key.lower()) != {_TRUTH.get(value, value)}]
+    wrong += ["%s is %r" % (key, value) for key, value in found if "Invoke" in key and value]
+    if wrong:
+        raise Problem("apt does not go by our settings alone: " + "; ".join(wrong))
+
+
+def _dump(environment):
+    """[(key, value)] of apt's configuration, as apt tells it."""
+    said = _run(["apt-config", "dump"], environment).stdout
+    return re.findall(r'^(\S+) "(.*)";$', said, re.MULTILINE)
+
+
+def _run(command, environment):
+    try:
+        return subprocess.run(command, env=dict(environment, LC_ALL="C.UTF-8"), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+    except FileNotFoundError:
+        raise Problem("%s is not here: the tool root needs apt on a Debian host" % command[0])

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 
-from . import archive, here, lock, toolroot
+from . import archive, here, lock, once, toolroot
 from .progress import Problem, Step, say
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -68,16 +68,14 @@ def micropython(root, sources=None):
     cache = toolroot.cache_folder()
     item = lock.read(BUILD_LOCK).sources[0]
     path = os.path.join(cache, "sources", "%s-%s-%s" % (item.name, item.sha256[:12], root.name))
-    if os.path.isdir(path):
-        return path
     source = archive.Archive(cache, sources)
-    with toolroot.exclusive(os.path.join(cache, "locks", os.path.basename(path))):
-        if os.path.isdir(path):
-            return path
+
+    def make(part):
         if source.fetch([item]):
             raise Problem("the archive no longer has the source of %s %s: name a dated one with --apt-sources"
                           % (item.name, item.version))
-        with toolroot.made_whole(path) as part, Step("Building MicroPython's cross compiler"):
+        os.makedirs(part)
+        with Step("Building MicroPython's cross compiler"):
             shutil.copy(source.file(item), os.path.join(part, "source"))
             unpack = ["python3", "-c", _UNPACK]
             _check(root.run(unpack, [(part, "/micropython")], "/micropython", stderr=subprocess.PIPE), unpack)
@@ -86,11 +84,11 @@ def micropython(root, sources=None):
             for name in os.listdir(os.path.join(part, top)):
                 os.rename(os.path.join(part, top, name), os.path.join(part, name))
             os.rmdir(os.path.join(part, top))
-            make = ["make", "-C", "/micropython/mpy-cross", "-j%d" % (os.cpu_count() or 1)]
+            command = ["make", "-C", "/micropython/mpy-cross", "-j%d" % (os.cpu_count() or 1)]
             environment = {"MICROPY_GIT_TAG": "v1.25.0", "MICROPY_GIT_HASH": "debian", "SOURCE_DATE_EPOCH": "0"}
-            _check(root.run(make, [(part, "/micropython")], "/", environment,
-                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE), make)
-    return path
+            _check(root.run(command, [(part, "/micropython")], "/", environment,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE), command)
+    return once.made(path, make)
 
 
 def _check(done, argv):
@@ -114,18 +112,15 @@ def build(variant, sources=None, jobs=None, root=None, afresh=False):
     """
     made, name, _ = VARIANTS[variant]
     folder = os.path.join(CHECKOUT, "build")
-    result, stamp = os.path.join(folder, name), os.path.join(folder, "stamps", variant)
     root = root or tool_root(sources)
     digest = inputs_digest(root, variant)
-    with toolroot.exclusive(os.path.join(folder, "lock")):
-        if not afresh and os.path.exists(result) and _read(stamp) == _stamp(digest, root, result):
-            return result
+
+    def make(part):
         mpy = micropython(root, sources)
         _discard_stale_objects(variant, root, os.path.join(folder, variant))
         generated = os.path.join(folder, variant, "generated")
         os.makedirs(generated, exist_ok=True)
-        with open(os.path.join(generated, "_build.py"), "w") as out:
-            out.write('VERSION = "%s"\nDIGEST = "%s"\n' % (version(), digest))
+        once.write(os.path.join(generated, "_build.py"), 'VERSION = "%s"\nDIGEST = "%s"\n' % (version(), digest))
         log = os.path.join(folder, variant + ".log")
         inside = "/src/build/" + variant
         argv = ["make", "-C", "/src/port", "-j%d" % (jobs or os.cpu_count() or 1), "VARIANT=" + variant,
@@ -137,18 +132,12 @@ def build(variant, sources=None, jobs=None, root=None, afresh=False):
                 with open(log, errors="replace") as text:
                     say("".join(text.readlines()[-25:]).rstrip())
                 raise Problem("building %s failed: the compiler's words are above and in %s" % (name, log))
-        shutil.copy(os.path.join(folder, variant, made), result + ".new")
-        os.replace(result + ".new", result)
-        os.makedirs(os.path.dirname(stamp), exist_ok=True)
-        with open(stamp, "w") as out:
-            out.write(_stamp(digest, root, result))
+        shutil.copy(os.path.join(folder, variant, made), part)
+
+    result = once.made(os.path.join(folder, name), make, "%s %s" % (digest, root.name), afresh)
     if not root.comparable:
         say("the SHA-256 of %s cannot be compared with anyone's: the packages differ from the lock" % name)
     return result
-
-
-def _stamp(digest, root, result):
-    return "%s %s %s\n" % (digest, root.name, archive.sha256(result))
 
 
 def _read(path):
@@ -169,7 +158,6 @@ def _discard_stale_objects(variant, root, folder):
     key = "\n".join([root.name, flags] + inputs(variant)) + "\n"
     path = os.path.join(folder, "objects-of")
     if variant == "image" or _read(path) != key:
-        toolroot.remove(folder)
+        once.remove(folder)
         os.makedirs(folder)
-        with open(path, "w") as out:
-            out.write(key)
+        once.write(path, key)

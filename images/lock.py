@@ -11,6 +11,8 @@ SIZE is in octets, PATH is relative to the archive's root. No mirror is named.
 """
 from collections import namedtuple
 
+from . import once
+
 Item = namedtuple("Item", "name version size sha256 path")
 Lock = namedtuple("Lock", "suite date want sources packages")
 
@@ -42,8 +44,7 @@ def write(path, lock, heading):
     lines += ["want " + name for name in sorted(lock.want)]
     for word, items in (("source", lock.sources), ("package", lock.packages)):
         lines += ["%s %s %s %d %s %s" % ((word,) + item) for item in sorted(items)]
-    with open(path, "w") as out:
-        out.write("\n".join(lines) + "\n")
+    once.write(path, "\n".join(lines) + "\n")
 
 
 def differences(locked, found):

@@ -10,8 +10,9 @@ import re
 import shutil
 import subprocess
 import tarfile
+import tempfile
 
-from . import archive, compare, kernel, lock, toolroot
+from . import archive, compare, kernel, lock, once
 from .progress import Problem, say
 
 NAME = "qubes-python-firewall"
@@ -25,18 +26,19 @@ _TELLING = ("gcc-14", "binutils", "libc6-dev", "libxen-dev", "make", "python3") 
 def make(root, sources=None, jobs=None):
     """Build the image and lay out build/release/; returns {name: SHA-256} of all files there but the sums."""
     image = kernel.build("image", sources, jobs, root)
-    toolroot.remove(FOLDER)
-    os.makedirs(FOLDER)
-    for path in (image,) + _LOCKS:
-        shutil.copyfile(path, os.path.join(FOLDER, os.path.basename(path)))
-    write_archive(os.path.join(FOLDER, archive_name()), image)
-    sums = _sums()
-    _write(RECORD, _record(root, sums["vmlinuz"]))
-    sums = _sums()
-    _write("SHA256SUMS", _text(sums))
-    for name in os.listdir(FOLDER):
-        os.chmod(os.path.join(FOLDER, name), 0o644)
-    return sums
+
+    def lay_out(folder):
+        os.makedirs(folder)
+        for path in (image,) + _LOCKS:
+            shutil.copyfile(path, os.path.join(folder, os.path.basename(path)))
+        write_archive(os.path.join(folder, archive_name()), image)
+        once.write(os.path.join(folder, RECORD), _record(root, archive.sha256(image)))
+        once.write(os.path.join(folder, "SHA256SUMS"), _text(_sums(folder)))
+        for name in os.listdir(folder):
+            os.chmod(os.path.join(folder, name), 0o644)
+
+    once.made(FOLDER, lay_out, afresh=True)
+    return {name: value for name, value in _sums(FOLDER).items() if name != "SHA256SUMS"}
 
 
 def archive_name():
@@ -63,8 +65,7 @@ def record(root, sums):
         raise Problem("nothing recorded: the packages differ from build.lock, so nobody could get this hash")
     heading = "# version %s, inputs %s; written by `./build.py release --record`\n" % (
         kernel.version(), kernel.inputs_digest(root))
-    with open(RECORDED, "w") as out:
-        out.write(heading + _text({name: sums[name] for name in ("vmlinuz", archive_name())}))
+    once.write(RECORDED, heading + _text({name: sums[name] for name in ("vmlinuz", archive_name())}))
 
 
 def recorded():
@@ -117,28 +118,21 @@ def _reasons(root, digest, mine):
 
 
 def _differences(root, image, other):
-    folder = os.path.join(kernel.CHECKOUT, "build", "compare")
-    toolroot.remove(folder)
-    os.makedirs(folder)
-    ours, theirs = os.path.join(folder, "ours"), os.path.join(folder, "theirs")
-    shutil.copyfile(image, ours)
-    shutil.copyfile(other, theirs)
     elf = os.path.join(kernel.CHECKOUT, "build", "image", "vmlinuz.elf")
-    return compare.differences(compare.binutils(root, kernel.CHECKOUT), elf, ours, theirs)
+    with tempfile.TemporaryDirectory(prefix="compare-", dir=os.path.join(kernel.CHECKOUT, "build")) as folder:
+        ours, theirs = os.path.join(folder, "ours"), os.path.join(folder, "theirs")
+        shutil.copyfile(image, ours)
+        shutil.copyfile(other, theirs)
+        return compare.differences(compare.binutils(root, kernel.CHECKOUT), elf, ours, theirs)
 
 
-def _sums():
-    return {name: archive.sha256(os.path.join(FOLDER, name)) for name in sorted(os.listdir(FOLDER))}
+def _sums(folder):
+    return {name: archive.sha256(os.path.join(folder, name)) for name in sorted(os.listdir(folder))}
 
 
 def _text(sums):
     """As sha256sum writes and reads them."""
     return "".join("%s  %s\n" % (sums[name], name) for name in sorted(sums))
-
-
-def _write(name, text):
-    with open(os.path.join(FOLDER, name), "w") as out:
-        out.write(text)
 
 
 def _record(root, sha256):

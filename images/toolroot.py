@@ -2,24 +2,20 @@
 
 A root is made of locked packages, unpacked by us: no maintainer script runs, so nothing of the
 machine gets in. It lies in the user's cache folder under a name that is a digest of its packages and
-of this recipe, is shared between checkouts, and never changes once it has that name: it is made
-under another one and renamed when complete.
+of this recipe, is shared between checkouts, and never changes once it has that name (see once.py).
 
 Programs in it see fixed paths whatever the checkout is called: /src (the checkout), /src/build,
 /micropython, /cache. They get a cleared environment, one locale, one time zone, one umask.
 """
-import fcntl
 import hashlib
 import os
-import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 
-from . import archive, lock
+from . import archive, lock, once
 from .progress import Problem, Step, say
 
-_RECIPE = 1  # part of a root's name; raise it when unpacking below changes what is in a root
+_RECIPE = 2  # part of a root's name; raise it when unpacking below changes what is in a root
 _PLACES = "dev proc sys tmp run src cache/qubes-python-firewall micropython root etc".split()
 _OMIT = ["./usr/share/" + name for name in ("doc", "man", "locale", "info", "lintian", "bug")]
 
@@ -56,41 +52,6 @@ def cache_folder():
     except OSError as error:
         raise Problem("%s: %s: set XDG_CACHE_HOME to a folder that can be written" % (path, error.strerror))
     return path
-
-
-@contextmanager
-def exclusive(path):
-    """Hold a lock file, so that two builds do not make the same thing at once."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def made_whole(path):
-    """Give a temporary folder in which to make `path`, and rename it when the block ends well.
-
-    The caller holds the lock. What an interrupted try left behind is removed first.
-    """
-    part = os.path.join(os.path.dirname(path), ".part-" + os.path.basename(path))
-    remove(part)
-    os.makedirs(part)
-    try:
-        yield part
-        os.sync()  # the name must not reach the disk before the contents
-        os.rename(part, path)
-    except OSError as error:
-        raise Problem("%s: %s" % (part, error.strerror))
-    finally:
-        remove(part)
-
-
-def remove(path):
-    """Remove a tree, folders without write permission included."""
-    if os.path.lexists(path):
-        subprocess.run(["chmod", "-R", "u+rwX", path], stderr=subprocess.DEVNULL)
-        shutil.rmtree(path)
 
 
 class Root:
@@ -168,11 +129,22 @@ def ensure(lockfiles, title, sources=None):
     instead = path + ".instead"  # a lock file: what we took when the archive had dropped a package
     if not os.path.isdir(path) and os.path.exists(instead):
         packages = lock.read(instead).packages
-    if not os.path.isdir(_path(cache, packages)):
+
+    def make(part):
         _namespace()  # better to learn that this does not work before an hour of downloading
-        packages = _make(cache, archive.Archive(cache, sources), locks)
-        if packages != locked:
-            lock.write(instead, locks[0]._replace(want=[], sources=[], packages=packages), ["used in place of the lock"])
+        if source.fetch(packages):
+            raise _Dropped()
+        os.makedirs(part)
+        _unpack(source, packages, part)
+        _finish(Root(part, packages, True))
+
+    source = archive.Archive(cache, sources)
+    try:
+        once.made(_path(cache, packages), make)
+    except _Dropped:
+        packages = _nearest(source, locks)
+        once.made(_path(cache, packages), make)
+        lock.write(instead, locks[0]._replace(want=[], sources=[], packages=packages), ["used in place of the lock"])
     changed = lock.differences(locked, packages)
     if changed:
         say("%s: the archive no longer has all locked packages; others are used:" % title)
@@ -181,26 +153,18 @@ def ensure(lockfiles, title, sources=None):
     return Root(_path(cache, packages), packages, not changed)
 
 
-def _make(cache, source, locks):
-    """Make the root for these locks, or the nearest that the archive allows; the packages in it."""
-    packages = [item for each in locks for item in each.packages]
-    with exclusive(os.path.join(cache, "locks", "files")):
-        missing = source.fetch(packages)
-        if missing:
-            _, found = source.resolve([name for each in locks for name in each.want])
-            if not lock.differences(packages, found):
-                raise Problem("%s: the download failed: try again" % missing[0].path)
-            packages = found
-            missing = source.fetch(packages)
-            if missing:
-                raise Problem("%s: the download failed: try again" % missing[0].path)
-    path = _path(cache, packages)
-    with exclusive(os.path.join(cache, "locks", os.path.basename(path))):
-        if not os.path.isdir(path):
-            with made_whole(path) as part:
-                _unpack(source, packages, part)
-                _finish(Root(part, packages, True))
-    return packages
+class _Dropped(Exception):
+    """The archive does not give all packages."""
+
+
+def _nearest(source, locks):
+    """The packages that the archive has today in place of these locks'."""
+    locked = [item for each in locks for item in each.packages]
+    _, found = source.resolve([name for each in locks for name in each.want])
+    missing = source.fetch(found)
+    if missing or not lock.differences(locked, found):
+        raise Problem("%s: the download failed: try again" % (missing or locked)[0].path)
+    return found
 
 
 def _path(cache, packages):

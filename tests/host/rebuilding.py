@@ -15,7 +15,7 @@ import tempfile
 
 import pytest
 
-from images import here, kernel, lock, toolroot
+from images import here, kernel, lock, once, toolroot
 
 CHECKOUT = kernel.CHECKOUT
 USER = 1234  # an ordinary user without a name
@@ -112,7 +112,6 @@ def _copy_micropython(locked, sources, variables):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DPKG_ADMINDIR", variables["DPKG_ADMINDIR"])
         name = here.root(locked).name
-    os.makedirs(sources)
     item = locked.sources[0]
-    subprocess.run(["cp", "-a", source, os.path.join(sources, "%s-%s-%s" % (item.name, item.sha256[:12], name))],
-                   check=True)
+    once.made(os.path.join(sources, "%s-%s-%s" % (item.name, item.sha256[:12], name)),
+              lambda part: subprocess.run(["cp", "-a", source, part], check=True))
