@@ -138,7 +138,7 @@ class Judge(Answers):
         return self._refuse(p, reasons.DENIED, now)
 
     def _allowed(self, half, now):
-        """Do the rules still allow this flow? It is judged again, once, by rules that are newer; if not, it ends."""
+        """Is this flow still allowed? All is asked again, once, when rules or neighbours have changed; if not, it ends."""
         n = self.n
         w = n.flows.records
         there = (half & ~1) << 4
@@ -153,11 +153,21 @@ class Judge(Answers):
         if proto != ipv4.TCP and proto != ipv4.UDP:
             port = -1
         between = w[there + BACK + CLIENT]
-        if (between and (client.address, dst) not in n.pairs) or not client.rules.decide(proto, dst, port, kind, now)[0]:
+        barred = self._barred(client, dst) or (dst in n.clients.by_address) != (between != 0)  # or its way is another now
+        if barred or not client.rules.decide(proto, dst, port, kind, now)[0]:
             n.flows.remove(half >> 1)
             return False
         w[there + GENERATION] = n.clients.generations[slot]
         return True
+
+    def _barred(self, client, dst):
+        """Why client may not send to dst, whatever its rules say: a reason, or 0."""
+        n = self.n
+        if not n.named(client.address):
+            return reasons.DENIED
+        if dst in n.clients.by_address:
+            return 0 if (client.address, dst) in n.pairs and n.named(dst) else reasons.OTHER_CLIENT
+        return reasons.NOT_ATTACHED if dst in n.connected else 0  # not to be told to the uplink
 
     def _open(self, p, now):
         """The first packet of a flow, from a client.
@@ -173,14 +183,12 @@ class Judge(Answers):
             if p.proto != ipv4.TCP or p.flags & tcp.RST:
                 return reasons.NO_FLOW
             return self._reset(p, reasons.NO_FLOW, now)
+        barred = self._barred(client, p.dst)
+        if barred:
+            return (self._reset if picked and barred != reasons.NOT_ATTACHED else self._refuse)(p, barred, now)
         peer = n.clients.by_address.get(p.dst)
-        if peer is None:
-            if p.dst in n.connected:
-                return self._refuse(p, reasons.NOT_ATTACHED, now)  # not to be told to the uplink
-            if n.uplink is None:
-                return self._refuse(p, reasons.NO_UPLINK, now, icmp.NET_UNREACHABLE)
-        elif (p.src, p.dst) not in n.pairs:
-            return (self._reset if picked else self._refuse)(p, reasons.OTHER_CLIENT, now)
+        if peer is None and n.uplink is None:
+            return self._refuse(p, reasons.NO_UPLINK, now, icmp.NET_UNREACHABLE)
         if not client.rules.decide(p.proto, p.dst, p.destination_port(), p.kind, now)[0]:
             if picked:
                 return reasons.DENIED if client.rules is NO_RULES else self._reset(p, reasons.DENIED, now)

@@ -112,8 +112,8 @@ class Firewall:
         self.judge.rekey()
 
     def set_connected(self, addresses):
-        """The addresses of all clients that exist, running or not."""
-        self.neighbours.set_connected(addresses)
+        """The addresses of all clients that exist, running or not; no other gets anything from now on."""
+        self.neighbours.set_connected(addresses, only=True)
 
     # ---- clients ------------------------------------------------------------------------------
 

@@ -26,6 +26,7 @@ class Neighbours:
         self.uplink = None
         self.gateway = 0  # the address clients know us by (/qubes-netvm-gateway); 0: the uplink's
         self.connected = frozenset()
+        self._only = False  # whoever connected does not name gets nothing
         self.pairs = frozenset()  # (sender, receiver) that a setting lets talk to each other
         self.broadcast = -1  # of the uplink's network, if it is one
         self.upstream = 0  # the gateway we use
@@ -42,6 +43,7 @@ class Neighbours:
         Of several with one address the newest gets what no flow has a way for (behaviours: HVM's two vifs; Linux
         prefers the newest domain too). Nothing is let out until set_rules().
         """
+        known = address in self.clients.by_address
         client = self.clients.attach(address)
         if client is None:
             self.flows.bury_one()
@@ -50,6 +52,8 @@ class Neighbours:
             return None
         link = Link(number, client, ethernet.header(mac, replies.OUR_MAC, ethernet.IPV4), mtu, gso, client.bucket)
         client.links.append(link)
+        if not known:
+            self._judge_again()  # others' flows to this address went on by the uplink
         self.links[number] = link
         return link
 
@@ -76,13 +80,28 @@ class Neighbours:
         self.clients.set_rules(client, rules)
         return True
 
-    def set_connected(self, addresses):
-        """/connected-ips: clients that exist, running or not."""
-        self.connected = frozenset(addresses)
+    def set_connected(self, addresses, only=False):
+        """/connected-ips: clients that exist, running or not. only: no other address gets anything, attached or not.
+
+        If there is a change, flows of all are judged again: one to an address that is a client's now must not go on by
+        the uplink.
+        """
+        connected = frozenset(addresses)
+        if connected != self.connected or only != self._only:
+            self.connected = connected
+            self._only = only
+            self._judge_again()
+
+    def named(self, address):
+        """True unless dom0 has said which clients are ours, and this is none."""
+        return not self._only or address in self.connected
 
     def set_pairs(self, pairs):
         """Who may talk to whom: (sender, receiver) each. Flows of all are judged again."""
         self.pairs = frozenset(pairs)
+        self._judge_again()
+
+    def _judge_again(self):
         for client in self.clients.by_address.values():
             self.clients.set_rules(client, client.rules)
 

@@ -121,9 +121,9 @@ class Network:
         sealed, self.complaint = rules.load(entries, ip, resolvers, NoNames())
         self.neighbours.set_rules(ipv4.address(ip), sealed)
 
-    def connected(self, *addresses):
-        """/connected-ips: clients that exist, running or not."""
-        self.neighbours.set_connected([ipv4.address(text) for text in addresses])
+    def connected(self, *addresses, only=False):
+        """/connected-ips: clients that exist, running or not. only: as the image has it, others get nothing."""
+        self.neighbours.set_connected([ipv4.address(text) for text in addresses], only)
 
     def allow(self, *pairs):
         """Let (sender, receiver) talk to each other, as the setting for it does."""
