@@ -296,6 +296,9 @@ class Forwarder:
         except PeerError as reason:
             frame.release(self.pool)
             port.owner.broken(str(reason))
+        except BaseException:
+            frame.release(self.pool)  # nothing was queued
+            raise
 
     def _burst(self):
         """Do the copies that were collected, and tell the clients concerned."""

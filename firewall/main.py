@@ -127,10 +127,14 @@ class Firewall:
         if not self.neighbours.attach(vif.address, number, vif.mac or _MAC_WITHOUT, vif.mtu()):
             _log.error("vif %s: too many clients", vif.name)
             return
-        self.numbers[vif] = number
-        loop.bind(vif.link.port, _nothing)
-        self.forwarder.add(number, vif)
-        self.settings.attached(vif.address)
+        try:
+            loop.bind(vif.link.port, _nothing)
+            self.forwarder.add(number, vif)
+            self.numbers[vif] = number
+            self.settings.attached(vif.address)
+        except BaseException:
+            self._forget(vif, number)
+            raise
 
     def _change(self, vif):
         """Its Ethernet address or MTU is another one from now on."""
@@ -139,15 +143,21 @@ class Firewall:
             self.neighbours.change(number, vif.mac or _MAC_WITHOUT, vif.mtu())
 
     def _detach(self, vif):
-        number = self.numbers.pop(vif, None)
+        number = self.numbers.get(vif)
         if number is not None:
+            self._forget(vif, number)
+
+    def _forget(self, vif, number):
+        """Undo an attachment, also one that stopped half-way."""
+        self.numbers.pop(vif, None)
+        if number in self.forwarder.ports:
             self.forwarder.remove(number)
             vif.link.dropped = 0  # counted there
-            loop.unbind(vif.link.port)
-            self.neighbours.detach(number)
-            self.forwarder.active.set()
-            if vif.address not in self.neighbours.clients.by_address:
-                self.settings.detached(vif.address)
+        loop.unbind(vif.link.port)
+        self.neighbours.detach(number)
+        self.forwarder.active.set()
+        if vif.address not in self.neighbours.clients.by_address:
+            self.settings.detached(vif.address)
 
     # ---- the uplink ---------------------------------------------------------------------------
 

@@ -4,7 +4,8 @@ tx: requests are copied once into private memory, judged there (netif.parse), an
 own pages, one operation a slot; then they are answered, whatever becomes of the frames. rx: each part of a frame
 goes into one page that the client has posted. What finds no page waits, bounded in number and time.
 
-Everything the client writes is taken for a lie until judged: PeerError ends this link and no other.
+Everything the client writes is taken for a lie until judged: PeerError ends this link and no other. Whatever fails in
+here, for want of memory too, gives back what it has taken: nothing is half done when an exception leaves.
 
 Source: Xen public/io/netif.h; reference behaviour Linux netback.
 """
@@ -12,6 +13,7 @@ import xen
 import netif
 from endpoint import Endpoint
 from frame import HEADERS, Frame
+from log import Log
 from micropython import const
 from netif import RX_WORDS, TX_WORDS
 from peererror import PeerError
@@ -21,6 +23,8 @@ _FIRST_WORD = const(16)  # FIRST // 4
 _CHAIN = const(24)  # slots that the longest packet can take which parse() will not refuse
 _HELD_PAGES = const(36)  # at most, for a client that posts no buffers: two packets of 18 slots (XSA-392)
 _HELD_NS = const(1000000000)
+
+_log = Log("netback")
 
 
 class Link(Endpoint):
@@ -33,6 +37,7 @@ class Link(Endpoint):
         self.held = []  # (until ns, frame): no buffers posted yet
         self.held_pages = 0
         self.sending = []  # (frame, first operation): copied by the running burst
+        self.deaf = False  # the client takes nothing while frames wait for it; told
         self.pages = xen.map(domid, refs)
         try:
             self.see(self.pages, BackRing)
@@ -47,49 +52,78 @@ class Link(Endpoint):
             frame.release(self.pool)
         for frame, _ in self.sending:
             frame.release(self.pool)
-        self.held = []
-        self.sending = []
-        xen.evtchn_close(self.port)
-        xen.unmap(self.pages)
+        self.held.clear()
+        self.held_pages = 0
+        self.sending.clear()
+        try:
+            xen.evtchn_close(self.port)
+        finally:
+            xen.unmap(self.pages)
 
     # ---- from the client ----------------------------------------------------------------------
 
     def receive(self, copies, slots):
         """Frames from the tx ring, in our pages, at least one and about `slots` slots of them; fewer without pages.
 
-        All requests taken are answered. Raises PeerError.
+        All requests taken are answered. Raises PeerError. What there is no memory for stays in the client's ring.
         """
         waiting = self.tx.waiting()
         if waiting == 0:
             return ()
-        n = min(waiting, slots + _CHAIN)
+        packets = ()
+        try:
+            packets = []
+            taken = self._take(min(waiting, slots + _CHAIN), slots, packets, copies)
+            copies.run()
+        except BaseException as exception:
+            self._forget(packets, copies)
+            if isinstance(exception, MemoryError):
+                return ()
+            raise
+        return self._give(packets, taken, copies)
+
+    def _take(self, n, slots, packets, copies):
+        """Judge requests and order their data: (Packet, Frame or None) each into packets. How many slots that is."""
         self._copy_requests(n)
-        packets = []
         first = 0
         pages = min(self.pool.free, copies.room())
         while first < n and first < slots:
-            try:
-                packet = netif.parse(self.requests, first, n)
-            except PeerError:
-                self._forget(packets, copies)
-                raise
+            packet = netif.parse(self.requests, first, n)
             if len(packet.fragments) > pages:
                 break  # what we have no room for stays in the client's own ring
             pages -= len(packet.fragments)
-            packets.append((packet, None if packet.bad else self._fetch(packet, copies)))
+            frame = None if packet.bad else Frame(packet.blank, packet.validated, packet.gso_size)
+            packets.append((packet, frame))
+            if frame:
+                self._fetch(packet, frame, copies)
             first = packet.end
-        copies.run()
-        frames = []
+        return first
+
+    def _give(self, packets, taken, copies):
+        """Answer the requests; the list of packets becomes that of the frames that are here whole. Allocates nothing."""
+        whole = 0
         for packet, frame in packets:
-            if self._answer(packet, frame, copies):
-                frame.level(self.pool, HEADERS)
-                frames.append(frame)
-            elif frame:
-                frame.release(self.pool)
-        self.tx.req_cons = (self.tx.req_cons + first) & 0xFFFFFFFF
-        if first and self.tx.publish():
+            if self._answer(packet, frame, copies) and self._level(frame):
+                packets[whole] = frame
+                whole += 1
+            else:
+                self.failed += 1
+                if frame:
+                    frame.release(self.pool)
+        while len(packets) > whole:
+            packets.pop()
+        self.tx.req_cons = (self.tx.req_cons + taken) & 0xFFFFFFFF
+        if taken and self.tx.publish():
             xen.evtchn_send(self.port)
-        return frames
+        return packets
+
+    def _level(self, frame):
+        """Headers in one piece; False without memory for that."""
+        try:
+            frame.level(self.pool, HEADERS)
+            return True
+        except MemoryError:
+            return False
 
     def _copy_requests(self, n):
         words = self.tx.words
@@ -107,42 +141,52 @@ class Link(Endpoint):
                 frame.release(self.pool)
         copies.forget()
 
-    def _fetch(self, packet, copies):
-        frame = Frame(packet.blank, packet.validated, packet.gso_size)
-        for gref, offset, octets, _ in packet.fragments:
-            page = self.pool.take()
-            copies.in_(self.domid, gref, offset, self.pool.frame(page), 0, octets)
-            self.pool.written(page, octets)
-            frame.add(page, 0, octets)
-        frame.first_copy = copies.count - len(packet.fragments)
-        return frame
+    def _fetch(self, packet, frame, copies):
+        frame.first_copy = copies.count
+        page = -1
+        try:
+            for gref, offset, octets, _ in packet.fragments:
+                page = self.pool.take()
+                frame.add(page, 0, octets)
+                page = -1  # it is the frame's
+                part = frame.parts[-1][0]
+                copies.in_(self.domid, gref, offset, self.pool.frame(part), 0, octets)
+                self.pool.written(part, octets)
+        finally:
+            if page >= 0:
+                self.pool.give(page)
 
     def _answer(self, packet, frame, copies):
         """Responses for all slots of the packet; True if its data is here whole."""
-        failed = set()
-        if frame:
-            for i in range(len(packet.fragments)):
-                if not copies.okay(frame.first_copy + i):
-                    failed.add(packet.fragments[i][3])
+        halves = self.tx_halves
+        begun = self.tx.rsp_prod
         for slot in range(packet.first, packet.end):
             at = FIRST // 2 + (self.tx.rsp_prod & (SLOTS - 1)) * TX_WORDS * 2
             if packet.first < slot <= packet.first + packet.extras:
-                self.tx_halves[at] = 0
+                halves[at] = 0
                 status = netif.NULL
             else:
-                self.tx_halves[at] = self.requests[slot * TX_WORDS + 2] & 0xFFFF
-                status = netif.ERROR if packet.bad or slot in failed else netif.OKAY
-            self.tx_halves[at + 1] = status & 0xFFFF
+                halves[at] = self.requests[slot * TX_WORDS + 2] & 0xFFFF
+                status = netif.ERROR if packet.bad else netif.OKAY
+            halves[at + 1] = status & 0xFFFF
             self.tx.rsp_prod = (self.tx.rsp_prod + 1) & 0xFFFFFFFF
-        return frame and not failed
+        if frame is None:
+            return False
+        whole = True
+        for i in range(len(packet.fragments)):
+            if not copies.okay(frame.first_copy + i):
+                slot = begun + packet.fragments[i][3] - packet.first
+                halves[FIRST // 2 + (slot & (SLOTS - 1)) * TX_WORDS * 2 + 1] = netif.ERROR & 0xFFFF
+                whole = False
+        return whole
 
     # ---- to the client ------------------------------------------------------------------------
 
     def send(self, frame, copies):
-        """Queue a frame for the burst that copies collects; the link has its pages from now on. Raises PeerError.
+        """Queue a frame for the burst that copies collects; the link has its pages from now on.
 
         Without buffers posted it is held for a second, within bounds, or dropped. finish() must follow
-        copies.run().
+        copies.run(). Raises PeerError; whatever it raises, nothing was queued, and the pages stay the caller's.
         """
         if self.held or not self._queue(frame, copies):
             self._hold(frame)
@@ -155,15 +199,24 @@ class Link(Endpoint):
         parts = frame.parts
         if len(parts) > copies.room() or not self._fits(frame):
             return False
-        self.sending.append((frame, copies.count))
-        words = self.rx.words
-        index = self.rx.req_cons
-        for i in range(len(parts)):
-            page, offset, octets = parts[i]
-            gref = words[_FIRST_WORD + (index & (SLOTS - 1)) * RX_WORDS + 1]
-            copies.out(self.pool.frame(page), offset, self.domid, gref, 0, octets)
-            index += 2 if i == 0 and frame.gso_size else 1
+        first = copies.count
+        self.sending.append((frame, first))
+        try:
+            words = self.rx.words
+            index = self.rx.req_cons
+            for i in range(len(parts)):
+                page, offset, octets = parts[i]
+                gref = words[_FIRST_WORD + (index & (SLOTS - 1)) * RX_WORDS + 1]
+                copies.out(self.pool.frame(page), offset, self.domid, gref, 0, octets)
+                index += 2 if i == 0 and frame.gso_size else 1
+        except BaseException:
+            copies.forget(first)
+            self.sending.pop()
+            raise
         self.rx.req_cons = (self.rx.req_cons + frame.slots()) & 0xFFFFFFFF
+        if self.deaf:
+            self.deaf = False
+            self._tell("takes frames again; %d were dropped for want of its buffers" % self.dropped)
         return True
 
     def _hold(self, frame):
@@ -171,8 +224,8 @@ class Link(Endpoint):
         if self.held_pages + pages > min(_HELD_PAGES, self.pool.free // 4):
             self.drop(frame)
             return
-        self.held_pages += pages
         self.held.append((xen.ns() + _HELD_NS, frame))
+        self.held_pages += pages
 
     def retry(self, copies):
         """Frames held for want of buffers: queue what now finds room, drop what is too old. True if any was queued."""
@@ -180,15 +233,28 @@ class Link(Endpoint):
         while self.held:
             until, frame = self.held[0]
             pages = len(frame.parts)
-            if self._queue(frame, copies):
+            try:
+                room = self._queue(frame, copies)
+            except MemoryError:
+                break
+            if room:
                 queued = True
             elif xen.ns() > until:
                 self.drop(frame)
+                if not self.deaf:
+                    self.deaf = True
+                    self._tell("takes nothing from its rx ring: what comes for it is dropped")
             else:
                 break
             self.held_pages -= pages
             self.held.pop(0)
         return queued
+
+    def _tell(self, what):
+        try:
+            _log.warning("vif %s: %s", self.name, what)
+        except MemoryError:
+            pass  # the status tells it too
 
     def finish(self, copies):
         """After copies.run(): tell the client what it received, take the pages back."""
@@ -197,12 +263,13 @@ class Link(Endpoint):
         for frame, first_copy in self.sending:
             self._respond(frame, first_copy, copies)
             frame.release(self.pool)
-        self.sending = []
+        self.sending.clear()
         if self.rx.publish():
             xen.evtchn_send(self.port)
 
     def _respond(self, frame, first_copy, copies):
         parts = len(frame.parts)
+        failed = False
         for i in range(parts):
             flags = netif.MORE_DATA if i < parts - 1 else 0
             if i == 0:
@@ -212,10 +279,15 @@ class Link(Endpoint):
                     flags |= netif.RX_DATA_VALIDATED
                 if frame.gso_size:
                     flags |= netif.EXTRA_INFO
-            status = frame.parts[i][2] if copies.okay(first_copy + i) else netif.ERROR
+            status = frame.parts[i][2]
+            if not copies.okay(first_copy + i):
+                status = netif.ERROR
+                failed = True
             self._rx_response(0, flags, status)
             if i == 0 and frame.gso_size:
                 self._rx_extra(frame.gso_size)
+        if failed:
+            self.failed += 1
 
     def _rx_response(self, offset, flags, status):
         """The id is already there: a response stands in the slot of its request."""

@@ -133,17 +133,26 @@ static MP_DEFINE_CONST_FUN_OBJ_1(xen_evtchn_close_obj, xen_evtchn_close);
 
 // ---- memory outside the heap ------------------------------------------------------------------
 
+// An empty bytearray becomes one over these octets.
+static mp_obj_t lay_over(mp_obj_t buffer, void *start, size_t octets) {
+    mp_obj_array_t *array = MP_OBJ_TO_PTR(buffer);
+    array->items = start;
+    array->len = octets;
+    return buffer;
+}
+
 // mem(octets) -> bytearray: page-aligned, zeroed, neither owned nor scanned by the collector. MemoryError.
 static mp_obj_t xen_mem(mp_obj_t octets_in) {
     mp_int_t octets = mp_obj_get_int(octets_in);
     if (octets <= 0) {
         mp_raise_ValueError(MP_ERROR_TEXT("octets must be positive"));
     }
+    mp_obj_t buffer = mp_obj_new_bytearray_by_ref(0, NULL); // first: it may fail, and what hal_mem gives would be lost
     void *start = hal_mem(octets);
     if (start == NULL) {
         mp_raise_msg_varg(&mp_type_MemoryError, MP_ERROR_TEXT("no %d octets outside the heap"), (int)octets);
     }
-    return mp_obj_new_bytearray_by_ref(octets, start);
+    return lay_over(buffer, start, octets);
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(xen_mem_obj, xen_mem);
 
@@ -273,8 +282,9 @@ static mp_obj_t xen_map(mp_obj_t domid, mp_obj_t grefs) {
         refs[i] = mp_obj_get_int(items[i]);
     }
     int error = 0;
+    mp_obj_t buffer = mp_obj_new_bytearray_by_ref(0, NULL); // first, as in mem()
     void *start = hal_map(mp_obj_get_int(domid), refs, n, &error);
-    return start == NULL ? fail(error) : mp_obj_new_bytearray_by_ref(n * PAGE_SIZE, start);
+    return start == NULL ? fail(error) : lay_over(buffer, start, n * PAGE_SIZE);
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(xen_map_obj, xen_map);
 

@@ -51,9 +51,9 @@ class Copies:
             xen.copy(self.ops, self.count)
         self.count = 0
 
-    def forget(self):
-        """Do none of them."""
-        self.count = 0
+    def forget(self, first=0):
+        """Do none of them, from number `first` on."""
+        self.count = first
 
     def okay(self, n):
         """Whether operation n of the last run() succeeded."""

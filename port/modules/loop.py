@@ -150,8 +150,8 @@ def bind(port, wake):
 
 
 def unbind(port):
-    """Undo bind(), without closing the port. Events still to come are counted as strays."""
-    del _passes.wakes[port]
+    """Undo bind(), without closing the port, also if it failed. Events still to come are counted as strays."""
+    _passes.wakes.pop(port, None)
 
 
 def close(port):

@@ -10,6 +10,9 @@ The answer appears in `data/test`, behind the same number.
     1 network OWN GATEWAY     0 for the first: we have no address any longer
     1 connected A B C
     1 pairs A>B A>C
+    1 starve WHAT N           of what is allocated in clients' `rings` or to `connect` (links made and attached), the one
+                              after N more fails
+    1 starved                 answers 1 if that has happened, 0 if not; what comes is allocated
     1 figures                 answers with all that must not grow, and the counters of verdicts: name=n ...
 """
 import gc
@@ -20,6 +23,7 @@ from firewall.main import Firewall
 from firewall.rules import load
 from firewall.sealed import NoNames
 from log import Log
+from netback.link import Link
 from xswire import Missing
 
 _log = Log("test")
@@ -78,6 +82,41 @@ class _Settings:
         pass
 
 
+def _starving(function):
+    """function, with the allocations in it counted; see sim/starve.c."""
+    import starve
+
+    def wrapped(*args):
+        starve.on()
+        try:
+            return function(*args)
+        finally:
+            starve.off()
+
+    return wrapped
+
+
+def _starve(firewall, what, n):
+    import starve
+
+    if what == "rings" and not hasattr(Link, "starving"):
+        Link.starving = True
+        for name in ("receive", "send", "retry", "finish", "rearm", "close"):
+            setattr(Link, name, _starving(getattr(Link, name)))
+    elif what == "connect" and not hasattr(firewall.backends, "starving"):
+        firewall.backends.starving = True
+        firewall.backends.hooks = tuple(_starving(hook) for hook in firewall.backends.hooks)
+    starve.after(n)
+
+
+def _starved():
+    import starve
+
+    happened = starve.off()
+    starve.after(-1)
+    return str(int(happened))
+
+
 def _figures(firewall):
     gc.collect()
     pool, flows = firewall.pool, firewall.neighbours.flows
@@ -110,6 +149,10 @@ def _obey(firewall, settings, words, lines):
         settings.names = _Names(lines)
     elif command == "pairs":
         neighbours.set_pairs([tuple(_address(text) for text in word.split(">")) for word in words[1:]])
+    elif command == "starve":
+        _starve(firewall, words[1], int(words[2]))
+    elif command == "starved":
+        return _starved()
     elif command == "figures":
         return _figures(firewall)
     return ""

@@ -1,0 +1,156 @@
+"""Whatever a client's link fails at for want of memory, it gives back what it has taken, and works on.
+
+Each allocation in turn is refused once, in passes over the rings and while a link is made; then pages, grants, ports and
+mappings are counted.
+"""
+import pytest
+from network import Network
+from packets import ACK, SYN, Look, echo, tcp, udp
+
+A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"
+MOST = 3000  # allocations in one of these, at most
+
+
+@pytest.fixture
+def net(machine):
+    net = Network(machine=machine)
+    net.a, net.b = net.client(A), net.client(B)
+    net.allow((A, B))
+    net.a.send(udp(A, 4001, SERVER, 53))
+    net.port = Look(net.uplink.recv()).sport
+    net.a.send(tcp(A, 4002, SERVER, 80, SYN))
+    net.tcp_port = Look(net.uplink.recv()).sport
+    return net
+
+
+def _quiet(net):
+    for wire in net.wires:
+        wire.end.frames.clear()
+        if wire is not net.uplink:
+            wire.end.responses.clear()
+
+
+def _out(net):
+    """From the client to the uplink, in parts."""
+    net.a.end.queue(udp(A, 4001, SERVER, 53, b"x" * 3000), sizes=[20, 30, 900])
+    net.a.end.kick()
+
+
+def _in(net):
+    net.uplink.end.send(udp(SERVER, 53, net.address, net.port, b"y" * 1000))
+
+
+def _super_frame(net):
+    net.uplink.end.send(tcp(SERVER, 80, net.address, net.tcp_port, ACK, bytes(9000), blank=True), blank=True, gso=1000)
+
+
+def _ping(net):
+    net.a.end.send(echo(A, net.gateway, data=b"z" * 1400))
+
+
+def _across(net):
+    net.a.end.send(udp(A, 1, B, 2, b"z" * 1400))
+
+
+def _denied(net):
+    net.a.end.send(udp("10.137.0.77", 1, SERVER, 2))
+    net.b.end.send(udp(B, 1, A, 2))
+
+
+def _lie(net):
+    """A page crossed: what stood before it is forgotten."""
+    net.a.end.queue(udp(A, 4001, SERVER, 53, b"x" * 300))
+    id, ref = net.a.end.page()
+    net.a.end.request(ref, 4000, 0, id, 200)
+    net.a.end.kick()
+
+
+@pytest.mark.parametrize("what", [_out, _in, _super_frame, _ping, _across, _denied])
+def test_each_allocation_in_a_pass_may_fail(net, what):
+    """An exception between `frame.sent = True` and the end of `rings.send` leaked the frame's pages."""
+    what(net)
+    net.settle()
+    _quiet(net)
+    before = net.holdings()
+    for n in range(MOST):
+        net.tell("starve rings %d" % n)
+        what(net)
+        net.settle()
+        failed = net.tell("starved") == "1"
+        _quiet(net)
+        net.advance(1.1)
+        assert net.holdings() == before, "after allocation %d" % n
+        assert net.a.end.connected() and net.b.end.connected() and net.uplink.end.connections == 1
+        if not failed:
+            break
+    assert 0 < n < MOST
+    assert net.a.pings() and net.b.pings()
+
+
+def test_each_allocation_in_a_pass_may_fail_with_a_client_that_gives_no_buffers(net, machine):
+    """What is held for it, what is dropped, what it gets at last."""
+    deaf = net.client("10.137.0.66", post=0)
+    before = net.holdings()
+    for n in range(MOST):
+        deaf.end.post = 0
+        net.tell("starve rings %d" % n)
+        for i in range(3):
+            deaf.end.send(echo(deaf.address, net.gateway, seq=i))
+        net.settle()
+        if n % 2:
+            net.advance(1.2)
+        deaf.end.post = 6
+        for _ in range(6):
+            deaf.end.give_buffer()
+        deaf.end.rx.publish()
+        deaf.end.peer.evtchn_send(deaf.end.port)
+        net.settle()
+        failed = net.tell("starved") == "1"
+        net.advance(1.2)
+        _quiet(net)
+        assert net.figures()["held"] == 0
+        if not failed:
+            break
+    assert 3 < n < MOST
+    net.advance(2)
+    assert net.holdings() == before
+
+
+def test_each_allocation_while_a_link_is_made_may_fail(net):
+    """It is tried again, nothing is left behind, and the device connects all the same."""
+    net.set_rules("10.137.0.66", ["action=accept"])
+    net.advance(1.1)
+    before = net.holdings()
+    for n in range(MOST):
+        net.tell("starve connect %d" % n)
+        wire = net.client("10.137.0.66", rules=None)
+        failed = net.tell("starved") == "1"
+        assert wire.pings()
+        net.detach(wire)
+        wire.end.peer.kill()
+        net.advance(1.1)
+        assert net.holdings() == before, "after allocation %d" % n
+        if not failed:
+            break
+    assert 3 < n < MOST
+
+
+def test_each_allocation_while_a_link_ends_may_fail(net):
+    """Broken by its client with frames on their way and held."""
+    net.advance(1.1)
+    net.tell("starve rings -1")
+    before = net.holdings()
+    for n in range(MOST):
+        net.tell("starve rings %d" % n)
+        _lie(net)
+        net.settle()
+        failed = net.tell("starved") == "1"
+        net.machine.until(lambda: not net.a.end.connected(), 10)
+        net.advance(6)
+        net.a.end.reconnect()
+        _quiet(net)
+        net.advance(1.1)
+        assert net.holdings() == before, "after allocation %d" % n
+        if not failed:
+            break
+    assert 3 < n < MOST
