@@ -30,6 +30,14 @@ def _uplink(firewall):
 
 def _clients(firewall):
     clients = firewall.forwarder.clients
-    words = ["vif %s %s" % (port.owner.name, ipv4.text(port.owner.address)) for port in clients]
+    words = [_client(port) for port in clients]
     dropped = sum(port.rings.dropped for port in clients)
-    return "clients: %d, dropped for want of room: %d; %s" % (len(words), dropped, ", ".join(words) or "none")
+    failed = sum(port.rings.failed for port in clients)
+    return "clients: %d, dropped for want of room: %d%s; %s" % (
+        len(words), dropped, ", ended by an error: %d" % failed if failed else "",
+        ", ".join(words) or "none")  # fmt: skip
+
+
+def _client(port):
+    deaf = ", which takes nothing" if port.rings.deaf else ""
+    return "vif %s %s%s" % (port.owner.name, ipv4.text(port.owner.address), deaf)

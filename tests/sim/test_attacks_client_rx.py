@@ -83,6 +83,66 @@ def test_a_client_without_buffers_is_held_for_in_bounds(net):
     assert rest(net) == before
 
 
+def test_a_client_that_takes_nothing_is_told_once(net):
+    """Not hidden behind "connected": one line in the log and a word in the status, until it takes frames again."""
+    deaf = net.client(LIAR, post=0)
+    name = "vif %s" % deaf.end.name
+    assert "takes nothing" not in "".join(net.firewall.status())
+    for i in range(30):
+        deaf.end.send(echo(LIAR, net.gateway, seq=i))
+        net.advance(0.4)
+    assert len(net.lines(name + ": takes nothing")) == 1
+    told = [line for line in net.firewall.status() if line.startswith("clients: ")]
+    assert "%s %s, which takes nothing" % (name, LIAR) in told[0] and told[0].count("takes nothing") == 1
+    deaf.end.post = 6
+    for _ in range(6):
+        deaf.end.give_buffer()
+    deaf.end.rx.publish()
+    deaf.end.peer.evtchn_send(deaf.end.port)
+    deaf.end.frames.clear()
+    assert deaf.pings()
+    assert len(net.lines(name + ": takes frames again")) == 1
+    assert "takes nothing" not in "".join(net.firewall.status())
+
+
+def test_a_client_that_takes_frames_late_but_in_time_is_not_told(net):
+    """Within the second for which frames are held."""
+    late = net.client(LIAR, post=0)
+    for i in range(5):
+        late.send(echo(LIAR, net.gateway, seq=i))
+        net.advance(0.9)
+        late.end.give_buffer()
+        late.end.rx.publish()
+        late.end.peer.evtchn_send(late.end.port)
+        net.settle()
+    assert not net.lines("takes nothing") and len(late.end.frames) == 5
+
+
+def _failed(net):
+    told = [line for line in net.firewall.status() if line.startswith("clients: ")]
+    return int(told[0].partition("ended by an error: ")[2].partition(";")[0] or 0)
+
+
+def test_packets_that_an_error_ended_are_counted(net):
+    """A page that cannot be read or written, a request of a form that is not taken: one each."""
+    liar = net.client(LIAR)
+    assert _failed(net) == 0
+    liar.end.request(1900, 0, 0, 1, 60)  # never granted
+    liar.end.kick()
+    net.settle()
+    assert _failed(net) == 1
+    id, ref = liar.end.page(bytes(13))
+    liar.end.request(ref, 0, 0, id, 13)  # shorter than a frame
+    liar.end.kick()
+    net.settle()
+    assert _failed(net) == 2
+    rx_gref_never_granted(liar.end, liar.end.rx.at(liar.end.rx.consumed))
+    liar.end.send(echo(LIAR, net.gateway))
+    net.settle()
+    assert _failed(net) == 3
+    assert liar.pings() and _failed(net) == 3
+
+
 def test_a_client_that_gives_buffers_late_gets_what_was_held(net):
     late = net.client(LIAR, post=0)
     for i in range(5):
