@@ -14,30 +14,32 @@ import pytest
 from . import mutants, runner
 
 KNOWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "known.txt")
-# module: (its file, as what it is imported, functions or None for all)
+_FLOWS = ["behaviours", "flows", "ports", "nat_cases", "limits", "tcp_without_flow", "judge_mutated"]
+_PACKETS = ["behaviours", "nat_cases", "limits", "wire", "icmp", "tcp_without_flow", "transports", "identification", "judge_mutated"]
+# module: (its file, as what it is imported, functions or None for all, the tests' files by how their names begin)
 MODULES = {
-    "judge": ("firewall/judge.py", "firewall.judge", None),
-    "nat": ("firewall/nat.py", "firewall.nat", None),
-    "flows": ("firewall/flows.py", "firewall.flows", None),
-    "index": ("firewall/index.py", "firewall.index", None),
-    "quoted": ("firewall/quoted.py", "firewall.quoted", None),
-    "fragments": ("firewall/fragments.py", "firewall.fragments", None),
-    "rewrite": ("firewall/rewrite.py", "firewall.rewrite", None),
-    "replies": ("firewall/replies.py", "firewall.replies", None),
-    "rules": ("firewall/rules.py", "firewall.rules", None),
-    "sealed": ("firewall/sealed.py", "firewall.sealed", None),
-    "netif": ("port/modules/netif.py", "netif", ["parse", "_parse_extras", "Packet"]),
-    "steps": ("netback/steps.py", "netback.steps", None),
+    "judge": ("firewall/judge.py", "firewall.judge", None, _PACKETS),
+    "nat": ("firewall/nat.py", "firewall.nat", None, _FLOWS),
+    "flows": ("firewall/flows.py", "firewall.flows", None, _FLOWS),
+    "index": ("firewall/index.py", "firewall.index", None, ["index", "flows_model"]),
+    "quoted": ("firewall/quoted.py", "firewall.quoted", None, ["behaviours_icmp", "icmp", "quoted", "nat_cases"]),
+    "fragments": ("firewall/fragments.py", "firewall.fragments", None, ["behaviours_fragments", "nat_cases", "fragments", "limits"]),
+    "rewrite": ("firewall/rewrite.py", "firewall.rewrite", None, ["rewrite"]),
+    "replies": ("firewall/replies.py", "firewall.replies", None, ["behaviours", "wire", "icmp", "replies", "tcp_without_flow", "identification"]),
+    "rules": ("firewall/rules.py", "firewall.rules", None, ["rules", "rule_cases", "explain"]),
+    "sealed": ("firewall/sealed.py", "firewall.sealed", None, ["rules", "rule_cases"]),
+    "netif": ("port/modules/netif.py", "netif", ["parse", "_parse_extras", "Packet"], ["netif"]),
+    "steps": ("netback/steps.py", "netback.steps", None, ["netback_steps"]),
 }
 # not in the pure tests' reach: builds, other programs, the frozen code
 _OTHERS = ("capture", "judge_micropython", "nat_linux", "release", "reproducible", "rules_micropython", "rules_nftables", "size",
            "toolroot", "port_readme", "explain")
 
 
-def _files():
+def _files(beginnings):
     folder = os.path.join(runner.CHECKOUT, "tests", "host")
     names = sorted(name for name in os.listdir(folder) if name.startswith("test_") and name.endswith(".py"))
-    return ["tests/host/" + name for name in names if name[5:-3] not in _OTHERS]
+    return ["tests/host/" + name for name in names if name[5:-3] not in _OTHERS and name[5:].startswith(tuple(beginnings))]
 
 
 def main():
@@ -46,16 +48,18 @@ def main():
     parser.add_argument("-v", "--verbose", action="store_true")
     parser.add_argument("-n", "--name", metavar="NAME", help="only in this function")
     parser.add_argument("--sample", type=int, metavar="N", help="only N mutants of each module, chosen at random, the same each time")
+    parser.add_argument("--seconds", type=float, default=20, metavar="N", help="CPU time of the tests that each mutant is given, the quickest that reach it")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--tests", nargs="*", default=_files(), help="files of tests")
+    parser.add_argument("--tests", nargs="*", help="files of tests, if not those of the table")
     options = parser.parse_args()
     os.environ["CI"] = "1"  # the same examples and counts each time
     with open(KNOWN) as text:
         known = mutants.read_known(text.read())
-    chosen, modules = [], {}
+    chosen, modules, files = [], {}, set()
     for word in options.modules or MODULES:
-        path, name, functions = MODULES[word]
+        path, name, functions, beginnings = MODULES[word]
         modules[path] = name
+        files.update(_files(beginnings))
         with open(os.path.join(runner.CHECKOUT, path)) as text:
             made = mutants.make(path, text.read(), functions)
         if options.name:
@@ -75,11 +79,12 @@ def main():
         if verdict in ("survived", "unreached") or options.verbose:
             print("%s%s\n%s\n" % (verdict, ": " + by if by else "", mutant), flush=True)
 
-    judging = runner.Runner(modules, chosen, options.jobs, said)
-    status = pytest.main(["-c", "tests/pytest.ini", "--rootdir=" + runner.CHECKOUT, "-q", "-p", "no:cacheprovider"] + options.tests,
+    judging = runner.Runner(modules, chosen, options.jobs, options.seconds, said)
+    status = pytest.main(["-c", "tests/pytest.ini", "--rootdir=" + runner.CHECKOUT, "-q", "-p", "no:cacheprovider"] + (options.tests or sorted(files)),
                          plugins=[judging])
     if status not in (0, 5):
         return status
+    print("tests: %d, %.0f s of CPU time" % (len(judging.seconds), sum(judging.seconds.values())))
     for nodeid in judging.broken:
         print("fails without any fault, not used: " + nodeid)
     print("%-24s %s" % ("", " ".join("%10s" % word for word in ("killed", "endless", "equivalent", "survived", "unreached"))))

@@ -1,28 +1,23 @@
 """Plants each mutant in a process of its own, forked from one pytest that has collected the tests.
 
 A first run of all tests, in such a process too, tells which lines each test reaches and how long it takes; for a mutant
-only those tests run that reach its statement, until one fails. A mutant inside a function takes that function's
-code; what runs when the module is imported is planted in a fresh Python, which imports it with the fault.
+only those tests run that reach its statement, until one fails or the mutant's time is used up. A mutant inside a
+function takes that function's code; what runs when the module is imported is run again, and values that are others
+then are put into their places, in the modules too that imported them.
 
 A mutant that computes for ever is ended by the CPU time it takes, a multiple of what its tests take without it.
 """
-import ast
 import importlib
-import importlib.abc
-import importlib.util
 import os
 import pickle
 import resource
-import signal
-import subprocess
 import sys
 import time
 from types import CodeType, FunctionType
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-PLANTED = "MUTANT"  # variable of the environment: a file with (path, source text) for a fresh Python
 _MEMORY = 3 << 30  # octets of address space that a mutant may take
-_TIMES, _SECONDS = 8, 3  # CPU time that a mutant may take: so many times its tests' own, and so much more
+_TIMES, _SECONDS = 8, 3  # CPU time that a test of a mutant may take: so many times its own without it, and so much more
 
 
 def _tests_of(item):
@@ -30,10 +25,12 @@ def _tests_of(item):
     return lambda following: runtestprotocol(item, log=False, nextitem=following)
 
 
-def _run(items):
-    """Run items in this process until one fails; its nodeid, "" if none does."""
+def _run(items, seconds):
+    """Run items in this process until one fails; its nodeid, "" if none does. seconds: {nodeid: CPU time without a fault}."""
     for i, item in enumerate(items):
         following = items[i + 1] if i + 1 < len(items) else None
+        limit = int(time.process_time() + _TIMES * seconds[item.nodeid] + _SECONDS) + 1
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
         if any(report.failed for report in _tests_of(item)(following)):
             return item.nodeid
     return ""
@@ -48,7 +45,7 @@ def _silent():
 class Job:
     """A forked child that works out one value; the parent reads it from a pipe."""
 
-    def __init__(self, function, cpu_seconds=None):
+    def __init__(self, function, memory=None):
         self.end, inside = os.pipe()
         self.pid = os.fork()
         if self.pid:
@@ -58,10 +55,8 @@ class Job:
         try:
             os.close(self.end)
             _silent()
-            if cpu_seconds:
-                limit = int(cpu_seconds + sum(os.times()[:2]) + 1)
-                resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
-                resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
+            if memory:
+                resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
             value = pickle.dumps(function())
             with os.fdopen(inside, "wb") as pipe:
                 pipe.write(value)
@@ -141,21 +136,40 @@ def _outermost(module, function):
 
 
 def plant(module, mutant):
-    """Give the function that the mutant is in its code."""
+    """Let the module be as the mutant has it. What it raises, the import of such a module would raise."""
+    code = compile(mutant.tree, module.__file__, "exec")
     name = _outermost(module, mutant.function)
-    code = _codes(compile(mutant.tree, module.__file__, "exec"))[name]
-    _functions(module)[name].__code__ = code
+    if name:
+        _functions(module)[name].__code__ = _codes(code)[name]
+    made = {"__name__": module.__name__, "__file__": module.__file__}
+    exec(code, made)
+    for name, value in made.items():
+        old = vars(module).get(name)
+        if isinstance(value, type) and isinstance(old, type):
+            for inner, member in vars(value).items():
+                if not inner.startswith("__") and _differ(vars(old).get(inner), member):
+                    setattr(old, inner, member)
+        elif not name.startswith("__") and _differ(old, value):
+            for other in list(sys.modules.values()):
+                if other and vars(other).get(name) is old:
+                    setattr(other, name, value)
+
+
+def _differ(old, new):
+    """Are these two values of a module other ones? Functions, classes and objects of the module's are not asked."""
+    return isinstance(new, (bool, int, str, bytes, tuple, list, dict, frozenset, type(None))) and old != new
 
 
 class Runner:
     """A pytest plugin that, instead of running what was collected, judges mutants by it.
 
-    modules: {path in the checkout: module name}; mutants: a list; said: called with each (mutant, verdict, by).
+    modules: {path in the checkout: module name}; mutants: a list; seconds: CPU time of the tests that one is given, the
+    quickest of those that reach it; said: called with each (mutant, verdict, by).
     verdict: "killed" (by: the test), "endless", "survived", or "unreached": no test runs it.
     """
 
-    def __init__(self, modules, mutants, jobs, said):
-        self.modules, self.mutants, self.jobs, self.said = modules, mutants, jobs, said
+    def __init__(self, modules, mutants, jobs, seconds, said):
+        self.modules, self.mutants, self.jobs, self.most, self.said = modules, mutants, jobs, seconds, said
         self.broken = []  # tests that fail without any fault
         self.kills = {}  # nodeid: how many
         self.seconds = {}  # nodeid: CPU time
@@ -195,14 +209,21 @@ class Runner:
         return measured
 
     def _chosen(self, mutant, everywhere):
-        """Tests for it, those that have found most, then the quickest, first. everywhere: all that touch the module."""
+        """Tests for it, those that have found most, then the quickest, first. everywhere: any may see it."""
         path = os.path.join(CHECKOUT, mutant.path)
         if everywhere:
-            wanted = [nodeid for nodeid, lines in self.reach.items() if any(file == path for file, _ in lines)]
+            wanted = list(self.reach)
         else:
             places = {(path, line) for line in range(mutant.lines[0], mutant.lines[1] + 1)}
             wanted = [nodeid for nodeid, lines in self.reach.items() if places & lines]
-        return sorted(wanted, key=lambda nodeid: (self.seconds[nodeid] + 0.02) / (1 + self.kills.get(nodeid, 0)))
+        wanted.sort(key=lambda nodeid: self.seconds[nodeid])
+        left, chosen = self.most, []
+        for nodeid in wanted:
+            left -= self.seconds[nodeid]
+            if left < 0 and chosen:
+                break
+            chosen.append(nodeid)
+        return sorted(chosen, key=lambda nodeid: (self.seconds[nodeid] + 0.02) / (1 + self.kills.get(nodeid, 0)))
 
     def _judge_all(self):
         running = []
@@ -216,37 +237,17 @@ class Runner:
             if not chosen:
                 self.said(mutant, "unreached", "")
                 continue
-            limit = _TIMES * sum(self.seconds[nodeid] for nodeid in chosen) + _SECONDS
-            if imported:
-                job = Job(lambda: self._fresh(mutant, chosen, limit))
-            else:
-                job = Job(lambda: self._planted(module, mutant, chosen), limit)
+            job = Job(lambda: self._planted(module, mutant, chosen), _MEMORY)
             running.append((mutant, job))
         while running:
             self._finish(running)
 
     def _planted(self, module, mutant, chosen):
-        plant(module, mutant)
-        return _run([self.items[nodeid] for nodeid in chosen])
-
-    def _fresh(self, mutant, chosen, limit):
-        """The same in a Python that imports the module with the fault."""
-        path = "/tmp/mutant-%d" % os.getpid()
-        with open(path, "wb") as file:
-            pickle.dump((os.path.join(CHECKOUT, mutant.path), ast.unparse(mutant.tree)), file)
-
-        def limits():
-            resource.setrlimit(resource.RLIMIT_CPU, (int(limit) + 1, int(limit) + 2))
-            resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-
-        words = [sys.executable, "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir=" + CHECKOUT, "-p", "tests.mutation.runner", "-x", "-q"]
-        done = subprocess.run(words + chosen, env=dict(os.environ, **{PLANTED: path}), cwd=CHECKOUT, preexec_fn=limits,
-                              stdout=subprocess.PIPE, text=True)
-        os.unlink(path)
-        if done.returncode < 0:
-            os.kill(os.getpid(), signal.SIGXCPU)
-        failed = [line.split(" ")[1] for line in done.stdout.splitlines() if line.startswith(("FAILED ", "ERROR "))]
-        return "" if done.returncode == 0 else (failed or ["import"])[0]
+        try:
+            plant(module, mutant)
+        except Exception as error:
+            return "import: %r" % error
+        return _run([self.items[nodeid] for nodeid in chosen], self.seconds)
 
     def _finish(self, running):
         """Wait for the one that was started first, or any that has ended before it."""
@@ -264,33 +265,3 @@ class Runner:
                         self.said(mutant, "survived", "")
                     return
             time.sleep(0.005)
-
-
-class _Planter(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports one module from a text that is not its file's."""
-
-    def __init__(self, path, text):
-        self.path, self.text = path, text
-
-    def find_spec(self, name, path=None, target=None):
-        for each in sys.meta_path:
-            if each is not self and hasattr(each, "find_spec"):
-                spec = each.find_spec(name, path, target)
-                if spec and spec.origin == self.path:
-                    return importlib.util.spec_from_file_location(name, self.path, loader=self)
-                if spec:
-                    return None
-        return None
-
-    def create_module(self, spec):
-        return None
-
-    def exec_module(self, module):
-        exec(compile(self.text, self.path, "exec"), vars(module))
-
-
-def pytest_configure(config):
-    """This file as a plugin of a fresh pytest, see Runner._fresh."""
-    if os.environ.get(PLANTED):
-        with open(os.environ[PLANTED], "rb") as file:
-            sys.meta_path.insert(0, _Planter(*pickle.load(file)))
