@@ -1,10 +1,11 @@
 """The ring service: frames from every link to the judge, and what it lets out to the link it names.
 
-One pass, called by the loop between tasks: what the uplink brought, then each client in turn, at most QUANTUM slots
-of each (if the uplink's part alone took the time of a pass, the next one has none of it: clients come to their turn
-whatever it brings); then one copy hypercall for all that goes to clients, and one notification for each link that wants it.
-What is not served stays in the sender's own ring: the rest of a long queue, and all clients' as long as the uplink has
-no room, at most for a second (netfront/backlog.py). The next pass goes on with the client whose turn it is.
+One pass, called by the loop between tasks: pages that the netvm has sent are taken back, and frames that waited for room
+go first; then neighbours have turns, as turns.py says whose it is, at most _SLOTS slots of its ring or _SENT frames of
+what its last turn left; then one copy hypercall for all that goes to clients, and one notification for each link that
+wants it. The next pass goes on where this one stopped. What is not served stays in the sender's own ring: the rest of a
+long queue, all of who owes work, and all clients' as long as the uplink has no room, at most for a second
+(netfront/backlog.py).
 
 This is the slow path, and the specification of the fast one: every packet goes through plain Python.
 
@@ -20,17 +21,14 @@ from micropython import const
 from peererror import PeerError
 from supervisor import Guard
 
-from firewall import reasons
+from firewall import cutting, reasons, turns
 from firewall.neighbours import UPLINK
-from firewall.segment import complete, segments
+from firewall.segment import complete
 
-QUANTUM = const(8)  # slots of one neighbour in a pass
+_SLOTS = const(8)  # of a ring in a turn
+_SENT = const(8)  # frames of our own making in a turn: segments and pieces, each in some 0.1 ms
 _PASS_NS = const(1500000)  # a client whose turn has not come by then is the first in the next pass
 _BURST = const(512)  # copy operations towards clients in one hypercall
-_SEGMENTS = const(8)  # cut out of super-frames in one pass, each in some 0.1 ms
-_MSS = const(536)  # octets that every host takes in a segment (RFC 1122 4.2.2.6); of smaller ones the first _FIRST go
-_ALL = const(123)  # segments of _MSS octets in the longest frame
-_FIRST = const(64)
 _NS_PER_MS = const(1000000)
 
 _log = Log("forward")
@@ -43,6 +41,9 @@ class Port:
         self.number = number
         self.owner = owner
         self.rings = owner.link
+        self.credit = 0  # of work; see turns
+        self.pieces = None  # cutting.Pieces of the frame that its last turn ended with
+        self.rest = ()  # frames that came behind that one
         self.guard = Guard(owner.name, lambda: owner.broken("packets that cannot be judged"))
 
 
@@ -51,16 +52,16 @@ class Forwarder:
         self.judge = judge
         self.pool = pool
         self.ports = {}  # number -> Port
-        self.clients = []  # Ports, in the order in which they are served next
-        self.inward = Copies(QUANTUM + 32)  # from clients: the longest chain may begin at the last slot
+        self.clients = []  # Ports
+        self.turns = turns.Turns()
+        self.inward = Copies(_SLOTS + 32)  # from clients: the longest chain may begin at the last slot
         self.outward = Copies(_BURST)
         self.active = Flag()  # there was something to do since it was last waited for
         self.busy = False  # the uplink has no room: clients keep what they have in their own rings
-        self._late = False  # the uplink's part took the whole pass: no client had a turn
-        self.cut = 0  # super-frames of which only the first _FIRST segments were sent
-        self._left = 0  # segments that this pass may still cut
-        self._cutting = None  # (Port, segments) of a super-frame for which the last pass had too few
-        self._rest = None  # (Port, frames): what came behind it; until it is dealt with nobody is drained
+        self.cut = 0  # super-frames of which only the first segments were sent, or none
+        self._work = 0  # of the turn that goes on
+        self._left = 0  # frames of our own making that this turn may still send
+        self._heaped = 0  # of all neighbours' pieces
         self._lost = 0  # frames for which links had no room that are gone by now
 
     # ---- links come and go --------------------------------------------------------------------
@@ -68,6 +69,7 @@ class Forwarder:
     def add(self, number, owner):
         """owner.link is connected; number: free, UPLINK for the uplink."""
         port = self.ports[number] = Port(number, owner)
+        self.turns.add(port)
         if number != UPLINK:
             self.clients.append(port)
 
@@ -75,6 +77,11 @@ class Forwarder:
         """Before owner.link is closed. What is on its way to clients is copied first: its pages are still ours."""
         self._burst()
         port = self.ports.pop(number)
+        self.turns.remove(port)
+        self._end_pieces(port)
+        for frame in port.rest:
+            frame.release(self.pool)
+        port.rest = ()
         self._lost += port.rings.dropped
         if number != UPLINK:
             self.clients.remove(port)
@@ -105,32 +112,9 @@ class Forwarder:
         """For loop.serve(). True if there was anything to do."""
         ns = xen.ns()
         now = ns // _NS_PER_MS
-        until = ns + _PASS_NS
-        done = False
-        self._left = _SEGMENTS
-        cutting = self._rest is not None
-        if cutting:  # that is all this pass takes on
-            self._go_on(now)
+        done = self._make_room(now)
+        if self._turns(now, ns + _PASS_NS):
             done = True
-        uplink = self.ports.get(UPLINK)
-        if uplink and self._guarded(uplink, self._completed if self._late or cutting else self._from_uplink, now):
-            done = True
-        for port in list(self.clients):
-            if port.rings.held and self._guarded(port, self._retry, now):
-                done = True
-        self.busy = False
-        self._late = not cutting and not self._late and xen.ns() > until
-        for _ in range(0 if self._late or cutting else len(self.clients)):
-            uplink = self.ports.get(UPLINK)
-            self.busy = bool(uplink) and uplink.rings.busy(now)
-            if self.busy or self._rest or not self.clients:
-                break
-            port = self.clients.pop(0)
-            self.clients.append(port)
-            if self._guarded(port, self._from_client, now):
-                done = True
-            if xen.ns() > until:
-                break
         self._burst()
         uplink = self.ports.get(UPLINK)
         if uplink:
@@ -140,6 +124,71 @@ class Forwarder:
         if done:
             self.active.set()
         return done or self._rearm()
+
+    def _make_room(self, now):
+        """Take back what the netvm has sent, and send what waited for clients' buffers. True if there was anything."""
+        uplink = self.ports.get(UPLINK)
+        done = bool(uplink) and self._guarded(uplink, self._completed, now)
+        for port in list(self.clients):
+            if port.rings.held and self._guarded(port, self._retry, now):
+                done = True
+        return done
+
+    def _turns(self, now, until):
+        """Give turns until the time is over, or each neighbour could have had one, or nobody has anything. True: somebody had."""
+        circle = self.turns
+        most = len(circle)
+        given = passed = 0
+        debtors = []
+        self.busy = False
+        while given < most and passed < len(circle):
+            port = circle.next()
+            if port.number != UPLINK and self._is_busy(now):
+                # nobody else may be served: it is the uplink's events that let clients go on
+                return self._turn_of_uplink(now) or given > 0
+            passed += 1
+            if not circle.credit(port):
+                if self._has(port):
+                    circle.has(port)
+                    debtors.append(port)
+            elif self._turn(port, now):
+                given += 1
+                passed = 0
+                debtors.clear()
+                if xen.ns() > until:
+                    break
+            if passed == len(circle) and debtors:
+                circle.pay(debtors)
+                passed = 0
+                debtors.clear()
+        return given > 0
+
+    def _is_busy(self, now):
+        if not self.busy:
+            uplink = self.ports.get(UPLINK)
+            self.busy = bool(uplink) and uplink.rings.busy(now)
+        return self.busy
+
+    def _turn_of_uplink(self, now):
+        """A turn that costs nobody anything."""
+        uplink = self.ports[UPLINK]
+        credit = uplink.credit
+        done = self._turn(uplink, now)
+        uplink.credit = credit
+        return done
+
+    def _turn(self, port, now):
+        """What its last turn left, or slots from its ring. True if there was anything."""
+        self._work = 0
+        self._left = _SENT
+        self._guarded(port, self._go_on if port.pieces else self._receive, now)
+        if self.ports.get(port.number) is port:
+            self.turns.charge(port, self._work)
+        return self._work > 0
+
+    def _has(self, port):
+        """Whether there is anything for a turn of it."""
+        return bool(port.pieces) or self._guarded(port, self._waiting, 0)
 
     def _guarded(self, port, function, now):
         """function(port, now), whose PeerError ends this neighbour's link."""
@@ -152,40 +201,40 @@ class Forwarder:
     def _completed(self, port, _now):
         return port.rings.complete()
 
-    def _from_uplink(self, port, now):
-        completed = port.rings.complete()
-        frames = port.rings.receive(QUANTUM)
-        self._take(port, frames, now)
-        return completed or bool(frames)
-
     def _retry(self, port, _now):
         return port.rings.retry(self.outward)
 
-    def _from_client(self, port, now):
-        frames = port.rings.receive(self.inward, QUANTUM)
+    def _waiting(self, port, _now):
+        rings = port.rings
+        return (rings.rx if port.number == UPLINK else rings.tx).waiting() > 0
+
+    def _receive(self, port, now):
+        rings = port.rings
+        if port.number == UPLINK:
+            before = rings.rx.rsp_cons
+            frames = rings.receive(_SLOTS)
+            slots = rings.rx.rsp_cons - before
+        else:
+            before = rings.tx.req_cons
+            frames = rings.receive(self.inward, _SLOTS)
+            slots = rings.tx.req_cons - before
+        self._work = (slots & 0xFFFFFFFF) * turns.SLOT
         self._take(port, frames, now)
-        return bool(frames)
 
     def _take(self, port, frames, now):
-        """Judge frames in order; those behind a super-frame that is not yet cut to its end wait for the next pass."""
+        """Judge frames in order; those behind one that is not yet sent to its end wait for the next turn."""
         for i in range(len(frames)):
             self._judge(port, frames[i], now)
-            if self._cutting:
-                self._rest = port, frames[i + 1 :]
+            if port.pieces:
+                port.rest = frames[i + 1 :]
                 break
 
-    def _go_on(self, now):
-        """Cut on where the last pass stopped, then take what came behind, unless its neighbour has gone."""
-        port, frames = self._rest
-        cutting, self._cutting, self._rest = self._cutting, None, None
-        port.guard.judge(self._cut, cutting)
-        if self._cutting:
-            self._rest = port, frames
-        elif self.ports.get(port.number) is port:
+    def _go_on(self, port, now):
+        """Send on what the last turn left, then take what came behind it."""
+        self._send_pieces(port)
+        if not port.pieces:
+            frames, port.rest = port.rest, ()
             self._take(port, frames, now)
-        else:
-            for frame in frames:
-                frame.release(self.pool)
 
     def _rearm(self):
         """Nothing to do: ask every neighbour for an event. True if one was faster.
@@ -215,21 +264,24 @@ class Forwarder:
     def _decide(self, frame):
         judge = self.judge
         number = self._port.number
+        opened = judge.opened
         verdict = judge.frame(number, frame.head(self.pool), frame.octets, self._now, frame.blank, frame.gso_size)
         whole = None
         if verdict == reasons.GATHER:
+            self._work += turns.GATHERED * (frame.octets + 4095 >> 12)
             whole = frame.gather(self.pool)
             verdict = judge.frame(number, whole, len(whole), self._now, frame.blank, frame.gso_size)
+        self._work += turns.FRAME[verdict]
         if verdict == reasons.FORWARDED:
             frame.blank = judge.blank
             frame.gso_size = judge.gso
             self._forward(frame, whole, judge.octets, judge.egress)
         else:
             frame.release(self.pool)
+        if judge.opened != opened:
+            self._work += turns.OPENED
         if judge.out:
-            for egress, octets in judge.out:
-                self.emit(egress, octets)
-            judge.out.clear()
+            self._send_out(judge.out)
         return verdict
 
     def _forward(self, frame, whole, octets, egress):
@@ -239,42 +291,84 @@ class Forwarder:
             frame.release(self.pool)
             return
         rings = port.rings
-        if frame.gso_size and not rings.gso:
-            whole = whole or frame.gather(self.pool)
-            most = _ALL if frame.gso_size >= _MSS else _FIRST
-            self._cut((port, segments(whole, octets, frame.gso_size, most)))
-        elif frame.blank and not rings.csum or len(frame.parts) > 1 and not rings.sg:
+        cut = frame.gso_size and not rings.gso
+        if not cut and (frame.blank and not rings.csum or len(frame.parts) > 1 and not rings.sg):
+            self._work += turns.GATHERED * (octets + 4095 >> 12) + turns.SENT
             whole = whole or frame.gather(self.pool)
             if frame.blank:
                 complete(whole, octets)
             self.emit(egress, whole[:octets])
-        elif whole:
+            frame.release(self.pool)
+            return
+        if whole:
+            frame.release(self.pool)
             copy = from_octets(self.pool, memoryview(whole)[:octets])
-            if copy:
-                copy.blank = frame.blank
-                copy.gso_size = frame.gso_size
-                self._send(port, copy)
+            if copy is None:
+                return
+            copy.blank = frame.blank
+            copy.gso_size = frame.gso_size
+            frame = copy
         else:
             frame.trim(self.pool, octets)
+        if cut:
+            self._cut(port, frame, octets)
+        else:
             self._send(port, frame)
-            return
-        frame.release(self.pool)
 
-    def _cut(self, cutting):
-        """Send segments of a super-frame, as many as this pass may cut; what is left becomes self._cutting."""
-        port, pieces = cutting
-        for segment in pieces:
-            if self.ports.get(port.number) is not port:
+    # ---- frames that leave as many ------------------------------------------------------------
+
+    def _cut(self, egress, frame, octets):
+        """Send segments of a super-frame, as many as this turn may; the others follow in the next."""
+        self._port.pieces = cutting.super_frame(self.pool, frame, octets, egress)
+        if self._port.pieces:
+            frame.sent = True
+            self._send_pieces(self._port)
+        else:
+            self.cut += 1
+            frame.release(self.pool)
+
+    def _send_out(self, out):
+        """Send what the judge has made; of many pieces some now, the others in the next turns."""
+        many = len(out)
+        if many > _SENT and self._heaped + many <= cutting.HEAPED and not self._port.pieces:
+            egress = self.ports.get(out[0][0])
+            if egress:
+                self._heaped += many
+                self._port.pieces = cutting.Pieces(egress, iter([octets for _, octets in out]), None, many)
+                self._send_pieces(self._port)
+        else:
+            self._work += turns.SENT * many
+            for egress, octets in out:
+                self.emit(egress, octets)
+        out.clear()
+
+    def _send_pieces(self, port):
+        """Send some of what a neighbour's frame became; port.pieces is None when that was all."""
+        if port.guard.judge(self._some_pieces, port.pieces) is not True:
+            self._end_pieces(port)
+
+    def _some_pieces(self, pieces):
+        """True if there are more."""
+        egress = pieces.egress
+        price = turns.SEGMENT if pieces.frame else turns.SENT
+        for octets in pieces.source:
+            if self.ports.get(egress.number) is not egress:
                 break
-            if segment is None:
+            if octets is None:
                 self.cut += 1  # the sender of such small ones will send the rest again
                 break
-            self.emit(port.number, segment)
+            self.emit(egress.number, octets)
+            self._work += price
             self._left -= 1
             if self._left <= 0:
-                self._cutting = cutting
-                break
-        return True
+                return True
+        return False
+
+    def _end_pieces(self, port):
+        if port.pieces:
+            port.pieces.end(self.pool)
+            self._heaped -= port.pieces.heaped
+            port.pieces = None
 
     def emit(self, egress, octets):
         """Send octets of our own making, whose checksums are complete."""

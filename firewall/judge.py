@@ -32,6 +32,7 @@ class Judge(Answers):
         """random(octets) -> bytes."""
         super().__init__(neighbours, random)
         self.counters = [0] * reasons.COUNT
+        self.opened = 0  # flows that were begun, or nearly: each so much work
         self.egress = self.octets = self.gso = 0
         self.blank = False
         self._p = Packet()
@@ -196,6 +197,7 @@ class Judge(Answers):
         egress = peer.links[-1] if peer else n.uplink
         if not self._fits(p, egress):
             return self._refuse(p, reasons.TOO_BIG, now, icmp.FRAGMENTATION_NEEDED, egress.mtu)
+        self.opened += 1
         record = n.nat.open(p, egress, picked, now)
         if record < 0:
             return (self._reset if picked else self._refuse)(p, -record, now)

@@ -20,12 +20,15 @@ _FIN_PSH = const(0x09)
 _CWR = const(0x80)
 
 
-def segments(frame, octets, gso, most=0xFFFF):
+def segments(frame, octets, gso, most=0xFFFF, take=None):
     """Yields frames (bytearrays, checksums complete) for the super-frame in frame[:octets], one after the other.
 
-    most: if there are more, None comes in the place of the first too many, and nothing after it.
+    most: if there are more, None comes in the place of the first too many, and nothing after it. take(start, end):
+    those octets, in ascending order, if frame holds no more than the headers.
     """
     view = memoryview(frame)
+    if take is None:
+        take = lambda start, end: view[start:end]  # noqa: E731: a name would hide that it is only this
     size = (frame[_IP] & 0x0F) << 2
     at = _IP + size
     data = at + (frame[at + _DATA_OFFSET] >> 4 << 2)
@@ -41,7 +44,7 @@ def segments(frame, octets, gso, most=0xFFFF):
             return
         most -= 1
         end = min(position + gso, octets)
-        segment = bytearray(head) + view[position:end]
+        segment = bytearray(head) + take(position, end)
         put16(segment, _IP + ipv4.TOTAL, len(segment) - ethernet.SIZE)
         put16(segment, _IP + ipv4.IDENT, ident)
         number = (sequence + position - data) & 0xFFFFFFFF

@@ -51,6 +51,12 @@
 #define MICROPY_ENABLE_EMERGENCY_EXCEPTION_BUF (1) // a MemoryError still names its line
 #define MICROPY_EMERGENCY_EXCEPTION_BUF_SIZE (1024)
 
+#if SIMULATION // tests may let the machine's clock go by work done: a step for each jump and return
+void sim_step(void);
+#define MICROPY_VM_HOOK_LOOP sim_step();
+#define MICROPY_VM_HOOK_RETURN sim_step();
+#endif
+
 // Output: hal_console() turns LF into CR LF; MicroPython's "cooked" output would do it once more.
 #define MP_PLAT_PRINT_STRN(text, octets) mp_hal_stdout_tx_strn(text, octets)
 

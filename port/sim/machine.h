@@ -62,6 +62,7 @@ typedef struct { // what Xen itself remembers of a grant in use, whatever the gr
     uint16_t writers;
 } pins_t;
 
+enum { STEPS_OF_HYPERCALL = 20 };
 enum { TURN_TEST, TURN_DOMAIN };
 enum { RUNS, SHUT_DOWN, KILLED }; // `ended`
 
@@ -98,6 +99,7 @@ typedef struct {
     uint32_t attention;   // counts all events; a futex word, for tests in real time
     uint32_t guard_before; // pieces of xen.mem begin after an inaccessible page, instead of ending at one
     uint32_t preempt_every; // a domain gives its turn away at every so many hypercalls; 0: never
+    uint32_t step_ns;     // by how much the clock moves at each step of the interpreter, and STEPS_OF_HYPERCALL at each hypercall
     // Faults to inject into GNTTABOP_copy and map: after `skip` more operations the next `count` get `status`.
     struct {
         int32_t status;

@@ -47,6 +47,7 @@ class Header(ctypes.Structure):  # machine_t up to its domains
         ("magic", ctypes.c_uint64), ("lock", ctypes.c_uint8 * 40), ("clock_ns", ctypes.c_uint64),
         ("real_start_ns", ctypes.c_uint64), ("wall_ns", ctypes.c_uint64), ("seed", ctypes.c_uint64),
         ("attention", ctypes.c_uint32), ("guard_before", ctypes.c_uint32), ("preempt_every", ctypes.c_uint32),
+        ("step_ns", ctypes.c_uint32),
         ("copy_fault", Fault), ("map_fault", Fault),
     ]
 

@@ -1,0 +1,100 @@
+"""Whose turn it is: deficit round-robin among all neighbours, by work.
+
+Neighbours stand in a circle. At its place each is credited a quantum, and who owes nothing has a turn: what it brought
+is taken from its ring, a few slots, and all the work that this made is charged at the prices below, whatever its form.
+Who took more than its quantum waits until his credits have paid for it, while others have something; nobody saves any.
+When nobody else has anything, it does not wait. The uplink is credited as much as all clients that have something
+together: what it brings is for all of them.
+
+A price is half a step of the interpreter as the simulation counts them, measured there: this text says what a turn costs,
+and no clock is asked.
+"""
+from micropython import const
+
+from firewall import reasons
+from firewall.neighbours import UPLINK
+
+SLOT = const(25)  # of a ring: copied, answered, and its page passed on
+OPENED = const(100)  # a flow begun, beside the frame that did it
+SENT = const(60)  # a frame of our own making: a reply, a piece
+SEGMENT = const(72)  # one of a super-frame
+GATHERED = const(12)  # for each page of a frame that is put together in the heap
+_CARRIED = const(85)  # a frame that lives on
+_REFUSED = const(100)  # one that was looked up, and its rules asked
+_DROPPED = const(40)  # one that was not
+_QUANTUM = const(100)  # less than a turn that leaves something in its ring: a client needs no second one at a place
+
+
+def _prices():
+    prices = bytearray([_DROPPED] * reasons.COUNT)
+    for verdict in (reasons.FORWARDED, reasons.QUEUED, reasons.KEPT, reasons.FRAGMENT, reasons.FRAGMENT_LIMIT):
+        prices[verdict] = _CARRIED
+    for verdict in (
+        reasons.DENIED, reasons.OTHER_CLIENT, reasons.NOT_ATTACHED, reasons.NO_UPLINK, reasons.FLOW_LIMIT, reasons.PORT_LIMIT,
+        reasons.PROTOCOL_BUSY, reasons.TTL, reasons.TOO_BIG, reasons.ICMP_ERROR,
+    ):  # fmt: skip
+        prices[verdict] = _REFUSED
+    return bytes(prices)
+
+
+FRAME = _prices()  # verdict -> price of the frame
+
+
+class Turns:
+    """ports: those of neighbours; each has credit."""
+
+    def __init__(self):
+        self._circle = []  # the front is whose place is next
+        self._again = None  # the uplink, when its quantum allows another turn
+        self._some = 0  # clients that had something since the uplink's place was last passed
+
+    def add(self, port):
+        self._circle.append(port)
+
+    def remove(self, port):
+        self._circle.remove(port)
+        if port is self._again:
+            self._again = None
+
+    def __len__(self):
+        return len(self._circle)
+
+    def next(self):
+        """Whose place is next; credit() passes it."""
+        return self._again or self._circle[0]
+
+    def credit(self, port):
+        """The place of next() is passed. True: it owes nothing and has its turn now."""
+        if self._again:
+            self._again = None
+            return True
+        self._circle.append(self._circle.pop(0))
+        quantum = self._quantum(port)
+        if port.number == UPLINK:
+            self._some = 0
+        port.credit = min(port.credit + quantum, quantum)
+        return port.credit > 0
+
+    def charge(self, port, work):
+        """It had a turn, and something in it: work, 0 for nothing."""
+        if work:
+            port.credit -= work
+            self.has(port)
+            if port.number == UPLINK and port.credit > 0:
+                self._again = port
+        else:
+            port.credit = min(port.credit, 0)
+
+    def has(self, port):
+        """It has something, also if it has to wait."""
+        if port.number != UPLINK:
+            self._some += 1
+
+    def pay(self, debtors):
+        """Nobody else has anything: as many rounds at once as it takes until one of these has credit."""
+        rounds = min(-port.credit // self._quantum(port) for port in debtors)
+        for port in debtors:
+            port.credit += rounds * self._quantum(port)
+
+    def _quantum(self, port):
+        return _QUANTUM * max(self._some, 1) if port.number == UPLINK else _QUANTUM
