@@ -157,6 +157,7 @@ def test_headers_are_enough_but_where_the_payload_is_read():
         (fragments(plain, 4800)[0], 0, True),
         (echo(A, OURS, data=large), 0, True),
         (error(A, SERVER, 3, 3, large), 0, True),
+        (plain[:12] + b"\x81\0\0\0" + plain[12:], 0, True),  # a tag to be taken off
     ):
         head = bytearray(frame[:4096])
         before = bytes(head)

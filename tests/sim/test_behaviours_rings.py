@@ -22,6 +22,7 @@ INSIDE = {  # these look into the firewall's objects, or set what no neighbour c
     "test_behaviour_38_large_incomplete_datagrams_are_bounded_for_each_client",
     "test_behaviour_41_towards_a_client_with_a_small_mtu",
     "test_behaviour_55_directed_broadcasts",
+    "test_behaviour_57_both_our_addresses_are_defended",
     "test_behaviour_64_none_towards_the_uplink_either",
     "test_our_own_ports_are_never_given_out",
     "test_two_vifs_with_one_address_share_and_answer_on_the_last_used",  # test_netback_life.py has it

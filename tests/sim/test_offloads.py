@@ -4,6 +4,7 @@ import struct
 import pytest
 
 from network import Network  # first: it knows the way to tests/host
+import test_fragments_uplink  # noqa: E402
 from packets import ACK, DF, PSH, Look, arp, echo, ip, pseudo, tcp, total, udp, udp_datagram  # noqa: E402
 
 A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"
@@ -100,3 +101,7 @@ def test_a_tag_of_vlan_0_is_taken_off(machine, csum, gso):
     assert Look(wire.recv()).kind == 0
     wire.send(tagged(arp(1, wire.mac, A, net.address)))
     assert wire.recv()[12:14] == b"\x08\x06"
+
+
+def test_datagrams_in_pieces_interleaved_on_the_uplink(machine):
+    test_fragments_uplink.test_40_datagrams_of_8_kib_interleaved_arrive(Network(machine=machine))
