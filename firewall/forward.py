@@ -41,6 +41,7 @@ class Port:
         self.number = number
         self.owner = owner
         self.rings = owner.link
+        self.ring = self.rings.rx if number == UPLINK else self.rings.tx  # that frames come from
         self.credit = 0  # of work; see turns
         self.pieces = None  # cutting.Pieces of the frame that its last turn ended with
         self.rest = ()  # frames that came behind that one
@@ -135,47 +136,59 @@ class Forwarder:
         return done
 
     def _turns(self, now, until):
-        """Give turns until the time is over, or each neighbour could have had one, or nobody has anything. True: somebody had."""
+        """Give turns until the time is over, or as many as there are neighbours, or nobody has anything. True: some were given."""
         circle = self.turns
-        most = len(circle)
-        given = passed = 0
-        debtors = []
         self.busy = False
+        if self.clients and self._is_busy(now):
+            return self._turn_of_uplink(now)
+        most = len(circle)
+        given = passed = 0  # passed: places in a row without a turn
+        debtors = []
         while given < most and passed < len(circle):
             port = circle.next()
-            if port.number != UPLINK and self._is_busy(now):
-                # nobody else may be served: it is the uplink's events that let clients go on
+            if not self._has(port):
+                passed += circle.idle(port)
+            elif port.number != UPLINK and self._is_busy(now):
                 return self._turn_of_uplink(now) or given > 0
-            passed += 1
-            if not circle.credit(port):
-                if self._has(port):
-                    circle.has(port)
-                    debtors.append(port)
+            elif not circle.credit(port, passed == len(circle) - 1 and not debtors):
+                debtors.append(port)
+                passed += 1
             elif self._turn(port, now):
                 given += 1
                 passed = 0
                 debtors.clear()
                 if xen.ns() > until:
                     break
-            if passed == len(circle) and debtors:
+            else:
+                passed += 1
+            if debtors and passed == len(circle):
                 circle.pay(debtors)
                 passed = 0
                 debtors.clear()
         return given > 0
 
     def _is_busy(self, now):
+        """The uplink has no room: it is its events that let clients go on."""
         if not self.busy:
             uplink = self.ports.get(UPLINK)
             self.busy = bool(uplink) and uplink.rings.busy(now)
         return self.busy
 
     def _turn_of_uplink(self, now):
-        """A turn that costs nobody anything."""
+        """Nobody else may be served: a turn that costs nothing."""
         uplink = self.ports[UPLINK]
         credit = uplink.credit
-        done = self._turn(uplink, now)
+        done = self._has(uplink) and self._turn(uplink, now)
         uplink.credit = credit
         return done
+
+    def _has(self, port):
+        """Whether there is anything for a turn of it."""
+        try:
+            return port.pieces or port.ring.waiting()
+        except PeerError as reason:
+            port.owner.broken(str(reason))
+            return False
 
     def _turn(self, port, now):
         """What its last turn left, or slots from its ring. True if there was anything."""
@@ -185,10 +198,6 @@ class Forwarder:
         if self.ports.get(port.number) is port:
             self.turns.charge(port, self._work)
         return self._work > 0
-
-    def _has(self, port):
-        """Whether there is anything for a turn of it."""
-        return bool(port.pieces) or self._guarded(port, self._waiting, 0)
 
     def _guarded(self, port, function, now):
         """function(port, now), whose PeerError ends this neighbour's link."""
@@ -204,21 +213,16 @@ class Forwarder:
     def _retry(self, port, _now):
         return port.rings.retry(self.outward)
 
-    def _waiting(self, port, _now):
-        rings = port.rings
-        return (rings.rx if port.number == UPLINK else rings.tx).waiting() > 0
-
     def _receive(self, port, now):
-        rings = port.rings
+        ring = port.ring
         if port.number == UPLINK:
-            before = rings.rx.rsp_cons
-            frames = rings.receive(_SLOTS)
-            slots = rings.rx.rsp_cons - before
+            before = ring.rsp_cons
+            frames = port.rings.receive(_SLOTS)
+            self._work = (ring.rsp_cons - before & 0xFFFFFFFF) * turns.SLOT
         else:
-            before = rings.tx.req_cons
-            frames = rings.receive(self.inward, _SLOTS)
-            slots = rings.tx.req_cons - before
-        self._work = (slots & 0xFFFFFFFF) * turns.SLOT
+            before = ring.req_cons
+            frames = port.rings.receive(self.inward, _SLOTS)
+            self._work = (ring.req_cons - before & 0xFFFFFFFF) * turns.SLOT
         self._take(port, frames, now)
 
     def _take(self, port, frames, now):
@@ -357,7 +361,9 @@ class Forwarder:
             if octets is None:
                 self.cut += 1  # the sender of such small ones will send the rest again
                 break
-            self.emit(egress.number, octets)
+            frame = from_octets(self.pool, octets)
+            if frame:
+                self._send(egress, frame)
             self._work += price
             self._left -= 1
             if self._left <= 0:

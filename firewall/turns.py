@@ -41,12 +41,15 @@ FRAME = _prices()  # verdict -> price of the frame
 
 
 class Turns:
-    """ports: those of neighbours; each has credit."""
+    """Ports in a circle; each has credit."""
 
     def __init__(self):
         self._circle = []  # the front is whose place is next
         self._again = None  # the uplink, when its quantum allows another turn
         self._some = 0  # clients that had something since the uplink's place was last passed
+
+    def __len__(self):
+        return len(self._circle)
 
     def add(self, port):
         self._circle.append(port)
@@ -56,45 +59,50 @@ class Turns:
         if port is self._again:
             self._again = None
 
-    def __len__(self):
-        return len(self._circle)
-
     def next(self):
-        """Whose place is next; credit() passes it."""
+        """Whose place is next; idle() or credit() passes it."""
         return self._again or self._circle[0]
 
-    def credit(self, port):
-        """The place of next() is passed. True: it owes nothing and has its turn now."""
+    def idle(self, port):
+        """It has nothing: credits are not saved, debts are paid on. How many places that passed."""
+        if port is self._again:
+            self._again = None
+            return 0
+        if self._circle and port is self._circle[0]:  # it may have gone
+            self._pass(port)
+        port.credit = min(port.credit + _QUANTUM, 0)
+        return 1
+
+    def credit(self, port, alone):
+        """It has something. True: it owes nothing, or nobody else has anything, and has a turn now."""
         if self._again:
             self._again = None
             return True
-        self._circle.append(self._circle.pop(0))
-        quantum = self._quantum(port)
-        if port.number == UPLINK:
-            self._some = 0
-        port.credit = min(port.credit + quantum, quantum)
+        quantum = self._pass(port)
+        if port.number != UPLINK:
+            self._some += 1
+        port.credit += quantum
+        if alone or port.credit > quantum:
+            port.credit = quantum
         return port.credit > 0
 
     def charge(self, port, work):
-        """It had a turn, and something in it: work, 0 for nothing."""
-        if work:
-            port.credit -= work
-            self.has(port)
-            if port.number == UPLINK and port.credit > 0:
-                self._again = port
-        else:
-            port.credit = min(port.credit, 0)
-
-    def has(self, port):
-        """It has something, also if it has to wait."""
-        if port.number != UPLINK:
-            self._some += 1
+        """It had a turn, and made so much work."""
+        port.credit -= work
+        if port.number == UPLINK and port.credit > 0:
+            self._again = port
 
     def pay(self, debtors):
-        """Nobody else has anything: as many rounds at once as it takes until one of these has credit."""
-        rounds = min(-port.credit // self._quantum(port) for port in debtors)
+        """Nobody has anything but these: as many rounds at once as it takes until one of them has credit."""
+        rounds = min(-port.credit for port in debtors) // _QUANTUM
         for port in debtors:
-            port.credit += rounds * self._quantum(port)
+            port.credit += rounds * _QUANTUM * (max(len(debtors) - 1, 1) if port.number == UPLINK else 1)
 
-    def _quantum(self, port):
-        return _QUANTUM * max(self._some, 1) if port.number == UPLINK else _QUANTUM
+    def _pass(self, port):
+        """Its quantum; the next place is next."""
+        self._circle.append(self._circle.pop(0))
+        if port.number != UPLINK:
+            return _QUANTUM
+        quantum = _QUANTUM * max(self._some, 1)
+        self._some = 0
+        return quantum
