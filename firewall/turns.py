@@ -94,9 +94,10 @@ class Turns:
 
     def pay(self, debtors):
         """Nobody has anything but these: as many rounds at once as it takes until one of them has credit."""
-        rounds = min(-port.credit for port in debtors) // _QUANTUM
+        weight = max(len(debtors) - 1, 1)  # of the uplink, if it is one of them
+        rounds = min(-port.credit // (_QUANTUM * (weight if port.number == UPLINK else 1)) for port in debtors)
         for port in debtors:
-            port.credit += rounds * _QUANTUM * (max(len(debtors) - 1, 1) if port.number == UPLINK else 1)
+            port.credit += rounds * _QUANTUM * (weight if port.number == UPLINK else 1)
 
     def _pass(self, port):
         """Its quantum; the next place is next."""

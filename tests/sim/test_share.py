@@ -6,7 +6,8 @@ A quiet client's rate is modest: 400 frames a second, where the firewall could c
 import random
 
 import pytest
-from network import Network  # first: it knows the way to tests/host
+from machine import Machine
+from network import Network  # before packets: it knows the way to tests/host
 from packets import ACK, SYN, Look, echo, tcp, udp
 from share import World
 
@@ -72,7 +73,7 @@ def scattered(frame):
     return bytes(frame), False, 0, [80] * 16
 
 
-def random_flows(build, rng=None):
+def random_flows(build):
     dice = random.Random(7)
     return [build(FLOODER, dice.randrange(1024, 65536), "198.51.%d.%d" % (dice.randrange(256), dice.randrange(1, 255)),
                   dice.randrange(1, 65536)) for _ in range(20000)]
@@ -126,3 +127,111 @@ def test_a_quiet_client_keeps_its_rate_whatever_the_uplink_brings(machine, form,
     quiet = scene.run()
     figure("quiet client beside the uplink's %s" % form, "%d of %d (%d brought)" % (quiet.came, quiet.due, flood.brought), "90 %")
     assert flood.brought > 30 and quiet.due > 100 and quiet.came >= 0.9 * quiet.due
+
+
+def bulk(address, sport, octets=1000):
+    return [bytes(udp(address, sport, SERVER, 80, BULK + bytes(octets)))]
+
+
+def greedy(machine, form=None, clients=1, **scene_is):
+    """What a client that asks for all gets through in SECONDS, beside a flooder of some form, or alone."""
+    dear = dict(FROM_CLIENT[form][0]) if form else {}
+    scene = Scene(machine, **{**dear, **scene_is})
+    other = scene.net.client(OTHER)
+    if form:
+        scene.world.flood(scene.flooder, FROM_CLIENT[form][1](scene))
+    scene.world.flood(other, bulk(OTHER, 4000))
+    counted = scene.world.steady(scene.quiet, [b""], 0, scene.net.uplink, BULK)
+    scene.world.run(SECONDS)
+    return counted.came
+
+
+@pytest.mark.parametrize("form", ["super-frames to be cut", "pings of 65,000 octets to us", "small denied packets", "new flows",
+                                  "pieces to be put together", "packets in many slots"])
+def test_two_that_ask_for_all_have_half_each_whatever_they_bring(form, figure):
+    """A client's bulk beside another's form: at least 90 % of half of what it has alone, with the same netvm."""
+    with Machine() as machine:
+        alone = greedy(machine, netvm=FROM_CLIENT[form][0].get("netvm", ()))
+    with Machine() as machine:
+        beside = greedy(machine, form)
+    figure("bulk beside a client's %s, of %d alone" % (form, alone), "%d" % beside, "%d" % (0.45 * alone))
+    assert alone > 500 and beside >= 0.45 * alone
+
+
+def test_the_uplink_has_as_much_as_all_clients_together(machine, figure):
+    """Three clients send all they can, and the uplink brings all it can: it is carried as much as all of them."""
+    scene = Scene(machine)
+    third = scene.net.client(OTHER)
+    wires = [scene.quiet, scene.flooder, third]
+    down = [bytes(udp(SERVER, 80, scene.net.address, scene.open_udp(wire), BULK + bytes(1000))) for wire in wires]
+    for wire in wires:
+        scene.world.flood(wire, bulk(wire.address, 4000))
+    scene.world.flood(scene.net.uplink, down)
+    sent = scene.world.steady(scene.quiet, [b""], 0, scene.net.uplink, BULK)
+    received = [scene.world.steady(scene.quiet, [b""], 0, wire, BULK) for wire in wires]
+    scene.world.run(SECONDS)
+    came = sum(each.came for each in received)
+    figure("bulk of three clients and of the uplink", "%d and %d frames" % (sent.came, came))
+    assert 0.8 < came / sent.came < 1.25
+
+
+def test_three_clients_that_ask_for_all_have_equal_parts(machine):
+    scene = Scene(machine)
+    third = scene.net.client(OTHER)
+    counted = []
+    for wire in (scene.quiet, scene.flooder, third):
+        mark = b"bulk of " + wire.address.encode()
+        scene.world.flood(wire, [bytes(udp(wire.address, 4000, SERVER, 80, mark + bytes(1000)))])
+        counted.append(scene.world.steady(scene.quiet, [b""], 0, scene.net.uplink, mark))
+    scene.world.run(SECONDS)
+    came = [each.came for each in counted]
+    assert min(came) > 300 and max(came) - min(came) < 0.05 * max(came)
+
+
+def churn(kind):
+    """Floods that RFC 3511 asks about: (rules of the flooder, frames)."""
+    if kind == "SYN flood":
+        return ("action=accept",), random_flows(syn)
+    if kind == "UDP flood, random ports and addresses":
+        return ("action=accept",), random_flows(udp)
+    return ("action=accept dst4=203.0.113.0/24",), [udp(FLOODER, 3000 + i, SERVER, 9, b"") for i in range(500)]
+
+
+@pytest.mark.parametrize("kind", ["SYN flood", "UDP flood, random ports and addresses", "small frames to a denied destination"])
+def test_behaviours_70_71_72_others_keep_their_rate_and_connect(machine, kind, figure):
+    """The flood lasts from before; others keep 90 % of their rate, and 20 connections are made, each within a second."""
+    rules, frames = churn(kind)
+    scene = Scene(machine, rules)
+    scene.world.flood(scene.flooder, frames)
+    caller = scene.net.client(OTHER)
+    asked, done = {}, {}
+
+    def call(world):
+        if len(asked) < 20 and world.elapsed() > 0.1 + 0.01 * len(asked):
+            port = 5000 + len(asked)
+            asked[port] = world.elapsed()
+            caller.end.send(bytes(tcp(OTHER, port, SERVER, 443, SYN)))
+
+    def accept(frame):
+        seen = Look(frame)
+        if seen.proto == 6 and seen.dport == 443 and seen.dst == SERVER:
+            return tcp(SERVER, 443, scene.net.address, seen.sport, SYN | ACK)
+        return None
+
+    def finish(frame):
+        seen = Look(frame)
+        if seen.proto == 6 and seen.flags == SYN | ACK:
+            done[seen.dport] = scene.world.elapsed()
+        return None
+
+    class Caller:
+        act = staticmethod(call)
+
+    scene.world.sources.append(Caller)
+    scene.world.replies += [(scene.net.uplink, accept), (caller, finish)]
+    quiet = scene.run()
+    took = [done[port] - asked[port] for port in done]
+    figure("quiet client beside: %s" % kind, "%d of %d" % (quiet.came, quiet.due), "90 %")
+    figure("longest of 20 connections beside: %s" % kind, "%.1f ms" % (1000 * max(took, default=0)), "1 s")
+    assert quiet.came >= 0.9 * quiet.due
+    assert len(asked) == len(done) == 20 and max(took) < 1
