@@ -386,12 +386,12 @@ class Forwarder:
     def _send(self, port, frame):
         """Hand the frame and its pages to a link. One that breaks the protocol here is ended, and no other."""
         frame.sent = True
-        if port.number == UPLINK:
-            port.rings.send(frame)
-            return
-        if self.outward.room() < len(frame.parts):
-            self._burst()
         try:
+            if port.number == UPLINK:
+                port.rings.send(frame)
+                return
+            if self.outward.room() < len(frame.parts):
+                self._burst()
             port.rings.send(frame, self.outward)
         except PeerError as reason:
             frame.release(self.pool)

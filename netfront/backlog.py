@@ -40,12 +40,6 @@ class Backlog:
         self._pages -= len(frame.parts)
         return frame
 
-    def empty(self):
-        """All that wait; none does any more."""
-        frames, self.frames = self.frames, []
-        self._pages = 0
-        return frames
-
     def busy(self, room, taken, now):
         """Whether clients are to wait; stalled is true or false from now on.
 

@@ -14,7 +14,7 @@ from endpoint import Endpoint
 from frame import HEADERS, Frame
 from micropython import const
 from netfront.backlog import LONGEST, Backlog
-from netfront.quarantine import TX_RESERVE
+from netfront.quarantine import TX_RESERVE, Rings
 from netif import PAGE, RX_WORDS, TX_WORDS
 from peererror import PeerError
 from ring import SLOTS, FrontRing
@@ -22,15 +22,17 @@ from ring import SLOTS, FrontRing
 _FIRST_HALF = const(32)
 _GREF_NONE = const(0)
 _POSTED = const(32)  # pages lent in one pass: a new netvm is due 256, and each has to be cleared whole first
+_PARTS = const(32)  # more than any frame has
 _COMPLETED = const(64)  # slots taken back in a pass: 256 would take a millisecond of it
 
 
 class _Lent:
-    """Pages lent under the 256 ids of one ring."""
+    """Pages lent under the 256 ids of one ring. number: of the request, as the ring counts them."""
 
     def __init__(self):
         self.page = [-1] * SLOTS
         self.gref = [_GREF_NONE] * SLOTS
+        self.number = [0] * SLOTS
 
     def forget(self, id):
         page = self.page[id]
@@ -52,40 +54,46 @@ class Link(Endpoint):
         self.tx_lent = _Lent()
         self.rx_lent = _Lent()
         self.lent = 0
-        self.tx_ids = list(range(SLOTS))  # free ones
+        self.tx_ids = bytearray(range(SLOTS))  # the first tx_free are free
+        self.tx_free = SLOTS
+        self._granted = [0] * _PARTS
+        self._rings = Rings(domid)
+        self.refs = self._rings.refs
         self.ports = []  # tx, rx; or one for both
-        self.refs = []
-        self.memory = None
+        quarantine.expect(domid)
         try:
             for _ in range(2 if terms.split else 1):
                 self.ports.append(xen.evtchn_alloc(domid))  # first: the domain may have died
-            self._rings()
+            self._lay()
         except BaseException:
             self._release()
             raise
 
-    def _rings(self):
-        self.memory = xen.mem(2 * PAGE)
-        self.see(self.memory, FrontRing)
-        frame = xen.frame(self.memory)
+    def _lay(self):
+        self._rings.memory = memory = xen.mem(2 * PAGE)
+        self.see(memory, FrontRing)
+        frame = xen.frame(memory)
         for page in range(2):
-            self.refs.append(xen.grant(frame + page, self.domid, False))
+            self.refs[page] = xen.grant(frame + page, self.domid, False)
 
     def _release(self):
         for port in self.ports:
             xen.evtchn_close(port)
-        if self.memory:
-            self.quarantine.ring(self.refs, self.memory)
+        if self._rings.memory:
+            self.quarantine.ring(self._rings)
 
     def close(self):
         """End the connection: its ports are closed, every page goes back to the pool or into quarantine."""
-        for frame in self.backlog.empty():
-            frame.release(self.pool)
-        for lent in (self.tx_lent, self.rx_lent):
-            for id in range(SLOTS):
-                if lent.page[id] >= 0:
-                    self._take_back(lent, id)
+        while self.backlog.frames:
+            self.backlog.pop().release(self.pool)
+        self._take_all_back(self.tx_lent)
+        self._take_all_back(self.rx_lent)
         self._release()
+
+    def _take_all_back(self, lent):
+        for id in range(SLOTS):
+            if lent.page[id] >= 0:
+                self._take_back(lent, id)
 
     def _take_back(self, lent, id):
         """Revoke and free the page of a request that has ended; False if the netvm still holds it."""
@@ -95,7 +103,7 @@ class Link(Endpoint):
         if xen.revoke(gref):
             self.pool.give(page)
             return True
-        self.quarantine.page(gref, page)
+        self.quarantine.page(gref, page, self.domid)
         return False
 
     # ---- to the netvm -------------------------------------------------------------------------
@@ -104,28 +112,36 @@ class Link(Endpoint):
         """Whether clients are to keep what they have, as there is no room for more. now: ms. See backlog.py."""
         busy = self.backlog.busy(self._room(LONGEST, LONGEST), self.tx.rsp_cons, now)
         if self.backlog.stalled:
-            for frame in self.backlog.empty():
-                self.drop(frame)
+            while self.backlog.frames:
+                self.drop(self.backlog.pop())
         return busy
 
     def _room(self, slots, parts):
-        return self.tx.room() >= slots and len(self.tx_ids) >= parts and self.quarantine.room(self.lent) >= parts
+        return self.tx.room() >= slots and self.tx_free >= parts and self.quarantine.room(self.domid, self.lent) >= parts
 
     def _fits(self, frame):
         return self._room(frame.slots(), len(frame.parts))
 
     def send(self, frame):
-        """Queue a frame; the link has its pages from now on. Without room it waits; what is too much is dropped."""
+        """Queue a frame; the link has its pages from now on, unless this raises: MemoryError.
+
+        Without room it waits; what is too much is dropped.
+        """
         if not self.backlog.frames and not self.backlog.stalled and self._fits(frame):
             self._queue(frame)
         elif not self.backlog.keep(frame):
             self.drop(frame)
 
     def _queue(self, frame):
+        """There is room for it. Should Xen grant no more pages it is dropped."""
         parts = frame.parts
-        for i in range(len(parts)):
+        n = len(parts)
+        if not self._grant(parts, n):
+            self.drop(frame)
+            return
+        for i in range(n):
             page, offset, octets = parts[i]
-            flags = netif.MORE_DATA if i < len(parts) - 1 else 0
+            flags = netif.MORE_DATA if i < n - 1 else 0
             size = octets
             if i == 0:
                 size = frame.octets  # the first request tells the size of all
@@ -135,19 +151,37 @@ class Link(Endpoint):
                     flags |= netif.TX_DATA_VALIDATED
                 if frame.gso_size:
                     flags |= netif.EXTRA_INFO
-            self._request(page, offset, octets, flags, size)
+            self._request(page, self._granted[i], offset, flags, size)
             if i == 0 and frame.gso_size:
                 self._extra(frame.gso_size)
-        frame.parts = []
+        frame.parts = ()
 
-    def _request(self, page, offset, octets, flags, size):
-        self.pool.clear(page, offset, offset + octets)
-        id = self.tx_ids.pop()
-        gref = xen.grant(self.pool.frame(page), self.domid, True)
-        self.tx_lent.page[id] = page
-        self.tx_lent.gref[id] = gref
+    def _grant(self, parts, n):
+        """Lend the pages of all parts, or none of them; whether they are lent. Allocates nothing."""
+        for i in range(n):
+            page, offset, octets = parts[i]
+            self.pool.clear(page, offset, offset + octets)
+            try:
+                self._granted[i] = xen.grant(self.pool.frame(page), self.domid, True)
+            except (OSError, MemoryError):
+                while i:
+                    i -= 1
+                    if not xen.revoke(self._granted[i]):  # nobody was told of it, but a reference can be guessed
+                        self.quarantine.page(self._granted[i], parts[i][0], self.domid)
+                        del parts[i]
+                return False
+        return True
+
+    def _request(self, page, gref, offset, flags, size):
+        self.tx_free -= 1
+        id = self.tx_ids[self.tx_free]
+        lent = self.tx_lent
+        number = self.tx.req_prod
+        lent.page[id] = page
+        lent.gref[id] = gref
+        lent.number[id] = number
         self.lent += 1
-        at = _FIRST_HALF + (self.tx.req_prod & (SLOTS - 1)) * TX_WORDS * 2
+        at = _FIRST_HALF + (number & (SLOTS - 1)) * TX_WORDS * 2
         halves = self.tx_halves
         halves[at] = gref & 0xFFFF
         halves[at + 1] = gref >> 16
@@ -155,7 +189,7 @@ class Link(Endpoint):
         halves[at + 3] = flags
         halves[at + 4] = id
         halves[at + 5] = size
-        self.tx.req_prod = (self.tx.req_prod + 1) & 0xFFFFFFFF
+        self.tx.req_prod = (number + 1) & 0xFFFFFFFF
 
     def _extra(self, gso_size):
         at = _FIRST_HALF + (self.tx.req_prod & (SLOTS - 1)) * TX_WORDS * 2
@@ -180,17 +214,42 @@ class Link(Endpoint):
                 raise PeerError("tx response with id %d, which is not in flight" % id)
             if not self._take_back(self.tx_lent, id):
                 raise PeerError("tx page still held after its response")
-            self.tx_ids.append(id)
+            if status & 0x8000:
+                self.failed += 1
+            self.tx_ids[self.tx_free] = id
+            self.tx_free += 1
         while self.backlog.frames and self._fits(self.backlog.frames[0]):
             self._queue(self.backlog.pop())
         return n > 0
+
+    def in_flight(self):
+        """How many pages the netvm has of frames to send."""
+        return SLOTS - self.tx_free
+
+    def oldest(self):
+        """The id of the tx request that has gone unanswered for the longest, -1: there is none. Looks at all ids."""
+        found = -1
+        if self.tx_free < SLOTS:
+            most = 0
+            lent = self.tx_lent
+            for id in range(SLOTS):
+                if lent.page[id] >= 0:
+                    age = (self.tx.req_prod - lent.number[id]) & 0xFFFFFFFF
+                    if age > most:
+                        most = age
+                        found = id
+        return found
+
+    def unanswered(self, id, number):
+        """Whether that is so of this request still."""
+        return self.tx_lent.page[id] >= 0 and self.tx_lent.number[id] == number
 
     # ---- from the netvm -----------------------------------------------------------------------
 
     def post(self):
         """Lend pages for what the netvm receives, as many as there is room and pages for; True: more than one pass's are due."""
         left = _POSTED
-        while self.rx.room() and self.pool.free and self.quarantine.room(self.lent) > TX_RESERVE:
+        while self.rx.room() and self.pool.free and self.quarantine.room(self.domid, self.lent) > TX_RESERVE:
             id = self.rx.req_prod & (SLOTS - 1)
             if self.rx_lent.page[id] >= 0:
                 break
@@ -199,7 +258,11 @@ class Link(Endpoint):
             left -= 1
             page = self.pool.take()
             self.pool.clear(page, 0, 0)
-            gref = xen.grant(self.pool.frame(page), self.domid, False)
+            try:
+                gref = xen.grant(self.pool.frame(page), self.domid, False)
+            except (OSError, MemoryError):
+                self.pool.give(page)
+                break
             self.rx_lent.page[id] = page
             self.rx_lent.gref[id] = gref
             self.lent += 1
@@ -212,28 +275,38 @@ class Link(Endpoint):
         return False
 
     def receive(self, slots):
-        """Whole frames from the rx ring, at least one and about `slots` responses of them. Raises PeerError."""
+        """Whole frames from the rx ring, at least one and about `slots` responses of them. Raises PeerError.
+
+        Without memory there are fewer; what was begun is lost then, and counted.
+        """
         frames = []
+        frame = None
         waiting = self.rx.waiting()
         taken = 0
-        while taken < waiting and taken < slots:
-            frame = Frame(False, False, 0)
-            try:
+        try:
+            while taken < waiting and taken < slots:
+                frame = Frame(False, False, 0)
                 taken += self._packet(frame, waiting - taken)
-            except PeerError:
-                frames.append(frame)
-                for frame in frames:
-                    frame.release(self.pool)
-                raise
-            if frame.octets:  # one that is too short the judge counts
-                frame.level(self.pool, HEADERS)
-                frames.append(frame)
-            else:
+                if frame.octets:  # one that is too short the judge counts
+                    frame.level(self.pool, HEADERS)
+                    frames.append(frame)
+                else:
+                    self.failed += 1
+                frame = None
+        except MemoryError:
+            if frame:
                 self.failed += 1
+                frame.release(self.pool)
+        except PeerError:
+            frame.release(self.pool)
+            for frame in frames:
+                frame.release(self.pool)
+            raise
         return frames
 
     def _packet(self, frame, limit):
         """One packet of at most `limit` responses into frame; returns how many it had. A bad one leaves it empty."""
+        halves = self.rx_halves
         failed = False
         count = parts = 0
         flags = netif.MORE_DATA
@@ -241,7 +314,10 @@ class Link(Endpoint):
             if count == limit or parts > netif.SLOTS_MAX:
                 raise PeerError("rx packet unfinished after %d slots" % count)
             at = self._response_at()
-            id, offset, flags, status = (self.rx_halves[at + i] for i in range(4))  # one load each
+            id = halves[at]  # one load each
+            offset = halves[at + 1]
+            flags = halves[at + 2]
+            status = halves[at + 3]
             page = self._take_posted(id)
             count += 1
             parts += 1
@@ -251,11 +327,9 @@ class Link(Endpoint):
             if offset + status > PAGE:
                 self.pool.give(page)
                 raise PeerError("rx response crosses a page: offset %d, %d octets" % (offset, status))
-            if status:
-                self.pool.written(page, offset + status)
-                frame.add(page, offset, status)
-            else:
+            if not status or not self._add(frame, page, offset, status):
                 self.pool.give(page)
+                failed = failed or status > 0
             if parts == 1:
                 frame.blank = flags & netif.RX_CSUM_BLANK != 0
                 frame.validated = flags & netif.RX_DATA_VALIDATED != 0
@@ -266,6 +340,15 @@ class Link(Endpoint):
             frame.octets = 0
         return count
 
+    def _add(self, frame, page, offset, octets):
+        """Make it a part of the frame. False: there is no memory for that; the rest of the packet is taken all the same."""
+        self.pool.written(page, offset + octets)
+        try:
+            frame.add(page, offset, octets)
+        except MemoryError:
+            return False
+        return True
+
     def _extras(self, frame, limit):
         count = 0
         more = True
@@ -273,7 +356,9 @@ class Link(Endpoint):
             if count == limit:
                 raise PeerError("rx extra info missing")
             at = self._response_at()
-            word, size, kind = (self.rx_halves[at + i] for i in range(3))
+            word = self.rx_halves[at]
+            size = self.rx_halves[at + 1]
+            kind = self.rx_halves[at + 2]
             self.pool.give(self._take_posted(self.rx.rsp_cons - 1 & (SLOTS - 1)))  # the page of its request went unused
             count += 1
             if word & 0xFF != netif.EXTRA_GSO or kind & 0xFF != netif.GSO_TCPV4 or size == 0 or frame.gso_size:
@@ -296,7 +381,7 @@ class Link(Endpoint):
         gref = self.rx_lent.gref[id]
         self.lent -= 1
         if not xen.revoke(gref):
-            self.quarantine.page(gref, page)
+            self.quarantine.page(gref, page, self.domid)
             raise PeerError("rx page still held after its response")
         return page
 

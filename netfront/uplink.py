@@ -63,6 +63,7 @@ class Uplink:
         self.retry = 0  # ns, when to look again after what failed on our side, or xenstored's; 0: nothing did
         self.trouble = _FIRST_DELAY_MS  # from the next failure to that
         self.told_full = False
+        self.refused = -1  # the domain that this is about
 
     def broken(self, reason):
         """The ring service: the netvm broke the protocol. The link is closed at once, the rest follows."""
@@ -222,10 +223,11 @@ class Uplink:
         """Make rings and publish them; nothing is in them yet."""
         if xen.ns() < self.retry:
             return  # it failed a moment ago
-        if self.quarantine.full():
+        if self.quarantine.full(domid):
             if not self.told_full:
                 _log.error("uplink stays down: netvms hold %d pages of ours", self.quarantine.size())
                 self.told_full = True
+            self.refused = domid
             return  # watch_quarantine() looks again
         self.told_full = False
         if domid != self.domid:
@@ -280,5 +282,5 @@ class Uplink:
                 await self.quarantine.filled.wait()
             await asyncio.sleep_ms(_RETRY_MS)
             self.quarantine.retry()
-            if self.told_full and not self.quarantine.full():
+            if self.told_full and not self.quarantine.full(self.refused):
                 self.changed.set()

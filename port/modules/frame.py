@@ -84,17 +84,26 @@ class Frame:
 
 
 def from_octets(pool, octets):
-    """A Frame of our own making with these octets, checksums complete; None when the pool is empty."""
+    """A Frame of our own making with these octets, checksums complete; None when the pool is empty. MemoryError."""
     frame = Frame(False, True, 0)
+    octets = memoryview(octets)  # its slices are no copies
     at = 0
-    while at < len(octets):
-        page = pool.take()
-        if page < 0:
-            frame.release(pool)
-            return None
-        n = min(_PAGE, len(octets) - at)
-        pool.part(page, 0, n)[:] = octets[at : at + n]
-        pool.written(page, n)
-        frame.add(page, 0, n)
-        at += n
+    try:
+        while at < len(octets):
+            page = pool.take()
+            if page < 0:
+                frame.release(pool)
+                return None
+            n = min(_PAGE, len(octets) - at)
+            try:
+                pool.part(page, 0, n)[:] = octets[at : at + n]
+                pool.written(page, n)
+                frame.add(page, 0, n)
+            except BaseException:
+                pool.give(page)
+                raise
+            at += n
+    except BaseException:
+        frame.release(pool)
+        raise
     return frame
