@@ -27,13 +27,14 @@ from firewall.forward import Forwarder
 from firewall.judge import Judge
 from firewall.neighbours import UPLINK, Neighbours
 from firewall.settings import Settings
+from firewall.stalls import Stalls
 from firewall.status import lines
 
 _LARGE = const(23 << 20)  # octets outside the heap; with less: the sizes of a 24 MB domain
 _TICK_MS = const(50)  # between two slices of the flow table
 _COLLECT_NS = const(10000000000)  # from one collection in a quiet moment to the next
-_ARP_MS = const(500)
-_ARP_TRIES = const(4)
+_FIRST_ARP_MS = const(500)  # from one question for the gateway to the next, each thrice the one before
+_LAST_ARP_MS = const(60000)
 _MAC_WITHOUT = b"\x00\x16\x3e\x5e\x6c\x00"  # Qubes' default, should dom0 name none
 
 _log = Log("firewall")
@@ -77,9 +78,11 @@ class Firewall:
         self.backends = Backends(store, self._connect, self._attach, self._detach, self._change)
         self.quarantine = Quarantine(self.pool)
         self.uplink = Uplink(store, self.pool, self.quarantine, self._uplink_attached, self._uplink_detached)
+        self.stalls = Stalls(self.uplink)
         self.numbers = {}  # Vif -> number of its link
         self.network = None  # what settings say about the uplink
         self.up = False
+        self._asking = 0  # counts the tasks that ask for the gateway: only the last one does
 
     def start(self):
         """Spawn all tasks; frames flow as soon as links and rules are there."""
@@ -180,21 +183,24 @@ class Firewall:
         self.up = True
         address, gateway = self.network
         self._ask = self.neighbours.uplink_up(address, self.uplink.mac or _MAC_WITHOUT, gateway, self.uplink.mtu)
-        supervisor.spawn("arp", lambda: self._ask_gateway(self.uplink.link), supervisor.LINK)
+        self._asking += 1
+        supervisor.spawn("arp", lambda: self._ask_gateway(self._asking), supervisor.LINK)
 
     def _uplink_down(self):
         if self.up:
             self.up = False
+            self._asking += 1
             self.neighbours.uplink_down()
 
-    async def _ask_gateway(self, link):
-        """Ask for the gateway's Ethernet address a few times; the answer, if any, is the judge's."""
-        for _ in range(_ARP_TRIES):
-            if not self.up or self.uplink.link is not link:
-                break
+    async def _ask_gateway(self, number):
+        """Ask for the gateway's Ethernet address until it is answered, which is the judge's to see; a VPN's netvm never does."""
+        delay = _FIRST_ARP_MS
+        while self._asking == number and not self.neighbours.gateway_known:
             self.forwarder.emit(UPLINK, self._ask)
-            link.flush()
-            await asyncio.sleep_ms(_ARP_MS)
+            self.uplink.link.flush()
+            self.forwarder.active.set()
+            await asyncio.sleep_ms(delay)
+            delay = min(3 * delay, _LAST_ARP_MS)
 
     # ---- time ---------------------------------------------------------------------------------
 
@@ -204,6 +210,7 @@ class Firewall:
         while True:
             now = xen.ns()
             self.neighbours.tick(now // 1000000)
+            self.stalls.tick(now // 1000000)
             if not self._waits_for_time():
                 if now - collected > _COLLECT_NS:
                     collected = now
@@ -214,8 +221,9 @@ class Firewall:
     def _waits_for_time(self):
         neighbours = self.neighbours
         return (
-            neighbours.flows.count or neighbours.fragments.octets or neighbours.clients.leaving or self.forwarder.holding()
-        )
+            neighbours.flows.count or neighbours.fragments.octets or neighbours.clients.leaving
+            or self.forwarder.holding() or self.stalls.waits()
+        )  # fmt: skip
 
 
 def _words(n):

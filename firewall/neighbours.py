@@ -30,6 +30,7 @@ class Neighbours:
         self.pairs = frozenset()  # (sender, receiver) that a setting lets talk to each other
         self.broadcast = -1  # of the uplink's network, if it is one
         self.upstream = 0  # the gateway we use
+        self.gateway_known = False  # it has answered who it is
         self.mac = bytes(6)  # ours on the uplink
         self._bucket = Bucket()
 
@@ -121,10 +122,12 @@ class Neighbours:
         self.uplink = Link(UPLINK, None, b"", mtu, gso, self._bucket)
         self.links[UPLINK] = self.uplink
         self.gateway_is(replies.OUR_MAC)
+        self.gateway_known = False
         return replies.arp_request(address, mac, upstream)
 
     def gateway_is(self, mac):
-        """The Ethernet address of our gateway."""
+        """The Ethernet address of our gateway: it has told it."""
+        self.gateway_known = True
         self.uplink.header = ethernet.header(mac, self.mac, ethernet.IPV4)
 
     def uplink_down(self):

@@ -2,6 +2,7 @@
 from firewall import ipv4, reasons
 
 _COUNTERS = 6  # in a line
+_WAITED = 5  # s; less is not worth a word
 
 
 def lines(firewall):
@@ -23,9 +24,12 @@ def _uplink(firewall):
         return "uplink: domain %d has not come to state 4" % firewall.uplink.domid
     if neighbours.uplink is None:
         return "uplink: none" if link is None else "uplink: no address yet"
-    return "uplink: %s to domain %d%s, dropped for want of room: %d" % (
+    waited = firewall.stalls.waited // 1000
+    return "uplink: %s to domain %d%s%s, dropped for want of room: %d%s" % (
         ipv4.text(neighbours.nat.address), firewall.uplink.domid,
-        ", which takes nothing" if link.backlog.stalled else "", link.dropped)  # fmt: skip
+        ", which takes nothing" if link.backlog.stalled else "",
+        ", which has not answered for %d s" % waited if waited >= _WAITED else "", link.dropped,
+        ", ended by an error: %d" % link.failed if link.failed else "")  # fmt: skip
 
 
 def _clients(firewall):
