@@ -114,7 +114,7 @@ class Vif:
                         break  # it vanished under our hands
                     if repr(refusal) != told:
                         told = repr(refusal)
-                        _log.warning("vif %s: tries again until it works: %s", self.name, told)
+                        _log.error("vif %s: tries again until it works: %s", self.name, told)
                 self.stale = True
                 await asyncio.sleep_ms(_FIRST_DELAY_MS)  # however often it is poked
                 await self._poked_within(delay)

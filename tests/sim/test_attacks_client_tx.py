@@ -50,6 +50,25 @@ def tx_offset_65535(client):
     one(client, frame(LONG), offset=65535, size=65535)
 
 
+@fatal("XSA-39")
+def tx_offset_4096(client):
+    """The first octet behind the page."""
+    one(client, flags=0, offset=PAGE, size=60)
+
+
+@fatal("XSA-39")
+def tx_fragment_at_offset_4096(client):
+    one(client, frame(LONG), flags=MORE_DATA)
+    one(client, offset=PAGE, size=1)
+
+
+@fatal()
+def tx_more_than_a_page_left_for_the_first_slot(client):
+    """Sizes that do not add up: the fragments leave 4,097 octets of the whole to it."""
+    one(client, frame(LONG), flags=MORE_DATA, size=PAGE + 1 + 60)
+    one(client, b"x" * 60)
+
+
 @fatal()
 def tx_fragment_crosses_its_page(client):
     one(client, frame(LONG), flags=MORE_DATA)
@@ -115,6 +134,26 @@ def tx_extra_for_hash(client):
     """XSA-270: never offered, no control ring either."""
     one(client, frame(LONG), flags=EXTRA_INFO)
     client.extra(4, 0, 0, 0)
+
+
+def tx_extra_of_type(kind):
+    def lie(client):
+        one(client, frame(LONG), flags=EXTRA_INFO)
+        client.extra(kind, 0, 500, GSO_TCPV4)
+
+    lie.__name__ = "tx_extra_of_type_%d" % kind
+    return lie
+
+
+for _kind in (3, 5, 6, 128, 255):
+    fatal("XSA-270")(tx_extra_of_type(_kind))
+
+
+@fatal()
+def tx_extra_unknown_behind_a_good_one(client):
+    one(client, tcp(LIAR, 1, SERVER, 2, ACK, LONG, blank=True), flags=EXTRA_INFO | TX_BLANK)
+    client.extra(GSO, 1, 500, GSO_TCPV4)
+    client.extra(5, 0, 0, 0)
 
 
 @fatal()

@@ -28,11 +28,17 @@ def ring_of_another_domain(client):
     client.publish(tx_ring_ref=client.peer.grant(client.peer.page(), 0))
 
 
+def both_rings_in_one_page(client):
+    """Each side of one would write what the other takes for the peer's."""
+    client.make_rings()
+    client.publish(rx_ring_ref=client.refs[0])
+
+
 JUNK = [junk_in(**{name: value}) for name in ("tx_ring_ref", "rx_ring_ref", "event_channel")
         for value in (None, "", "-1", "4294967296", "0x10", "1 ", "a\tb\x1b", "1900")]
 JUNK += [junk_in(request_rx_copy=None), junk_in(request_rx_copy="2")]
-JUNK += [junk_in(multi_queue_num_queues=value) for value in ("0", "2", "x")]
-JUNK += [port_of_nobody, port_for_another_domain, ring_of_another_domain]
+JUNK += [junk_in(multi_queue_num_queues=value) for value in ("0", "2", "x", "4096", "-1")]
+JUNK += [port_of_nobody, port_for_another_domain, ring_of_another_domain, both_rings_in_one_page]
 
 
 @row("XSA-39", "QSB-087", "num-queues 0")
