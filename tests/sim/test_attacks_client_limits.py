@@ -199,7 +199,6 @@ def test_every_jump_between_two_states(net, first):
 AT_ONCE = 65
 
 
-@row("behaviour 78")
 @pytest.mark.parametrize("personality", [XENSTORED, OXENSTORED], ids=lambda personality: personality.name)
 def test_65_clients_at_once(personality):
     """dom0's quota of 1,000 nodes ends before them: the 65th finds no room, is refused with one line and can be removed.

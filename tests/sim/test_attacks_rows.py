@@ -8,11 +8,13 @@ import os
 import re
 
 import attacks
+import test_attacks_client_limits  # noqa: F401
 import test_attacks_client_load  # noqa: F401: they fill attacks.COVERED
 import test_attacks_client_rx  # noqa: F401
 import test_attacks_client_tx  # noqa: F401
 import test_attacks_netvm  # noqa: F401
 import test_attacks_store  # noqa: F401
+import test_behaviours_long  # noqa: F401
 import test_slow_uplink  # noqa: F401
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -41,7 +43,6 @@ PLACES = {  # rows that other files play: (file, what stands in its test's name)
     16: ("sim/test_qubesdb.py", "test_50_rules_from_commit_to_force"),
     38: ("host/test_behaviours_fragments.py", "test_behaviour_38"),
     55: ("host/test_behaviours_headers.py", "test_behaviour_55"),
-    69: ("host/test_behaviours_state.py", "test_behaviour_69"),
     77: ("sim/test_levels.py", "test_attach_and_detach_level_out"),
     79: ("host/test_behaviours_state.py", "test_behaviour_79"),
     80: ("host/test_behaviours_state.py", "test_behaviour_80"),
@@ -50,7 +51,7 @@ PLACES = {  # rows that other files play: (file, what stands in its test's name)
     95: ("sim/test_log.py", "test_no_control_octet_reaches_the_console"),
     96: ("host/test_port_readme.py", "test_readme_lists_every_function"),
 }
-LATER = {78, 93} | set(range(81, 90)) | {91, 92}  # 24 hours; real Xen's; names of host rules; no such rows
+LATER = {93} | set(range(81, 90)) | {91, 92}  # real Xen's; names of host rules; no such rows
 
 
 def source(path):

@@ -161,3 +161,20 @@ def test_a_control_ring_that_nobody_asked_for(net):
     assert (net.firewall.mapped(), len(net.firewall.ports_in_use())) == (before[0] + 2, before[1] + 1)
     liar.send(frame())
     assert Look(net.uplink.recv()).data == b"data"
+
+
+@pytest.mark.parametrize("target", ["0", "4096", "16384", "32768", "-1", "junk", "", "4294967296"])
+def test_a_target_for_ballooning_is_nobodys_business(net, target):
+    """Memory is what it is: no page is given away, no node is answered, nobody looks twice."""
+    before = rest(net)
+    requests = len(net.firewall.store_end.requests)
+    with forwarding(net):
+        for node in ("memory/target", "memory/static-max", "memory/videoram", "control/feature-balloon", "control/balloon",
+                     "control/balloon-target"):
+            net.machine.write("/local/domain/2/" + node, target, [("n", 0), ("r", 2)])
+        net.settle()
+    net.machine.advance(60)
+    asked = [payload for _, payload in net.firewall.store_end.requests[requests:] if b"balloon" in payload or b"memory" in payload]
+    assert asked == []
+    assert rest(net) == before and not net.lines("warning") and not net.lines(" error ")
+    works(net)
