@@ -252,7 +252,7 @@ class Link(Endpoint):
 
     def _tell(self, what):
         try:
-            _log.warning("vif %s: %s", self.name, what)
+            _log.info("vif %s: %s", self.name, what)
         except MemoryError:
             pass  # the status tells it too
 

@@ -112,9 +112,9 @@ class Vif:
                 except (StoreError, OSError, MemoryError) as refusal:
                     if await self._gone():
                         break  # it vanished under our hands
-                    if repr(refusal) != told:
-                        told = repr(refusal)
-                        _log.error("vif %s: tries again until it works: %s", self.name, told)
+                    if type(refusal) != told:
+                        told = type(refusal)
+                        _log.error("vif %s: tries again until it works: %r", self.name, refusal)
                 self.stale = True
                 await asyncio.sleep_ms(_FIRST_DELAY_MS)  # however often it is poked
                 await self._poked_within(delay)

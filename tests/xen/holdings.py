@@ -4,6 +4,8 @@ import time
 
 from .channel import LabError
 
+_LOOKS = 5
+
 
 def holdings(lab, domid):
     """{"nodes", "watches" (xenstored only), "maps": others' pages it has mapped, "ports": its channels}."""
@@ -15,6 +17,20 @@ def holdings(lab, domid):
     # [reference]  domain that may map it  page  how often it is mapped ...
     entries = re.findall(r"\[0x[0-9a-f]+\] +(\d+) 0x[0-9a-f]+ 0x([0-9a-f]+) ", text)
     held["maps"] = sum(1 for who, pins in entries if int(who) == domid and int(pins, 16))
+    return held
+
+
+def at_rest(lab, domid, wanted=None):
+    """holdings() when the domain has come to rest: as soon as they are those wanted, or when _LOOKS of them were the same.
+
+    It ends its watches and channels after dom0 has what it waits for, in its own time; each look takes some of the lab's.
+    """
+    held, same = None, 0
+    while same < _LOOKS:
+        before, held = held, holdings(lab, domid)
+        if held == wanted:
+            break
+        same = same + 1 if held == before else 1
     return held
 
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.xen.holdings import holdings
+from tests.xen.holdings import at_rest
 from tests.xen.site import CLIENTS
 
 GATEWAY_MAC = "fe:ff:ff:ff:ff:ff"
@@ -20,10 +20,10 @@ def cycled(figure):
         firewall = lab.domain("firewall", lab.upload("/src/build/vmlinuz"))
         firewall.wait_for("memory: ", 60)
         lab.call("life.cycles", firewall.domid, 2, timeout=100)
-        before = holdings(lab, firewall.domid)
+        before = at_rest(lab, firewall.domid)
         slowest, answers = lab.call("life.cycles", firewall.domid, rounds, timeout=600)
         assert answers == {GATEWAY_MAC: 3 * rounds}
-        assert holdings(lab, firewall.domid) == before
+        assert at_rest(lab, firewall.domid, before) == before
         assert firewall.state() == "running"
         assert "Z error " not in firewall.console()
         figure("%d cycles by xenstore writes, %s: slowest offer, close, removal" % (3 * rounds, lab.xenstore),
@@ -47,13 +47,13 @@ def _fill(lab, figure):
     firewall = lab.domain("firewall", lab.upload("/src/build/vmlinuz"))
     firewall.wait_for("memory: ", 60)
     lab.call("life.cycles", firewall.domid, 1, timeout=100)
-    before = holdings(lab, firewall.domid)
+    before = at_rest(lab, firewall.domid)
     offered, refused, answers, nodes = lab.call("life.fill", firewall.domid, MOST, timeout=600)
     figure("vifs of one firewall that %s's quota allows" % lab.xenstore, "%d (then %d nodes)" % (offered, nodes), "55")
     assert offered >= 55
     assert refused is not None
     assert answers == [GATEWAY_MAC] * 2
-    assert holdings(lab, firewall.domid) == before
+    assert at_rest(lab, firewall.domid, before) == before
     assert firewall.state() == "running"
     assert firewall.console().count("Z error ") == 1  # the one that was refused
 
