@@ -177,4 +177,5 @@ def test_a_target_for_ballooning_is_nobodys_business(net, target):
     asked = [payload for _, payload in net.firewall.store_end.requests[requests:] if b"balloon" in payload or b"memory" in payload]
     assert asked == []
     assert rest(net) == before and not net.lines("warning") and not net.lines(" error ")
+    net.uplink.end.frames.clear()  # questions by ARP
     works(net)

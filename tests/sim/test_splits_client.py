@@ -34,6 +34,7 @@ def _plain(octets):
 def verdict(net, these, slots):
     """What the counters say, and what arrives at the client and at the netvm. slots: of each frame."""
     net.advance(0.1)  # for the share of errors that a client may cause
+    net.uplink.end.frames.clear()  # questions by ARP
     before = net.counters
     for octets, (sizes, offsets) in zip(these, slots):
         net.a.end.send(octets, sizes=sizes, offsets=offsets)
