@@ -5,7 +5,8 @@ number, stands in flow records. Two arrays that are indexed by slot decide wheth
 commit and a detach cost the same however many flows there are:
 
     generations[slot]   another number after each commit of rules
-    lives[slot]         another number for each client that ever had the slot; 0 for slot 0, the uplink
+    lives[slot]         another number for each client that ever had the slot; 0 for slot 0, the uplink; behind the
+                        slots, mappings likewise (mappings.py)
 """
 from micropython import const
 
@@ -13,7 +14,8 @@ from firewall import ipv4
 from firewall.flowstate import RANKS
 from firewall.rules import RuleList
 
-_SLOTS = const(1024)  # clients attached, and detached with flows not yet swept
+SLOTS = const(1024)  # clients attached, and detached with flows not yet swept
+_POOLS = const(3)  # of ports, see nat.py
 _BURST = const(1000)  # tokens; one more comes every ms
 NO_RULES = RuleList(False, ipv4.ICMP, None)  # of a client whose list has not come yet: nothing is let out
 ERROR_COST = const(20)  # tokens of an ICMP error: 50 at once, then 50 a second
@@ -60,7 +62,10 @@ class Link:
 
 
 class Client:
-    """flows: how many it has. first, last: ends of its lists (record + 1), one for each rank of flowstate."""
+    """flows: how many it has. first, last: ends of its lists (record + 1), one for each rank of flowstate.
+
+    mapped: how many mappings it has, for each pool of ports (nat.POOLS). maps_first, maps_last: ends of their lists.
+    """
 
     def __init__(self, address, slot):
         self.address = address
@@ -68,20 +73,27 @@ class Client:
         self.links = []  # the newest last
         self.rules = NO_RULES
         self.bucket = Bucket()
+        self.clear()
+
+    def clear(self):
+        """It has no flows."""
         self.flows = 0
         self.first = [0] * RANKS
         self.last = [0] * RANKS
+        self.mapped = [0] * _POOLS
+        self.maps_first = [0] * (2 * _POOLS)
+        self.maps_last = [0] * (2 * _POOLS)
 
 
 class Clients:
-    def __init__(self, words):
-        """words(n): a zeroed u32 view of n words outside the heap."""
-        self.generations = words(_SLOTS)
-        self.lives = words(_SLOTS)
+    def __init__(self, words, mappings):
+        """words(n): a zeroed u32 view of n words outside the heap. mappings: how many there can be."""
+        self.generations = words(SLOTS)
+        self.lives = words(SLOTS + mappings)
         self.by_address = {}  # attached ones
-        self.by_slot = [None] * _SLOTS  # leaving ones too
+        self.by_slot = [None] * SLOTS  # leaving ones too
         self.leaving = []  # detached, with flows left
-        self._free = list(range(_SLOTS - 1, 0, -1))
+        self._free = list(range(SLOTS - 1, 0, -1))
         self._serial = 0
 
     def attach(self, address):
@@ -119,6 +131,17 @@ class Clients:
         found = None
         for client in self.by_address.values():
             if client.flows and (found is None or client.flows > found.flows):
+                found = client
+        return found
+
+    def largest_mapped(self, pool):
+        """The client with most mappings of a pool, one that is leaving before all others; None if there are none."""
+        for gone in self.leaving:
+            if gone.mapped[pool]:
+                return gone
+        found = None
+        for client in self.by_address.values():
+            if client.mapped[pool] and (found is None or client.mapped[pool] > found.mapped[pool]):
                 found = client
         return found
 

@@ -1,8 +1,8 @@
 """The flow table: records, who may have how many, and how they go.
 
-Memory is given from outside and never grows: records (record.py), an index of both halves, an index of mappings (a
-client's address, protocol and port: what RFC 4787 calls an endpoint), and per client a list for each rank (flowstate.RANK),
-in order of entry: flows nobody answered or that are over, those answered once or half closed, those in use. Every operation touches a bounded number of
+Memory is given from outside and never grows: records (record.py), an index of both halves, mappings (mappings.py), and per
+client a list for each rank (flowstate.RANK), in order of entry: flows nobody answered or that are over, those answered
+once or half closed, those in use. Every operation touches a bounded number of
 records, however full the table is; large tasks (sweeping, burying a client) go in slices through tick().
 
     cap(client) = capacity - SHARE * other attached clients (at least an even part)
@@ -14,13 +14,13 @@ from micropython import const
 
 from firewall import flowstate
 from firewall.index import KEY_OCTETS, Index
-from firewall.record import BACK, CLIENT, EGRESS, GENERATION, KIND, NEXT, PORTS, PREV, SEEN, SRC, WORDS
+from firewall.mappings import Mappings
+from firewall.record import BACK, CLIENT, EGRESS, GENERATION, KIND, LIFE, NEXT, PREV, SEEN, WORDS
 
 SHARE = const(512)  # flows that a client gets whatever others hold
 _LOOKS = const(32)  # flows looked at for one that may go
 _REMOVAL = const(16)  # what a removal costs in visits of the sweep, measured
 _ZEROS = const(1024)  # words; tables are cleared so many at a time, 1.6 MB in 0.6 ms
-_NO_RING = const(0xFFFFFFFF)  # NEXT back of a flow without a mapping
 
 
 class Flows:
@@ -38,8 +38,7 @@ class Flows:
         self._random = random
         self.index = Index(self._slots[0], self.records, random(KEY_OCTETS))
         self.find = self.index.find  # (SRC, DST, PORTS, KIND) -> half or -1; it may be stale: live()
-        self.mappings = Index(self._slots[1], self.records, random(KEY_OCTETS), CLIENT, 0xFFFF)
-        self.on_unmapped = None  # called with (protocol, PORTS word of the half back) when a mapping ends
+        self.mappings = Mappings(capacity, words, self.records, clients, self._slots[1], random(KEY_OCTETS))
         self._zeros = words(_ZEROS)
         self._blank = self._zeros[:WORDS]
         self._fresh = 0  # records from here on were never used
@@ -50,12 +49,12 @@ class Flows:
         """Draw both index keys anew, as long as there is no flow that was entered under the old ones. False: there is."""
         if self.count:
             return False
-        for index in (self.index, self.mappings):
+        for index in (self.index, self.mappings.index):
             index.set_key(self._random(KEY_OCTETS))
         return True
 
     def live(self, half, now):
-        """True if the flow of half still counts: not expired, both its clients the same as then.
+        """True if the flow of half still counts: not expired, both its clients and its mapping the same as then.
 
         So the sender of a packet that found it is the flow's own: an address is attached only once.
         """
@@ -63,7 +62,7 @@ class Flows:
         there = (half & ~1) << 4
         back = there + BACK
         client = self.clients.by_slot[w[there + CLIENT]]
-        if client is None or not client.links or w[back + GENERATION] != self.clients.lives[w[back + CLIENT]]:
+        if client is None or not client.links or w[back + GENERATION] != self.clients.lives[w[back + LIFE]]:
             return False
         state = w[there + EGRESS] >> 16
         limit = flowstate.TIMEOUT[state]
@@ -71,11 +70,6 @@ class Flows:
         return now - w[there + SEEN] & 0xFFFFFFFF <= limit or (
             flowstate.idle(state, now, w[there + SEEN], w[back + SEEN]) <= limit
         )
-
-    def mapping(self, client, src, port, kind):
-        """A record of the flows that share this endpoint of client, or -1. port: its word's low half."""
-        half = self.mappings.find(src, client.slot, port, kind)
-        return -1 if half < 0 else half >> 1
 
     def cap(self, client):
         """How many flows this client may have."""
@@ -104,7 +98,7 @@ class Flows:
     def add(self, client, there, back, mapped, now):
         """Enter a flow; room() has said True. The record's number, or -1: the index has no place.
 
-        there, back: the words SRC to GENERATION of each half. mapped: a record whose mapping it joins, -1 to begin one,
+        there, back: the words SRC to GENERATION of each half. mapped: the mapping that it joins; -1 - pool to begin one;
         None for a flow that has none (TCP, no NAT).
         """
         record = self._free - 1 if self._free else self._fresh
@@ -114,22 +108,28 @@ class Flows:
         if not self.index.add(half + 1, *back[:4]):
             self.index.remove(half, *there[:4])
             return -1
-        if mapped == -1 and not self.mappings.add(half, there[0], client.slot, there[2] & 0xFFFF, there[3]):
-            self.index.remove(half, *there[:4])
-            self.index.remove(half + 1, *back[:4])
-            return -1
         w = self.records
         at = record * WORDS
-        if self._free:
-            self._free = w[at + PREV]
-        else:
-            self._fresh += 1
+        free = w[at + PREV]  # if it comes from the list
         w[at : at + WORDS] = self._blank
         for i in range(GENERATION + 1):
             w[at + i] = there[i]
             w[at + BACK + i] = back[i]
         w[at + SEEN] = w[at + BACK + SEEN] = now & 0xFFFFFFFF
-        self._join(record, mapped)
+        w[at + BACK + LIFE] = back[CLIENT]
+        if mapped is not None:
+            if mapped >= 0:
+                self.mappings.join(record, mapped)
+            elif not self.mappings.begin(record, client, -1 - mapped):
+                self.index.remove(half, *there[:4])
+                self.index.remove(half + 1, *back[:4])
+                w[at + KIND] = 0
+                w[at + PREV] = free
+                return -1
+        if self._free:
+            self._free = free
+        else:
+            self._fresh += 1
         self._enlist(client, record, flowstate.RANK[there[EGRESS] >> 16])
         client.flows += 1
         self.count += 1
@@ -145,6 +145,8 @@ class Flows:
             client = self.clients.by_slot[w[record * WORDS + CLIENT]]
             self._delist(client, record, flowstate.RANK[old])
             self._enlist(client, record, flowstate.RANK[state])
+            if flowstate.RANK[state] == flowstate.HELD:
+                self.mappings.hold(record)
 
     # --- leaving ---
 
@@ -156,7 +158,7 @@ class Flows:
         back = at + BACK
         self.index.remove(record * 2 + 1, w[back], w[back + 1], w[back + 2], w[back + 3])
         client = self.clients.by_slot[w[at + CLIENT]]
-        self._leave(record, client)
+        self.mappings.leave(record)
         self._delist(client, record, flowstate.RANK[w[at + EGRESS] >> 16])
         client.flows -= 1
         self.count -= 1
@@ -170,11 +172,10 @@ class Flows:
             self.wipe(slots)
         # records from 0 on count as never used: the sweep stops at _fresh
         self._fresh = self._free = self._cursor = self.count = 0
+        self.mappings.clear()
         for client in self.clients.by_slot:
             if client is not None:
-                client.flows = 0
-                client.first = [0] * flowstate.RANKS
-                client.last = [0] * flowstate.RANKS
+                client.clear()
 
     def _remove_one(self, gone):
         """End one flow of a leaving client that has some."""
@@ -205,6 +206,7 @@ class Flows:
             if not client.flows:
                 self.clients.release(client)
         w = self.records
+        lives = self.clients.lives
         left = self._fresh  # once round, not further
         while left and visits > 0:
             if self._cursor >= self._fresh:
@@ -214,30 +216,12 @@ class Flows:
             visits -= 1
             if w[at + KIND]:
                 state = w[at + EGRESS] >> 16
-                if flowstate.idle(state, now, w[at + SEEN], w[at + BACK + SEEN]) > flowstate.TIMEOUT[state]:
+                back = at + BACK
+                ended = w[back + GENERATION] != lives[w[back + LIFE]]  # its mapping, or who gets it
+                if ended or flowstate.idle(state, now, w[at + SEEN], w[back + SEEN]) > flowstate.TIMEOUT[state]:
                     self.remove(self._cursor)
                     visits -= _REMOVAL
             self._cursor += 1
-
-    def steal(self, client, kind):
-        """End a flow of the largest holder that alone has its mapping, so that its port is free.
-
-        For a client below its share that found no port. kind: of the flow. False: none is found.
-        """
-        largest = self.clients.largest()
-        if client.flows >= self.share or largest is client or largest is None:
-            return False
-        w = self.records
-        link = largest.first[0]
-        for _ in range(_LOOKS):
-            if not link:
-                break
-            at = (link - 1) * WORDS
-            if w[at + KIND] == kind and w[at + BACK + NEXT] == link - 1:
-                self.remove(link - 1)
-                return True
-            link = w[at + NEXT]
-        return False
 
     def _recycle(self, client):
         link = client.first[flowstate.IDLE] or client.first[flowstate.ANSWERED]
@@ -265,7 +249,7 @@ class Flows:
             link = w[at + NEXT]
         return found
 
-    # --- lists of a client, rings of a mapping ---
+    # --- lists of a client ---
 
     def _enlist(self, client, record, rank):
         w = self.records
@@ -290,35 +274,3 @@ class Flows:
             w[(after - 1) * WORDS + PREV] = before
         else:
             client.last[rank] = before
-
-    def _join(self, record, mapped):
-        """Into the ring of the record mapped; alone in a ring of its own if there is none."""
-        w = self.records
-        back = record * WORDS + BACK
-        if mapped is None:
-            w[back + NEXT] = _NO_RING
-            return
-        w[back + PREV] = w[back + NEXT] = record
-        if mapped >= 0:
-            after = w[mapped * WORDS + BACK + NEXT]
-            w[back + PREV] = mapped
-            w[back + NEXT] = after
-            w[mapped * WORDS + BACK + NEXT] = w[after * WORDS + BACK + PREV] = record
-
-    def _leave(self, record, client):
-        w = self.records
-        at = record * WORDS
-        after = w[at + BACK + NEXT]
-        if after == _NO_RING:
-            return
-        key = (w[at + SRC], client.slot, w[at + PORTS] & 0xFFFF, w[at + KIND])
-        if after == record:
-            self.mappings.remove(record * 2, *key)
-            if self.on_unmapped:
-                self.on_unmapped(w[at + KIND] & 0xFF, w[at + BACK + PORTS])
-            return
-        before = w[at + BACK + PREV]
-        w[before * WORDS + BACK + NEXT] = after
-        w[after * WORDS + BACK + PREV] = before
-        if self.mappings.find(*key) == record * 2:
-            self.mappings.replace(record * 2, after * 2, *key)

@@ -5,20 +5,26 @@ the remote (RFC 4787 REQ-1, RFC 5508 REQ-1), and only remotes that were written 
 a flow (address and port dependent filtering). TCP is by 5-tuple: a port outside may serve several remotes. Other
 protocols have no ports: one client at a time for a protocol and a remote.
 
-A port is kept when it is free and at least 1024 (an identifier: any); else at most PROBES random ones are tried, and no
-search is longer (behaviours 79).
+A port is kept when it is free; else it becomes another of its pool: below 1024, from there on, an identifier. At most
+PROBES random ones are tried, then the first free one is looked up (UDP, ICMP), and no search is longer (behaviours 79).
+
+Ports have shares as flows have: a client with less than SHARE of a pool, or than an even part of it, gets one at once, if
+need be the oldest mapping of the largest holder, by rank; of a TCP port towards a remote, one of the largest holder met.
+At its limit a client gives up its own oldest mapping that is not in use, else its new flow is refused.
 """
 from micropython import const
 
 from firewall import flowstate, ipv4, reasons, words
 from firewall.checksum import delta16, delta32, fold
 from firewall.packet import ANSWER
-from firewall.record import CLIENT, NEW_PORTS, PORTS, SIDE_CLIENT, SIDE_UPLINK, WORDS
+from firewall.ports import Ports
+from firewall.record import CLIENT, EGRESS, PORTS, SIDE_CLIENT, SIDE_UPLINK, WORDS
 
 PROBES = const(16)
 _ANSWER = words.ports(0, ANSWER)
-_LOWEST = const(1024)  # ports below are never given, nor kept
-_PORTS = const(64512)  # from there on
+_PRIVILEGED = const(1024)  # ports are below
+(_LOW, _HIGH, _IDENTIFIERS) = range(3)
+POOLS = ((0, 1024), (1024, 65536), (0, 65536))  # first, end
 
 
 class Nat:
@@ -29,28 +35,38 @@ class Nat:
         self.address = 0
         self._flows = flows
         self._random = random
-        # one bit a port: of UDP, of identifiers of ICMP queries
-        self._used = {ipv4.UDP: words_of(2048), ipv4.ICMP: words_of(2048)}
+        self._ports = {ipv4.UDP: Ports(words_of), ipv4.ICMP: Ports(words_of)}
         self._reserved = set()  # protocol << 16 | port of our own services
         self._freed = 0  # the port whose mapping ended last
-        flows.on_unmapped = self._free
+        flows.mappings.on_end = self._free
+        for proto in (ipv4.UDP, ipv4.TCP):
+            self.reserve(proto, 0)  # which is none
 
     def reserve(self, proto, port):
         """Keep a port of UDP or TCP for ourselves until release(). False: a flow of UDP has it."""
-        if proto == ipv4.UDP and self._taken(proto, port):
-            return False
+        if proto == ipv4.UDP:
+            if self._ports[proto].taken(port):
+                return False
+            self._ports[proto].take(port)
         self._reserved.add(proto << 16 | port)
         return True
 
     def release(self, proto, port):
+        """The port is not ours any more."""
         self._reserved.discard(proto << 16 | port)
+        if proto == ipv4.UDP:
+            self._ports[proto].give(port)
 
     def renumber(self, address):
         """Another address outside: no flow of the old one can go on. Before the first there are none."""
         if self.address:
             self._flows.clear()
-            for used in self._used.values():
-                self._flows.wipe(used)
+            for ports in self._ports.values():
+                self._flows.wipe(ports.used)
+                self._flows.wipe(ports.full)
+            for each in self._reserved:
+                if each >> 16 == ipv4.UDP:
+                    self._ports[ipv4.UDP].take(each & 0xFFFF)
         self.address = address
 
     def open(self, p, egress, picked, now):
@@ -75,13 +91,14 @@ class Nat:
             if proto == ipv4.TCP or proto == ipv4.UDP or proto == ipv4.ICMP:
                 inside = words.first(ports)
                 if proto != ipv4.TCP:
-                    mapped = flows.mapping(client, src, ports & 0xFFFF, proto | SIDE_CLIENT)
+                    mapped = flows.mappings.find(client, src, ports & 0xFFFF, proto | SIDE_CLIENT)
                 if proto == ipv4.TCP:
                     outside = self._tcp_port(client, inside, dst, own, ports, picked, now)
                 elif mapped >= 0:
-                    outside = words.first(flows.records[mapped * WORDS + NEW_PORTS])
+                    outside = words.first(flows.mappings.outside(mapped))
                 else:
                     outside = self._port(client, proto, inside)
+                    mapped = -1 - _pool(proto, inside)
                 if outside < 0:
                     return -reasons.PORT_LIMIT
                 new_ports = ports & 0xFFFF0000 | words.swap(outside << 16)
@@ -102,42 +119,69 @@ class Nat:
         record = flows.add(client, there, back, mapped, now)
         if record < 0:
             return -reasons.FLOW_LIMIT
-        if mapped == -1:
-            self._used[proto][outside >> 5] |= 1 << (outside & 31)
+        if mapped is not None and mapped < 0:
+            self._ports[proto].take(outside)
         return record
 
     # --- ports ---
 
     def _port(self, client, proto, wanted):
-        """A free port of UDP or identifier of ICMP, or -1."""
-        if (wanted >= _LOWEST or proto == ipv4.ICMP) and not self._taken(proto, wanted):
+        """A port of UDP or identifier of ICMP for a new mapping of client, or -1."""
+        flows = self._flows
+        mappings = flows.mappings
+        ports = self._ports[proto]
+        pool = _pool(proto, wanted)
+        first, end = POOLS[pool]
+        attached = len(flows.clients.by_address)
+        share = min(flows.share, (end - first) // attached)
+        if client.mapped[pool] >= end - first - share * (attached - 1) and not mappings.recycle(client, pool):
+            return -1
+        if not ports.taken(wanted):
             return wanted
         for _ in range(PROBES):
-            port = self._any()
-            if not self._taken(proto, port):
+            port = self._any(pool)
+            if not ports.taken(port):
                 return port
-        # full: who is below its share gets one that the largest holder gives up
-        if self._flows.steal(client, proto | SIDE_CLIENT) and not self._taken(proto, self._freed):
-            return self._freed
-        return -1
+        port = ports.any(first, end, self._random(1)[0])
+        if port >= 0:
+            return port
+        # none is left: who is below its share gets one of the largest holder's, others one of their own
+        largest = flows.clients.largest_mapped(pool)
+        if client.mapped[pool] < share and largest and largest is not client:
+            mappings.recycle(largest, pool, True)
+        elif not mappings.recycle(client, pool):
+            return -1
+        return self._freed
 
     def _tcp_port(self, client, wanted, dst, own, ports, picked, now):
         """A port that no other flow to this remote has, or -1. picked: only the wanted one will do."""
         flows = self._flows
-        half = -1
+        w = flows.records
+        pool = _pool(ipv4.TCP, wanted)
+        spare = taken = -1  # halves that may have to go: one of the client's own, one of the largest holder met
+        most = max(client.flows + 1, PROBES)  # who has fewer crowds nobody
+        others = 0
         for probe in range(PROBES + 1):
-            if picked and probe:
-                return -1
-            port = self._any() if probe or wanted < _LOWEST and not picked else wanted
+            port = self._any(pool) if probe else wanted
             if ipv4.TCP << 16 | port not in self._reserved:
                 half = self._held(dst, own, ports >> 16 | words.swap(port), ipv4.TCP | SIDE_UPLINK, now)
                 if half < 0:
                     return port
-        # every port seems taken: who is below its share gets the last tried one of a holder above
-        owner = flows.clients.by_slot[flows.records[(half >> 1) * WORDS + CLIENT]] if half >= 0 else client
-        if client.flows >= flows.share or owner is client or owner.flows <= flows.share:
+                at = (half >> 1) * WORDS
+                owner = flows.clients.by_slot[w[at + CLIENT]]
+                if owner is not client:
+                    others += 1
+                    if owner.flows > most:
+                        taken, most = half, owner.flows
+                elif flowstate.RANK[w[at + EGRESS] >> 16] < flowstate.HELD:
+                    spare = half
+            if picked:
+                return -1
+        # every port seems taken: who is below its share gets one of a larger holder's, unless most are its own already
+        half = taken if taken >= 0 and client.flows < flows.share and others > PROBES // 2 else spare
+        if half < 0:
             return -1
-        port = words.second(flows.records[(half << 4) + PORTS])
+        port = words.second(w[(half << 4) + PORTS])
         flows.remove(half >> 1)
         return port
 
@@ -149,17 +193,24 @@ class Nat:
             half = -1
         return half
 
-    def _any(self):
+    def _any(self, pool):
+        """A random port of a pool. Of the low ones the upper half only: below 512 servers are taken for what they are."""
         two = self._random(2)
-        return _LOWEST + (two[0] << 8 | two[1]) % _PORTS
+        value = two[0] << 8 | two[1]
+        if pool == _LOW:
+            return value & 511 | 512
+        first, end = POOLS[pool]
+        return first + value % (end - first)
 
-    def _taken(self, proto, port):
-        return self._used[proto][port >> 5] >> (port & 31) & 1 or proto << 16 | port in self._reserved
+    def _free(self, pool, port):
+        """A mapping has ended."""
+        self._freed = port
+        self._ports[ipv4.ICMP if pool == _IDENTIFIERS else ipv4.UDP].give(port)
 
-    def _free(self, proto, ports):
-        """A mapping has ended; ports: the word of a half back."""
-        self._freed = port = words.second(ports) if proto == ipv4.UDP else words.first(ports)
-        self._used[proto][port >> 5] &= ~(1 << (port & 31))
+
+def _pool(proto, port):
+    """Which ports may stand for this one outside (RFC 4787 REQ-3a)."""
+    return _IDENTIFIERS if proto == ipv4.ICMP else _LOW if port < _PRIVILEGED else _HIGH
 
 
 def _answering(proto, ports):

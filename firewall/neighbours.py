@@ -18,7 +18,7 @@ UPLINK = const(0)  # its link number; clients' are the drivers' choice from 1 to
 class Neighbours:
     def __init__(self, capacity, words, random, share=SHARE):
         """As flows.Flows; words_of(n) gives zeroed u32 views outside the heap."""
-        self.clients = Clients(words)
+        self.clients = Clients(words, capacity)
         self.flows = Flows(capacity, words, random, self.clients, share)
         self.nat = Nat(self.flows, words, random)
         self.fragments = Reassembly()

@@ -14,12 +14,14 @@ each, half h at word 16 * h:
      7 DELTAS      of the IP checksum, by the addresses; << 16: of the transport's, by all
      8 EGRESS      link it leaves by; there: | state << 16 (flowstate.py)
      9 CLIENT      slot of the client whose packets these are; 0: they come from the uplink
-    10 GENERATION  there: of the rules that judged it; back: the life of that client, 0 for the uplink
+    10 GENERATION  there: of the rules that judged it; back: the life of what LIFE names
     11 SEEN        ms of the last packet of this half, modulo 2**32
     12 PACKETS     of this half, modulo 2**32
     13 OCTETS      of their IP datagrams, modulo 2**32
-    14 PREV        there: neighbours in a list of the client, as record + 1, 0 at an end;
-    15 NEXT        back: neighbours in the ring of flows that share a mapping, as record
+    14 PREV        there: neighbours in a list of the client, as record + 1, 0 at an end
+    15 NEXT
+    14 LIFE        back: what the flow ends with: the client that gets it or its mapping, as in clients.py; 0: the uplink
+    15 RING        back: the next record in the ring of flows that share a mapping | the one before << 16
 
 Addresses and ports are words (words.py). For a query of ICMP PORTS holds identifier and type, with packet.ANSWER on
 the way back; for other protocols without ports it is 0. Checksum deltas (checksum.py) are in the
@@ -43,6 +45,8 @@ PACKETS = const(12)
 OCTETS = const(13)
 PREV = const(14)
 NEXT = const(15)
+LIFE = const(14)
+RING = const(15)
 
 WORDS = const(32)  # of a record
 BACK = const(16)  # words from a half there to its half back

@@ -7,13 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firewall import flowstate, ipv4
-from firewall.clients import Clients
+from firewall.clients import SLOTS, Clients
 from firewall.flows import Flows
 from firewall.nat import Nat
-from firewall.record import BACK, EGRESS, KIND, NEXT, SEEN, SIDE_UPLINK, WORDS
+from firewall.record import BACK, EGRESS, GENERATION, KIND, LIFE, NEXT, RING, SEEN, SIDE_UPLINK, WORDS
+from firewall.words import swap
 from tests.network import words
 
 CAPACITY, SHARE = 32, 4
+POOL = 1  # the one that its mappings are counted in
 TIMEOUT = flowstate.TIMEOUT[flowstate.UDP_NEW]
 TIMEOUTS = (TIMEOUT, flowstate.TIMEOUT[flowstate.UDP_REPLIED], flowstate.TIMEOUT[flowstate.UDP_ASSURED])
 
@@ -22,10 +24,10 @@ class Table:
     """Flows with flows of UDP entered directly: client i's address is i, its port p maps to p."""
 
     def __init__(self, capacity=CAPACITY, share=SHARE, seed=1):
-        self.clients = Clients(words)
+        self.clients = Clients(words, capacity)
         self.flows = Flows(capacity, words, random.Random(seed).randbytes, self.clients, share)
         self.unmapped = []
-        self.flows.on_unmapped = lambda proto, ports: self.unmapped.append(ports >> 16)
+        self.flows.mappings.on_end = lambda pool, port: self.unmapped.append(port)
 
     def attach(self, address):
         self.clients.attach(address).links = ["some link"]
@@ -35,10 +37,10 @@ class Table:
         client = self.clients.by_address[address]
         if not self.flows.room(client, now):
             return False
-        there = (address, remote, port, ipv4.UDP, 99, remote, port, 0, flowstate.UDP_NEW << 16, client.slot, 0)
+        there = (address, remote, port, ipv4.UDP, 99, remote, swap(port << 16), 0, flowstate.UDP_NEW << 16, client.slot, 0)
         back = (remote, 99 + address, port << 16, ipv4.UDP | SIDE_UPLINK, remote, address, port << 16, 0, 1, 0, 0)
-        mapped = self.flows.mapping(client, address, port, ipv4.UDP)
-        return self.flows.add(client, there, back, mapped, now) >= 0
+        mapped = self.flows.mappings.find(client, address, port, ipv4.UDP)
+        return self.flows.add(client, there, back, mapped if mapped >= 0 else -1 - POOL, now) >= 0
 
     def half(self, address, port, remote, back=False):
         if back:
@@ -76,13 +78,42 @@ class Table:
             assert len(mine) == client.flows
             listed += mine
             rings |= {(client.slot, w[r * WORDS], w[r * WORDS + 2] & 0xFFFF) for r in mine}
+            self.sound_mappings(client)
         assert sorted(listed) == sorted(used)
-        for r in used:
-            back = r * WORDS + BACK
-            assert w[w[back + NEXT] * WORDS + BACK + 14] == r
         slots = [slot & 0x1FFFF for slot in flows._slots[0] if slot]
         assert sorted(slots) == sorted([2 * r for r in used] + [2 * r + 1 for r in used])
         assert sum(1 for slot in flows._slots[1] if slot) == len(rings)
+
+    def sound_mappings(self, client):
+        """Its lists and rings: every flow in one, the HELD ones first, each mapping in the list that its head says."""
+        flows = self.flows
+        w = flows.records
+        entries = flows.mappings._entries
+        found, count = set(), 0
+        for which, first in enumerate(client.maps_first):
+            link, before = first, 0
+            while link:
+                prev, after, packed = entries[(link - 1) * 3 : link * 3]
+                head = record = packed & 0xFFFF
+                assert prev == before and packed >> 16 == which and which >> 1 == POOL
+                ranks = []
+                while True:
+                    at = record * WORDS + BACK
+                    assert w[at + LIFE] == SLOTS + link - 1 and w[at + GENERATION] == self.clients.lives[w[at + LIFE]]
+                    ranks.append(flowstate.RANK[w[record * WORDS + EGRESS] >> 16] == flowstate.HELD)
+                    found.add(record)
+                    following = w[at + RING] & 0xFFFF
+                    assert w[following * WORDS + BACK + RING] >> 16 == record
+                    record = following
+                    if record == head:
+                        break
+                assert ranks == sorted(ranks, reverse=True) and ranks[0] == which & 1
+                at = head * WORDS
+                assert flows.mappings.index.find(w[at], client.slot, w[at + 2] & 0xFFFF, w[at + 3]) == 2 * head
+                count += 1
+                link, before = after, link
+            assert client.maps_last[which] == before
+        assert count == client.mapped[POOL] and len(found) == client.flows
 
 
 class Model:
@@ -141,6 +172,11 @@ class Model:
             self.of[address].remove(flow)
             self.of[address].append(flow)
 
+    def mappings(self, address, held):
+        """The ports of a client that have, or have not, a flow in use."""
+        ports = {flow[0][0] for flow in self.of[address]}
+        return {p for p in ports if held == any(f[1] == flowstate.HELD and f[0][0] == p for f in self.of[address])}
+
     def expire(self, now):
         for flows in self.of.values():
             flows[:] = [f for f in flows if now - f[2] <= TIMEOUTS[f[1]]]
@@ -154,6 +190,7 @@ STEPS = st.one_of(
     st.tuples(st.just("answer"), ADDRESS, PORT, REMOTE),
     st.tuples(st.just("answer"), ADDRESS, PORT, REMOTE),
     st.tuples(st.just("touch"), ADDRESS, PORT, REMOTE),
+    st.tuples(st.just("recycle"), ADDRESS, PORT, REMOTE),
     st.tuples(st.just("attach"), ADDRESS, PORT, REMOTE),
     st.tuples(st.just("detach"), ADDRESS, PORT, REMOTE),
     st.tuples(st.just("wait"), ADDRESS, PORT, REMOTE),
@@ -180,6 +217,23 @@ def test_flows_do_what_the_model_does(steps):
         elif what == "touch" and flow:
             table.touch(half, now)
             flow[2] = now
+        elif what == "recycle" and address in model.of:
+            table.flows.tick(now, 10000)
+            model.expire(now)
+            table.unmapped.clear()
+            too = port > 3
+            may = model.mappings(address, False) or too and model.mappings(address, True)
+            assert table.flows.mappings.recycle(table.clients.by_address[address], POOL, too) == bool(may)
+            ended = table.unmapped[0] if may else None
+            assert not may or ended in may and len(table.unmapped) == 1
+            for flow in list(model.of[address]):
+                if flow[0][0] == ended:
+                    half = table.half(address, ended, flow[0][1])
+                    assert not table.flows.live(half, now)
+                    if remote > 1003:  # a packet meets it, else the sweep does
+                        table.flows.remove(half >> 1)
+            table.flows.tick(now, 10000)
+            model.of[address] = [flow for flow in model.of[address] if flow[0][0] != ended]
         elif what == "attach" and address not in model.of:
             table.attach(address)
             model.of[address] = []
@@ -213,7 +267,7 @@ def test_a_mapping_ends_with_its_last_flow(keys, rng):
         left.remove(port)
         table.flows.remove(table.half(1, port, remote) >> 1)
         assert table.unmapped == ([] if port in left else [port])
-        assert (table.flows.mapping(table.clients.by_address[1], 1, port, ipv4.UDP) >= 0) == (port in left)
+        assert (table.flows.mappings.find(table.clients.by_address[1], 1, port, ipv4.UDP) >= 0) == (port in left)
         table.sound()
 
 
@@ -298,14 +352,15 @@ def test_another_address_costs_no_gap():
             stores[0] += 1
             self.words[i] = value
 
-    clients = Clients(words)
+    clients = Clients(words, 65536)
     flows = Flows(65536, Counted, random.Random(1).randbytes, clients)
     nat = Nat(flows, Counted, random.Random(1).randbytes)
     nat.renumber(1)
-    for table in list(flows._slots) + list(nat._used.values()):
+    tables = list(flows._slots) + [table for ports in nat._ports.values() for table in (ports.used, ports.full)]
+    for table in tables:
         for i in (0, len(table) // 2, len(table) - 1):
-            table[i] = 1
+            table[i] |= 2
     stores[0] = 0
     nat.renumber(2)
     assert 0 < stores[0] < 500
-    assert not any(any(table.words) for table in list(flows._slots) + list(nat._used.values()))
+    assert sum(sum(table.words) for table in tables) == 1, "port 0 of UDP alone is taken"
