@@ -323,13 +323,18 @@ class Forwarder:
 
     def _cut(self, egress, frame, octets):
         """Send segments of a super-frame, as many as this turn may; the others follow in the next."""
-        self._port.pieces = cutting.super_frame(self.pool, frame, octets, egress)
-        if self._port.pieces:
+        pieces = None
+        try:
+            pieces = cutting.super_frame(self.pool, frame, octets, egress)
+        finally:
+            if not pieces:
+                frame.release(self.pool)
+        if pieces:
             frame.sent = True
+            self._port.pieces = pieces
             self._send_pieces(self._port)
         else:
             self.cut += 1
-            frame.release(self.pool)
 
     def _send_out(self, out):
         """Send what the judge has made; of many pieces some now, the others in the next turns."""
@@ -337,8 +342,8 @@ class Forwarder:
         if many > _SENT and self._heaped + many <= cutting.HEAPED and not self._port.pieces:
             egress = self.ports.get(out[0][0])
             if egress:
-                self._heaped += many
                 self._port.pieces = cutting.Pieces(egress, iter([octets for _, octets in out]), None, many)
+                self._heaped += many
                 self._send_pieces(self._port)
         else:
             self._work += turns.SENT * many
