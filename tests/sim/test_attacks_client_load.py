@@ -70,8 +70,10 @@ def test_requests_rewritten_while_they_are_taken(net):
     """
     liar = net.client(LIAR)
     end = liar.end
-    ended = 0
-    for _ in range(40):
+    ended = rounds = 0
+    while rounds < 40 or not ended:  # on a busy machine it strikes seldom
+        rounds += 1
+        assert rounds < 2000, "it never struck"
         for _ in range(40):
             end.queue(frame())
         words, at = end.tx.words, 16 + (end.tx.produced - 20) % 256 * 3 + 2
@@ -86,7 +88,8 @@ def test_requests_rewritten_while_they_are_taken(net):
             net.settle()
         assert {status for _, status in end.responses} <= {OKAY}
         end.responses.clear()
-        assert all(len(octets) == len(frame()) for octets, _, _, _ in net.uplink.end.frames)
+        came = [octets for octets, _, _, _ in net.uplink.end.frames if octets[12:14] != b"\x08\x06"]  # but questions by ARP
+        assert all(len(octets) == len(frame()) for octets in came)
         net.uplink.end.frames.clear()
         works(net)
         end.auto = True
@@ -95,7 +98,6 @@ def test_requests_rewritten_while_they_are_taken(net):
             net.machine.advance(6)
             end.set_state(CLOSED)
             end.reconnect()
-    assert ended > 0, "it never struck"
 
 
 @row("XSA-361", "XSA-362", "XSA-367")
