@@ -39,7 +39,7 @@ PLACES = {  # rows that other files play: (file, what stands in its test's name)
     12: ("sim/test_qubesdb.py", "test_the_last_values_stay_in_force_over_a_restart"),
     13: ("sim/test_supervisor.py", "test_what_the_domain_cannot_survive"),
     14: ("host/test_behaviours_reload_address.py", "test_behaviour_14"),
-    15: ("sim/test_qubesdb.py", "test_reads_everything_and_says_that_it_is_ready"),
+    15: ("sim/test_qubesdb.py", "test_behaviour_15"),
     16: ("sim/test_qubesdb.py", "test_50_rules_from_commit_to_force"),
     38: ("host/test_behaviours_fragments.py", "test_behaviour_38"),
     55: ("host/test_behaviours_headers.py", "test_behaviour_55"),

@@ -263,3 +263,25 @@ def test_20000_stale_trees_leave_memory_level(machine, start, figure):
     firewall.wait_for("rules 10.138.3.7 drop")
     assert len(firewall.lines("reading everything again")) == 1
     assert dom0.left == []
+
+
+def test_behaviour_15_the_counter_never_runs_ahead_of_the_rules(machine, start):
+    """Looked at within every hypercall of the firewall, while lists of 50 rules are read in slices."""
+    firewall, dom0 = start({**KEYS, **rules(b"action=accept")})
+    told, ahead = set(), []
+
+    def look(firewall):
+        dom0._serve()
+        firewall._take_console()
+        told.add(dom0.daemon.handled.get(CLIENT, 0))
+        if max(told) > len(firewall.lines("rules ")):
+            ahead.append(max(told))
+
+    machine.preempt(1, look)
+    for n in range(10):
+        texts = [b"action=drop dst4=198.51.100.%d/32" % i for i in range(50)] + [b"action=accept"] * (n % 2)
+        dom0.commit(CLIENT, texts)
+    machine.preempt(0, None)
+    assert not ahead
+    assert told == set(range(1, 12))
+    assert firewall.lines("rules ") == ["rules 10.137.0.5 accept"] + ["rules 10.137.0.5 drop", "rules 10.137.0.5 accept"] * 5
