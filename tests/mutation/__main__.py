@@ -21,6 +21,8 @@ MODULES = {
     "judge": ("firewall/judge.py", "firewall.judge", None, _PACKETS),
     "nat": ("firewall/nat.py", "firewall.nat", None, _FLOWS),
     "flows": ("firewall/flows.py", "firewall.flows", None, _FLOWS),
+    "mappings": ("firewall/mappings.py", "firewall.mappings", None, _FLOWS),
+    "ports": ("firewall/ports.py", "firewall.ports", None, _FLOWS),
     "index": ("firewall/index.py", "firewall.index", None, ["index", "flows_model"]),
     "quoted": ("firewall/quoted.py", "firewall.quoted", None, ["behaviours_icmp", "icmp", "quoted", "nat_cases"]),
     "fragments": ("firewall/fragments.py", "firewall.fragments", None, ["behaviours_fragments", "nat_cases", "fragments", "limits"]),
