@@ -115,8 +115,8 @@ class Firewall:
         self.judge.rekey()
 
     def set_connected(self, addresses):
-        """The addresses of all clients that exist, running or not; no other gets anything from now on."""
-        self.neighbours.set_connected(addresses, only=True)
+        """The addresses of all clients that exist, running or not. If dom0 says it, no other gets anything from now on."""
+        self.neighbours.set_connected(addresses, only=isinstance(self.settings, Settings))
 
     # ---- clients ------------------------------------------------------------------------------
 

@@ -146,8 +146,10 @@ class Nat:
         if port >= 0:
             return port
         # none is left: who is below its share gets one of the largest holder's, others one of their own
+        mine = client.mapped[pool]
         largest = flows.clients.largest_mapped(pool)
-        if client.mapped[pool] < share and largest and largest is not client:
+        # by one it changes nothing, and two would take it from each other for ever
+        if largest and (not largest.links or mine < share and largest.mapped[pool] > mine + 1):
             mappings.recycle(largest, pool, True)
         elif not mappings.recycle(client, pool):
             return -1
@@ -194,7 +196,7 @@ class Nat:
         return half
 
     def _any(self, pool):
-        """A random port of a pool. Of the low ones the upper half only: below 512 servers are taken for what they are."""
+        """A random port of a pool; of the low ones none below 512, where servers have theirs."""
         two = self._random(2)
         value = two[0] << 8 | two[1]
         if pool == _LOW:

@@ -10,6 +10,8 @@ from packets import ACK, SYN, Look, echo, tcp, udp
 
 from firewall import nat
 from firewall.ports import Ports
+from firewall.record import KIND, WORDS
+from firewall.words import first
 from tests.network import Network, words
 
 A, B, C = "10.137.0.21", "10.137.0.22", "10.137.0.23"
@@ -260,6 +262,66 @@ def test_all_flows_of_a_mapping_that_was_taken_end_at_once():
         assert b.recv() and not a.frames
         net.advance(20)
         assert net.neighbours.flows.count == 1022 * 16 + 2
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_port_is_taken_exactly_as_long_as_a_mapping_has_it(seed, monkeypatch):
+    """Random flows of clients that come and go, at all limits at once; no port has two owners, none is lost."""
+    monkeypatch.setattr(nat, "POOLS", ((0, 1024), (1024, 2048), (0, 1024)))
+    rng = random.Random(seed)
+    with Network(capacity=2048, share=64, seed=seed) as net:
+        n = net.neighbours
+        wires = {}
+        for _ in range(12000):
+            address = rng.choice((A, A, A, B, C))
+            if address not in wires:
+                wires[address] = net.client(address)
+            wire = wires[address]
+            kind = rng.choice(list(KINDS.values()))
+            port, dst = kind.first + rng.randrange(1023), remote(rng.randrange(4))
+            below = [wire_.mapped for wire_ in n.clients.by_address.values() if wire_.address == addressed(address)][0]
+            pool = 2 if kind.first == 0 else kind.first >= 1024
+            least = below[pool] < min(64, 1023 // len(wires) - 1)
+            if rng.random() < 0.5:
+                outside = answered(net, wire, kind, port, dst, again=rng.random() < 0.7)
+                assert outside >= 0 or not least
+            else:
+                wire.send(kind.out(address, port, dst))
+                assert net.uplink.recv(0) or not least
+            wire.frames.clear()
+            if rng.random() < 0.002:
+                net.detach(wires.pop(address))
+            if rng.random() < 0.01:
+                net.advance(rng.choice((1, 1, 70)))
+            if rng.random() < 0.02:
+                consistent(net)
+        for wire in wires.values():
+            net.detach(wire)
+        net.advance(100)
+        consistent(net)
+        assert n.flows.count == 0 and not n.clients.leaving
+        assert sum(sum(ports.used) for ports in n.nat._ports.values()) == 1
+
+
+def addressed(text):
+    return int.from_bytes(bytes(map(int, text.split("."))), "big")
+
+
+def consistent(net):
+    n = net.neighbours
+    owners = {17: {0: None}, 1: {}}
+    w = n.flows.records
+    for client in n.clients.by_slot:
+        for which, link in enumerate(client.maps_first if client else ()):
+            while link:
+                number = link - 1
+                head = n.flows.mappings._entries[number * 3 + 2] & 0xFFFF
+                proto, port = w[head * WORDS + KIND] & 0xFF, first(n.flows.mappings.outside(number))
+                assert port not in owners[proto], "two owners"
+                owners[proto][port] = client
+                link = n.flows.mappings._entries[number * 3 + 1]
+    for proto, ports in n.nat._ports.items():
+        assert {port for port in range(2048) if ports.taken(port)} == owners[proto].keys()
 
 
 def test_one_client_cannot_take_all_tcp_ports_towards_a_remote():
