@@ -74,7 +74,8 @@ class Answers:
 
     def _error(self, p, reason, kind, code, now, rest=0):
         """An ICMP error about p to its sender, if one may be sent and its share is not used up. The reason."""
-        source = p.link.client and self.n.gateway or self.n.nat.address
+        n = self.n
+        source = p.dst if n.ours(p.dst) else p.link.client and n.gateway or n.nat.address
         if source and replies.may_answer(p) and p.link.bucket.take(ERROR_COST, now):
             self.out.append((p.link.number, replies.error(p, kind, code, rest, source, self._next_ident(p.link))))
         return reason

@@ -247,6 +247,8 @@ def test_behaviour_57_both_our_addresses_are_defended(net):
     for ours in (OURS, "10.137.0.255"):
         client.send(arp(1, CLIENT_MAC, "0.0.0.0", ours))
         assert client.recv() == CLIENT_MAC + arp(2, OUR_MAC, ours, "0.0.0.0", CLIENT_MAC)[6:]
+        client.send(udp(A, 1, ours, 53))
+        assert Look(client.recv()).src == ours  # who refuses is who was written to
 
 
 def test_behaviour_57_another_sender_address_of_the_client_is_answered(net):
