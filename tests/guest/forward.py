@@ -8,7 +8,7 @@ The answer appears in `data/test`, behind the same number.
     1 resolvers A B           what specialtarget=dns means in lists that come later
     1 names                   a line `HOST ADDRESS ...` for each name that exists; `HOST` alone: it does not; others: no answer
     1 network OWN GATEWAY     0 for the first: we have no address any longer
-    1 connected A B C
+    1 connected [only] A B C  only: as QubesDB's task says it, others get nothing
     1 pairs A>B A>C
     1 starve WHAT N           of what is allocated in clients' `rings` or to `connect` (links made and attached), the one
                               after N more fails
@@ -142,7 +142,8 @@ def _obey(firewall, settings, words, lines):
     elif command == "network":
         firewall.set_network(_address(words[1]), _address(words[2]), neighbours.gateway)
     elif command == "connected":
-        firewall.set_connected(_addresses(words[1:]))
+        only = words[1:2] == ["only"]
+        neighbours.set_connected(_addresses(words[2 if only else 1 :]), only)
     elif command == "resolvers":
         settings.resolvers = _addresses(words[1:])
     elif command == "names":

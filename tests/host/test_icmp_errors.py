@@ -210,6 +210,7 @@ def test_no_address_of_a_client_leaves_by_the_uplink(net):
                 echo(source, destination),
             ):
                 wire.send(frame)
+        net.advance(1)  # so that nobody's share of messages is used up
         while (out := net.uplink.recv(0)) is not None:
             look = Look(out)
             assert look.src == OURS and look.dst in (SERVER, ROUTER)

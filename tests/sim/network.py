@@ -195,8 +195,8 @@ class Network:
     def set_resolvers(self, addresses):
         self.tell("resolvers " + " ".join(addresses))
 
-    def connected(self, *addresses):
-        self.tell("connected " + " ".join(addresses))
+    def connected(self, *addresses, only=False):
+        self.tell("connected " + ("only " if only else "") + " ".join(addresses))
 
     def allow(self, *pairs):
         self.tell("pairs " + " ".join("%s>%s" % pair for pair in pairs))
