@@ -1,5 +1,7 @@
 """Who may say what about whose flow: ICMP errors among several clients, a list that changes, and what is quoted."""
 import itertools
+import socket
+import struct
 
 import pytest
 from packets import ACK, SYN, Look, echo, error, tcp, total, udp
@@ -216,3 +218,37 @@ def test_no_address_of_a_client_leaves_by_the_uplink(net):
             assert look.src == OURS and look.dst in (SERVER, ROUTER)
             passed += look.proto == 1 and look.kind == 3
     assert passed == 6
+
+
+def test_a_quoted_udp_checksum_follows_whatever_it_is(net):
+    """None (0) stays none; any other becomes what RFC 1624 says, and never none."""
+    client = net.client(A)
+    client.send(udp(A, 4001, SERVER, 80))
+    quote = net.uplink.recv()[14:]
+    changed = bytes(octet ^ 0xFF for octet in quote[12:16]) + socket.inet_aton(A)  # the port was kept
+    zero = total(changed)  # the checksum that would become 0
+    for check in (0, 1, 2, 0xFF, 0x100, 0x1FF, 0xFF00, 0xFFFE, 0xFFFF, zero - 1, zero, zero + 1, *range(3, 0xFFFF, 997)):
+        net.uplink.send(error(ROUTER, OURS, 3, 1, quote[:26] + struct.pack("!H", check)))
+        told = client.recv()
+        seen = struct.unpack("!H", told[-2:])[0]
+        right = total(struct.pack("!H", check ^ 0xFFFF) + changed) ^ 0xFFFF
+        assert seen == (0 if check == 0 else right or 0xFFFF)
+    assert total(struct.pack("!H", zero ^ 0xFFFF) + changed) == 0xFFFF
+
+
+@pytest.mark.parametrize("octets, passes", [(7, False), (8, True), (9, True)])
+def test_a_quoted_echo_needs_its_whole_header(net, octets, passes):
+    client = net.client(A)
+    client.send(echo(A, SERVER, ident=5))
+    quote = net.uplink.recv()[14:][: 20 + octets]
+    net.uplink.send(error(ROUTER, OURS, 11, 0, quote))
+    assert (client.recv(0) is not None) == passes
+
+
+def test_a_quoted_icmp_message_that_is_no_query(net):
+    client = net.client(A)
+    client.send(echo(A, SERVER, ident=5))
+    quote = net.uplink.recv()[14:]
+    for kind in (3, 4, 5, 11, 12, 15, 17):
+        net.uplink.send(error(ROUTER, OURS, 11, 0, quote[:20] + bytes([kind]) + quote[21:]))
+    nothing(client)

@@ -19,6 +19,7 @@ _PACKETS = ["behaviours", "nat_cases", "limits", "wire", "icmp", "tcp_without_fl
 # module: (its file, as what it is imported, functions or None for all, the tests' files by how their names begin)
 MODULES = {
     "judge": ("firewall/judge.py", "firewall.judge", None, _PACKETS),
+    "answers": ("firewall/answers.py", "firewall.answers", None, _PACKETS),
     "nat": ("firewall/nat.py", "firewall.nat", None, _FLOWS),
     "flows": ("firewall/flows.py", "firewall.flows", None, _FLOWS),
     "mappings": ("firewall/mappings.py", "firewall.mappings", None, _FLOWS),
