@@ -52,18 +52,29 @@ class Labs:
         self.name = self.lab = None
 
 
+def _site_options(item, parameters):
+    """The arguments of a test's site: its parameter, or its module's."""
+    for name in ("site", "counting_site"):
+        if name in parameters:
+            return parameters[name]
+    return getattr(item.module, "SITE", {})
+
+
 def _place(item):
-    """In the order of labs; those that share a site are the last of theirs."""
+    """In the order of labs; those that share a site are the last of theirs, and follow one another."""
     fixtures = set(getattr(item, "fixturenames", ()))
-    wanted = getattr(item, "callspec", None) and item.callspec.params.get("lab") or "xenstored"
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    wanted = parameters.get("lab") or "xenstored"
     if fixtures & {"counting_lab", "counting_site"}:
         wanted = "counting"
-    return _WANTED.index(wanted), bool(fixtures & {"site", "counting_site"})
+    if not fixtures & {"site", "counting_site"}:
+        return _WANTED.index(wanted), False, []
+    return _WANTED.index(wanted), True, sorted((name, repr(value)) for name, value in _site_options(item, parameters).items())
 
 
 def pytest_itemcollected(item):
     """The clock of the deterministic computer stands still while the machine does other things."""
-    wanted, on_site = _place(item)
+    wanted, on_site, _ = _place(item)
     if _WANTED[wanted] == "counting" and not item.get_closest_marker("xdist_group"):
         item.add_marker(pytest.mark.xdist_group("counting site" if on_site else "counting lab"))
 
@@ -107,7 +118,7 @@ def counting_lab(request, _labs):
 
 
 def _lend_site(request, labs, name):
-    site = labs.get_site(name, getattr(request.module, "SITE", {}))
+    site = labs.get_site(name, getattr(request, "param", None) or getattr(request.module, "SITE", {}))
     request.node.lab = site.lab
     yield site
     if site.lab.emulator.alive():
@@ -116,7 +127,7 @@ def _lend_site(request, labs, name):
 
 @pytest.fixture
 def site(request, _labs):
-    """A firewall between clients and netvm, see site.py. SITE = {...} in the test's module: its arguments.
+    """A firewall between clients and netvm, see site.py. Its arguments: the parameter, or SITE = {...} in the test's module.
 
     It is shared by tests with equal arguments, for booting Linux clients takes most of their time: clients stay.
     """

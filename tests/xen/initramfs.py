@@ -25,6 +25,7 @@ _COMMON = ["/usr/bin/busybox", "/usr/sbin/ip", "/usr/bin/iperf3", "/usr/sbin/nft
            "/usr/lib/x86_64-linux-gnu/libgcc_s.so.1"]  # opened by threads of iperf3 and Python when they end; ldd does not list it
 _STORE_LINKS = ["xenstore-" + name for name in "read write ls list watch rm chmod exists".split()]
 _DOM0 = [_XEN + name for name in "xl xenstored oxenstored xenconsoled xenconsole xen-init-dom0 libxl-save-helper".split()]
+_DRIVER_DOMAIN = [_XEN + "xl"]
 _LIBRARIES = ["/usr/lib/x86_64-linux-gnu/" + name for name in (
     "libxenstat.so.4.20", "libxenvchan.so.4.20", "libxenevtchn.so.1", "libxengnttab.so.1", "libxenforeignmemory.so.1",
     "libxenstore.so.4", "libxenctrl.so.4.20")]
@@ -115,7 +116,7 @@ def _base(part):
             return
         for name in "bin sbin proc sys dev run tmp etc/xen/scripts var/lib/xen var/log/xen/console images root".split():
             archive.folder(name)
-        _programs(archive, _COMMON + (_DOM0 if part == "dom0" else []))
+        _programs(archive, _COMMON + (_DOM0 if part == "dom0" else _DRIVER_DOMAIN))
         for name in _STORE_LINKS:
             archive.link("usr/bin/" + name, "xenstore")
         archive.copy("/usr/bin/busybox", "bin/busybox")
@@ -131,7 +132,7 @@ def _base(part):
 def _scripts(kind, python):
     """The small archive behind them, as bytes: init, for dom0 the agent, and what runs in Python."""
     archive, out = cpio.Writer(), io.BytesIO()
-    files = {"init": "init-" + kind}
+    files = {"init": "init-" + kind, "internet": "internet", "etc/xen/scripts/vif-site": "vif-site"}
     files.update({"agent.py": "agent.py"} if kind == "dom0" else {"netvm": "init-netvm"})
     if python:
         files.update({"steps/" + name: "steps/" + name for name in os.listdir(os.path.join(_HERE, "steps"))

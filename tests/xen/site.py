@@ -36,17 +36,17 @@ class Site:
     """Netvm, firewall and clients. Attributes, all to be read only:
 
     firewall: the image's Domain; database: its QubesDB; clients: {name: Linux}; uplink: the netvm's interface towards
-    the firewall; internet: a namespace behind dom0, see dom0_netvm.py; None behind another netvm.
+    the firewall; internet: what is behind the netvm, see internet.py.
     """
 
     def __init__(self, lab, netvm="dom0", memory=32, cmdline="", clients=CLIENTS, features=None):
-        """netvm: "dom0", "domu", or the class of one. memory: of the firewall, in MB. clients: addresses of those that
-        exist, running or not. features: {node: value} put over those that the netvm's backend offers."""
+        """netvm: "dom0", "driver" (a Linux domU, see domu_netvm.py), or the class of one. memory: of the firewall, in MB.
+        clients: addresses of those that exist, running or not. features: {node: value} put over those that the netvm's
+        backend offers."""
         self.lab, self.memory, self.cmdline, self.known = lab, memory, cmdline, tuple(clients)
         self.features = dict(features or {})
         self.clients = {}
         self.netvm = _netvm_class(netvm)(lab)
-        self.internet = self.netvm.internet
         self.firewall = self.database = None
         self._start_firewall(firewall_keys(FIREWALL, self.netvm.address, self.known))
 
@@ -64,6 +64,10 @@ class Site:
     def uplink_words(self):
         """What `xl network-attach` wants to know to give the firewall its uplink."""
         return "mac=%s,ip=%s,%s" % (MAC, FIREWALL, self.netvm.interface_words)
+
+    @property
+    def internet(self):
+        return self.netvm.internet
 
     @property
     def uplink(self):
@@ -139,6 +143,12 @@ class Site:
         """Take the firewall's uplink away. It goes even if the netvm no longer exists."""
         self.lab.run(["xl", "network-detach", str(self.firewall.domid), "0"], timeout=60)
 
+    def renew_uplink(self):
+        """Give the firewall a new uplink, whether it has one or not."""
+        if self.firewall.store_read("device/vif/0/state") is not None:
+            self.detach_uplink()
+        self.attach_uplink()
+
     def attach_uplink(self):
         """Give the firewall an interface of self.netvm."""
         self.lab.run(["xl", "network-attach", str(self.firewall.domid)] + self.uplink_words().split(","), timeout=60)
@@ -195,7 +205,7 @@ class Site:
 def _netvm_class(kind):
     if kind == "dom0":
         return Dom0Netvm
-    if kind == "domu":
+    if kind == "driver":
         from .domu_netvm import DomuNetvm
         return DomuNetvm
     return kind

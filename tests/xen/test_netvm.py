@@ -3,7 +3,7 @@ import re
 
 from tests.xen.domu_netvm import OTHER_ADDRESS, DomuNetvm
 
-SITE = {"netvm": "domu"}
+SITE = {"netvm": "driver"}
 INTERVAL = 0.2  # s between two echo requests of the client
 _PING = "ping -i %g 192.0.2.1 > /tmp/ping 2>&1 & echo $! > /tmp/pid" % INTERVAL
 
@@ -31,11 +31,11 @@ class Pings:
 def test_netvm_killed_started_and_replaced(counting_site, figure):
     """Boots: the site with a Linux netvm and one client, the netvm once more, and another."""
     site = counting_site
-    work = site.client("work")
+    work = site.client("work", python=True)
     pings = Pings(work)
     site.netvm.kill()
     site.detach_uplink()
-    site.netvm.start()
+    site.netvm.boot()
     began = site.uptime()
     site.attach_uplink()
     pings.wait(1)
@@ -59,7 +59,7 @@ def test_netvm_killed_started_and_replaced(counting_site, figure):
 def test_firewall_killed_and_started_again(counting_site, figure):
     """Boots: the site with a Linux netvm and one client, the firewall twice. Clients are attached anew, as qubesd does."""
     site = counting_site
-    work = site.client("work")
+    work = site.client("work", python=True)
     assert " 0% packet loss" in work.sh("ping -c 2 192.0.2.1")
     before, began = site.firewall.domid, site.uptime()
     site.restart_firewall("kill")
