@@ -1,9 +1,13 @@
 """A netvm or the firewall itself dies, comes back, or is exchanged, while a client pings: the traffic goes on by itself."""
+import json
 import re
 
 from tests.xen.domu_netvm import OTHER_ADDRESS, DomuNetvm
+from tests.xen.steps import payload
 
 SITE = {"netvm": "driver"}
+LIMIT = 600  # s
+HELD = 20000000  # octets of a download that takes 20 s at least
 INTERVAL = 0.2  # s between two echo requests of the client
 _PING = "ping -i %g 192.0.2.1 > /tmp/ping 2>&1 & echo $! > /tmp/pid" % INTERVAL
 
@@ -68,3 +72,33 @@ def test_firewall_killed_and_started_again(counting_site, figure):
     figure("firewall killed and started again: from its end to a client's first answer", "%.1f s" % (site.uptime() - began))
     assert site.firewall.domid != before
     assert " 0% packet loss" in work.sh("ping -c 5 -i 0.2 192.0.2.1")
+
+
+def test_connections_survive_a_restart_of_the_firewall(counting_site, figure):
+    """An idle session and a running download: the new firewall picks them up from the client's next packet.
+
+    As ssh's, the session's is what the user types. A client that only receives has nothing to send until the kernel
+    probes the connection, 60 s after the last octet.
+    """
+    site = counting_site
+    work = site.client("work", python=True)
+    assert site.internet.serve(LIMIT)
+    work.sh("rm -f /tmp/go /tmp/session /tmp/download")
+    work.sh("python3 /steps/sessions.py session 192.0.2.1 /tmp/go > /tmp/session 2>&1 &")
+    work.sh("python3 /steps/sessions.py download 192.0.2.1 held %d > /tmp/download 2>&1 &" % HELD)
+    assert "begun" in _said(work, "session", "begun") and "begun" in _said(work, "download", "begun")
+    before = site.firewall.domid
+    site.restart_firewall("shutdown")
+    assert site.firewall.domid != before
+    assert work.sh("cat /tmp/download") == "begun\n"  # it is running, and has not failed
+    work.sh("touch /tmp/go")
+    answered = json.loads(_said(work, "session", "seconds").splitlines()[1])
+    figure("session idle while the firewall is restarted: next answer after", "%.2f s" % answered["seconds"])
+    done = json.loads(_said(work, "download", "seconds").splitlines()[1])
+    figure("download of 20 s while the firewall is restarted: takes", "%.0f s" % done["seconds"])
+    assert done["sha256"] == payload.sha256("held", HELD)
+
+
+def _said(client, what, text):
+    """What a program of steps/sessions.py has written once that is in it; all within 300 s of the client's clock."""
+    return client.sh("for i in $(seq 3000); do grep -q %s /tmp/%s && break; usleep 100000; done; cat /tmp/%s" % (text, what, what), LIMIT)
