@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 from images import explain
+from tests import readme
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VERDICT = {
@@ -57,6 +58,15 @@ def test_sentences_out():
         "web: the packet is dropped, as is everything from this client: 0000: got 'x', "
         "expected key=value pairs with single spaces between.",
     ]
+
+
+def test_what_readme_shows(tmp_path):
+    """The example by which a newcomer learns the command: its file, and what it says it answers."""
+    questions, answers = readme.explained()
+    (tmp_path / "questions.jsonl").write_text(questions)
+    done = command(str(tmp_path / "questions.jsonl"), "--text")
+    assert done.stdout == answers and done.returncode == 0
+    assert len(answers.splitlines()) == 3
 
 
 def test_octets_that_are_no_text_are_no_question(tmp_path):

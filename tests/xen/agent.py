@@ -8,9 +8,11 @@ Each request is handled in a process of its own, so that a slow or dying step ho
     {"id", "do": "call", "function", "args", "timeout"}  -> {"value"}: MODULE.FUNCTION of /steps
     {"id", "do": "put", "path", "mode", "octets"}        -> {}
     {"id", "do": "get", "path", "offset"}                -> {"octets"} and the file's bytes from offset on
-    {"id", "do": "await", "path", "text", "offset", "timeout"} -> {"found"}: offset behind text, or None
+    {"id", "do": "await", "path", "text", "offset", "domid", "timeout"} -> {"found", "state"}
+    {"id", "do": "clock"}                                -> {"clock"}: at once, behind all answers given before
 
-A request that fails is answered with {"error": text}. Times are in seconds.
+"found": offset behind text, or None after that time or, where a domain is named, when it no longer runs and its
+console has come; "state": its state then. A request that fails is answered with {"error": text}. Times are in seconds.
 """
 import fcntl
 import glob
@@ -25,6 +27,9 @@ import traceback
 
 PORT_NAME = "lab"
 LOCK = "/run/agent.lock"
+CONSOLE_SECONDS = 0.5  # from a domain's end until xenconsoled has written its last lines to the file
+sys.path.insert(0, "/steps")
+import domains  # noqa: E402
 
 
 def open_port():
@@ -102,10 +107,11 @@ def do_call(request, _):
 
 
 def do_put(request, body):
-    with open(request["path"] + ".part", "wb") as out:
+    part = "%s.%d.part" % (request["path"], request["id"])  # two may put the same file
+    with open(part, "wb") as out:
         out.write(body)
-    os.chmod(request["path"] + ".part", request["mode"])
-    os.rename(request["path"] + ".part", request["path"])
+    os.chmod(part, request["mode"])
+    os.rename(part, request["path"])
     return {}, b""
 
 
@@ -116,20 +122,31 @@ def do_get(request, _):
 
 
 def do_await(request, _):
-    text, offset = request["text"].encode(), request["offset"]
+    text, offset, domid = request["text"].encode(), request["offset"], request["domid"]
     end = time.monotonic() + request["timeout"]
+    state = "running"
     while True:
-        try:
-            with open(request["path"], "rb") as data:
-                data.seek(offset)
-                at = data.read().find(text)
-        except FileNotFoundError:
-            at = -1
+        if domid is not None and state == "running":
+            state = domains.state(domid)
+            if state != "running":
+                end = min(end, time.monotonic() + CONSOLE_SECONDS)
+        content = content_from(request["path"], offset)
+        at = content.find(text)
         if at >= 0:
-            return {"found": offset + at + len(text)}, b""
+            return {"found": offset + at + len(text), "state": state}, b""
         if time.monotonic() > end:
-            return {"found": None}, b""
+            return {"found": None, "state": state}, b""
         time.sleep(0.02)
+
+
+def content_from(path, offset):
+    """A file's bytes from offset on; none if there is no file."""
+    try:
+        with open(path, "rb") as data:
+            data.seek(offset)
+            return data.read()
+    except FileNotFoundError:
+        return b""
 
 
 HANDLERS = {"run": do_run, "start": do_start, "call": do_call, "put": do_put, "get": do_get, "await": do_await}
@@ -146,7 +163,6 @@ def serve(port, request, body):
 
 
 def main():
-    sys.path.insert(0, "/steps")
     port = open_port()
     reader = Reader(port)
     print("agent: ready", flush=True)
@@ -158,7 +174,9 @@ def main():
                     break
             except ChildProcessError:
                 break
-        if os.fork() == 0:
+        if request["do"] == "clock":
+            answer(port, {"id": request["id"], "clock": time.monotonic()})
+        elif os.fork() == 0:
             serve(port, request, body)
             os._exit(0)
 

@@ -13,9 +13,11 @@ import re
 import shutil
 import subprocess
 
+from images import once
+
 from . import cpio
 
-CACHE = "/cache/qubes-python-firewall/lab"
+CACHE = os.path.join(os.environ.get("XDG_CACHE_HOME", "/cache"), "qubes-python-firewall", "lab")
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _XEN = "/usr/lib/xen-4.20/bin/"
 _OXENSTORED = "/usr/lib/xen-4.20/ocaml/"
@@ -60,19 +62,15 @@ def _key(*more):
 
 
 def _cached(name, make):
-    """Path of the cached file `name`; made by make(file) when it is not there yet."""
-    path = os.path.join(CACHE, name)
-    if not os.path.exists(path):
-        os.makedirs(CACHE, exist_ok=True)
-        part = "%s.%d.part" % (path, os.getpid())
-        try:
-            with open(part, "wb") as out:
-                make(out)
-            os.rename(part, path)
-        finally:
-            if os.path.exists(part):
-                os.unlink(part)
-    return path
+    """Path of the cached file `name`; made by make(file) when there is no whole one yet."""
+    return _file(os.path.join(CACHE, name), make)
+
+
+def _file(path, make):
+    def write_part(part):
+        with open(part, "wb") as out:
+            make(out)
+    return once.made(path, write_part)
 
 
 def xen():
@@ -97,13 +95,15 @@ def kernel(kind):
     return _cached("linux-%s-%s" % (kind, _key()), make)
 
 
-def write(kind, out, python=False):
-    """Write a whole image to a binary file. python: also in a domU's, with the tests' steps; dom0's always has it."""
+def image(kind, folder, python=False):
+    """Path of a whole image, in this folder. python: also in a domU's, with the tests' steps; dom0's always has it."""
+    def make(out):
+        for part in [kind, "python"] if python else [kind]:
+            with open(_base(part), "rb") as archive:
+                shutil.copyfileobj(archive, out)
+        out.write(_scripts(kind, python))
     python = python or kind == "dom0"
-    for part in [kind, "python"] if python else [kind]:
-        with open(_base(part), "rb") as archive:
-            shutil.copyfileobj(archive, out)
-    out.write(_scripts(kind, python))
+    return _file(os.path.join(folder, kind + ("-python" if python else "") + ".cpio"), make)
 
 
 def _base(part):

@@ -5,103 +5,25 @@
     guest.wait_for("ready", timeout=10)
     guest.shutdown()
 
-Every wait has a limit in seconds of the host's clock; reaching it raises LabError with what was seen.
+Every wait has a limit in seconds of the lab's own clock, see clocks.py, and ends at once when the domain it waits for
+has ended; either raises LabError with what was seen.
 """
 import hashlib
-import os
+import re
 import shlex
 import threading
-import time
 
 from . import initramfs
-from .channel import Channel, LabError
+from .channel import Channel
+from .domain import Domain, Linux
 from .emulator import Emulator
+from .errors import LabError
 
-BOOT_SECONDS = 300  # of the host's clock; about 15 on two idle cores, far more on busy ones
-CONSOLES = "/var/log/xen/console"
-
-
-class Domain:
-    """A domU. Its console goes to a file in dom0 from its first line on."""
-
-    def __init__(self, lab, name, domid):
-        self.lab, self.name, self.domid = lab, name, domid
-        self.log = "%s/guest-%s.log" % (CONSOLES, name)
-
-    def console(self):
-        """All it has written, as text without carriage returns."""
-        return self.lab.read(self.log, missing=b"").decode("utf-8", "replace").replace("\r", "")
-
-    def wait_for(self, text, timeout=20.0, after=0):
-        """Wait until its console shows text (from octet `after` on); the offset behind it."""
-        found = self.lab.await_text(self.log, text, timeout, after)
-        if found is None:
-            raise LabError("%s did not say %r in %g s; state %s; its console:\n%s"
-                           % (self.name, text, timeout, self.state(), self.console()[-2000:]))
-        return found
-
-    def state(self):
-        """"running", "gone", or why it has shut down: "poweroff", "reboot", "crash"."""
-        return self.lab.call("domains.state", self.domid)
-
-    def wait_for_end(self, timeout=10.0):
-        """Why it has shut down. LabError if it still runs after that many seconds."""
-        state = self.lab.call("domains.wait_for_end", self.domid, timeout, timeout=timeout + 10)
-        if state == "running":
-            raise LabError("%s still runs after %g s; its console:\n%s" % (self.name, timeout, self.console()[-2000:]))
-        return state
-
-    def cpu_seconds(self):
-        """CPU time it has used, in s."""
-        return self.lab.call("domains.cpu_ns", self.domid)[0] / 1e9
-
-    def shutdown(self):
-        """Ask it to power off, as `xl shutdown` does."""
-        self.lab.run(["xl", "shutdown", str(self.domid)])
-
-    def destroy(self):
-        """End it at once, whatever it is doing."""
-        self.lab.run(["xl", "destroy", str(self.domid)], timeout=300, check=False)  # a busy counting lab is slow
-
-    def pause(self):
-        self.lab.run(["xl", "pause", str(self.domid)])
-
-    def unpause(self):
-        self.lab.run(["xl", "unpause", str(self.domid)])
-
-    def store(self, path):
-        """Absolute xenstore path of a node below this domain's directory."""
-        return "/local/domain/%d/%s" % (self.domid, path)
-
-    def store_read(self, path):
-        """Text of a node below its directory; None if there is none."""
-        return self.lab.store_read(self.store(path))
-
-    def store_write(self, path, value):
-        """Write a node below its directory, as dom0, with a right to it for the domain."""
-        self.lab.store_write(self.store(path), value)
-
-
-class Linux(Domain):
-    """A Linux domU that runs commands typed on its console."""
-
-    _count = 0
-    stuck = False  # a command did not end in time: it still has the console
-
-    def sh(self, command, timeout=30.0, check=True):
-        """Output of a shell command in it, standard error included. LabError if it fails and check is set."""
-        Linux._count += 1
-        mark = "m%d" % Linux._count
-        after = len(self.lab.read(self.log, missing=b""))
-        self.lab.call("consoles.type_line", self.domid, "%s %s" % (mark, command))
-        self.stuck = True
-        self.wait_for("\n", 5, self.wait_for("</%s " % mark, timeout, after))
-        self.stuck = False
-        text = self.lab.read(self.log)[after:].decode("utf-8", "replace").replace("\r", "")
-        body, _, rest = text.partition("<%s>\n" % mark)[2].partition("</%s " % mark)
-        if check and int(rest.split(">")[0]):
-            raise LabError("%s: %s: status %s\n%s" % (self.name, command, rest.split(">")[0], body))
-        return body
+BOOT_SECONDS = 120  # of the lab's clock; about 5 of the counting lab's, 15 of the other's on two cores
+_SLICE = 5.0  # s that dom0 waits for a text before it is asked anew, where its clock is not the lab's
+_SHOWN = 30  # lines of a console, or of Xen's log, in an error
+_NOISE = re.compile(r"HVM (d\d+(v\d+)? save|restore)")  # of Xen's log, each time a domain is made
+_DUMP = 40  # lines of Xen's log that belong to a dump of registers
 
 
 class Lab:
@@ -111,18 +33,16 @@ class Lab:
         """Boot. xenstore: "xenstored" or "oxenstored"; counting: see Emulator."""
         self.xenstore, self.counting = xenstore, counting
         self.domains, self._names = [], {}
+        self._uploading = threading.Lock()
         self._creating = threading.Lock()  # two at once keep dom0 busy for longer than xl waits for a backend
-        began = time.monotonic()
         self.emulator = Emulator(xenstore, counting, xen_options)
         try:
-            self.channel = Channel(self.emulator.socket, self.emulator.alive)
-            limit = BOOT_SECONDS * (4 if counting else 1)
-            self.channel.request({"do": "run", "argv": ["true"], "timeout": 10}, timeout=limit)
+            self.channel = Channel(self.emulator)
+            self.channel.request({"do": "run", "argv": ["true"], "timeout": 10}, timeout=BOOT_SECONDS)
         except LabError as error:
             log, complaint = self.xen_log(), self.emulator.complaint()
             self.close()
             raise LabError("dom0 did not come up: %s\n%s\n%s" % (error, complaint, log[-3000:]))
-        self.boot_seconds = time.monotonic() - began
 
     def close(self):
         """Switch the machine off."""
@@ -143,12 +63,34 @@ class Lab:
         except FileNotFoundError:
             return ""
 
+    def xen_tail(self):
+        """The last lines of it, without those about each domain's registers."""
+        return "\n".join([line for line in self.xen_log().splitlines() if not _NOISE.search(line)][-_SHOWN:])
+
+    def xen_lines(self, domid):
+        """Lines of Xen's log about a domain, its registers when it ended included."""
+        names = re.compile(r"\b(d%d|d%dv\d+|[Dd]om%d|[Dd]omain %d)\b" % ((domid,) * 4))
+        found, dump = [], 0
+        for line in self.xen_log().splitlines():
+            if names.search(line):
+                dump = _DUMP if "Dumping" in line else dump
+            elif not dump:
+                continue
+            dump = max(dump - 1, 0)
+            if not _NOISE.search(line):
+                found.append(line)
+        return found
+
+    def clock(self):
+        """Seconds by which the lab's waits are limited, see clocks.py."""
+        return self.channel.request({"do": "clock"})[0]["clock"] if self.counting else self.emulator.served()
+
     # ---- in dom0
 
     def run(self, argv, timeout=30.0, check=True):
         """Standard output of a program in dom0. LabError if its status is not 0 and check is set."""
         argv = shlex.split(argv) if isinstance(argv, str) else list(argv)
-        header, _ = self.channel.request({"do": "run", "argv": argv, "timeout": timeout}, timeout=timeout + 30)
+        header, _ = self.channel.request({"do": "run", "argv": argv, "timeout": self._guard(timeout)}, timeout=timeout + 30)
         if check and header["status"]:
             raise LabError("%s: status %d\n%s%s" % (" ".join(argv), header["status"], header["out"], header["err"]))
         return header["out"]
@@ -160,7 +102,7 @@ class Lab:
 
     def call(self, function, *args, timeout=60.0):
         """Result of MODULE.FUNCTION(*args) of tests/xen/steps, run in dom0; both go through JSON."""
-        request = {"do": "call", "function": function, "args": args, "timeout": timeout}
+        request = {"do": "call", "function": function, "args": args, "timeout": self._guard(timeout)}
         return self.channel.request(request, timeout=timeout + 30)[0]["value"]
 
     def write(self, path, content, mode=0o644):
@@ -178,16 +120,46 @@ class Lab:
 
     def await_text(self, path, text, timeout, offset=0):
         """Wait until a file in dom0 contains text from offset on; the offset behind it, or None."""
-        request = {"do": "await", "path": path, "text": text, "offset": offset, "timeout": timeout}
-        return self.channel.request(request, timeout=timeout + 30)[0]["found"]
+        return self._await(path, text, timeout, offset, None)[0]
+
+    def await_console(self, domain, text, timeout, offset=0):
+        """Wait until a domain's console shows text, or it has ended: (the offset behind it, or None, its state)."""
+        return self._await(domain.log, text, timeout, offset, domain.domid)
+
+    def _await(self, path, text, timeout, offset, domid):
+        request = {"do": "await", "path": path, "text": text, "offset": offset, "domid": domid}
+        for piece in self.pieces(timeout):
+            answer = self.channel.request(dict(request, timeout=piece), timeout=piece + 60)[0]
+            if answer["found"] is not None or answer["state"] != "running":
+                break
+        return answer["found"], answer["state"]
+
+    def pieces(self, timeout):
+        """Times, in s of dom0's clock, in which to wait for something that comes in so many s of the lab's.
+
+        The counting lab's clock is dom0's: one piece. Elsewhere dom0's clock goes on while the host does other things.
+        """
+        if self.counting:
+            yield timeout
+            return
+        end = self.clock() + timeout
+        while True:
+            yield max(min(end - self.clock(), _SLICE), 0)
+            if self.clock() >= end:
+                return
+
+    def _guard(self, timeout):
+        """s of dom0's clock after which a step is ended there; that it is late, the channel finds before."""
+        return timeout if self.counting else 10 * timeout
 
     def upload(self, path):
-        """Path in dom0 of a file of the host; sent once."""
+        """Path in dom0 of a file of the host; sent once, however many threads want it there."""
         with open(path, "rb") as data:
             content = data.read()
         there = "/images/" + hashlib.sha256(content).hexdigest()[:16]
-        if not self.run(["sh", "-c", "[ -e %s ] || echo absent" % there]) == "":
-            self.write(there, content)
+        with self._uploading:
+            if self.run(["stat", "-c", "%s", there], check=False).strip() != str(len(content)):
+                self.write(there, content)
         return there
 
     def store_read(self, path):
@@ -206,9 +178,10 @@ class Lab:
         kernel: a path in dom0, see upload(). config: further lines for xl. It stays, shut down, until it is
         destroyed; monitored: xl watches it and destroys it when it ends, as on a Qubes machine.
         """
-        self._names[name] = self._names.get(name, 0) + 1
-        if self._names[name] > 1:
-            name = "%s.%d" % (name, self._names[name])
+        with self._creating:
+            self._names[name] = self._names.get(name, 0) + 1
+            if self._names[name] > 1:
+                name = "%s.%d" % (name, self._names[name])
         lines = ['name="%s"' % name, 'type="pvh"', 'kernel="%s"' % kernel, "memory=%d" % memory, "maxmem=%d" % memory,
                  "vcpus=1", 'tsc_mode="native"', 'extra="%s"' % cmdline,
                  'on_poweroff="destroy"', 'on_reboot="destroy"', 'on_crash="destroy"']
@@ -233,10 +206,7 @@ class Lab:
         memory: in MB; 0: what it needs. words: further ones of its command line.
         """
         kernel = self.upload(initramfs.kernel("domu"))
-        archive = os.path.join(self.emulator.folder, "domu%s.cpio" % ("-python" if python else ""))
-        if not os.path.exists(archive):
-            with open(archive, "wb") as out:
-                initramfs.write("domu", out, python)
+        archive = initramfs.image("domu", self.emulator.folder, python)
         memory = memory or (420 if python else 256)
         made = self.domain(name, kernel, ("console=hvc0 quiet rdinit=/init " + words).strip(), memory, config, self.upload(archive), kind=Linux)
         made.wait_for("LINUX-READY", timeout)

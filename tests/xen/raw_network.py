@@ -6,7 +6,7 @@ uplink's end is that of dom0, which does not forward meanwhile. steps/wire.py se
 from tests.xen.site import ACCEPT, FIREWALL
 
 PIPES = "/run/wire"
-LIMIT = 400  # s of the host's clock
+LIMIT = 400  # s of the lab's clock
 _OPEN = "mkdir -p /run; rm -f %s.*; python3 /steps/wire.py %s %s > %s.log 2>&1 &"
 _ASK = "echo %s > %s.in; cat %s.out"
 _MOMENT = 0.2  # s in which a frame has crossed the firewall; a hundred times what it takes

@@ -4,7 +4,7 @@ Each line is run by dom0's shell. Lines that begin with a dot are for the lab:
 
     .start [MB] [WORDS]   start build/vmlinuz as a domain, with words on its command line
     .test PROGRAM [WORDS] start build/vmlinuz-test with a program of tests/guest
-    .linux                start a Linux domain
+    .linux                start a Linux domain; here, where the clock is the host's, it may end by itself on a busy machine
     .console NAME         show a domain's console
     .xen                  show Xen's log
     .put PATH             copy a file of the checkout to dom0's /images
@@ -13,7 +13,7 @@ Each line is run by dom0's shell. Lines that begin with a dot are for the lab:
 import os
 import readline  # noqa: F401  (line editing for input())
 
-from .channel import LabError
+from .errors import LabError
 from .lab import Lab
 
 

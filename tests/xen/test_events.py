@@ -3,7 +3,7 @@ import pytest
 
 from tests.xen.conftest import both_daemons
 
-_LIMIT = 400  # s of the host's clock; some tens on an idle machine
+_LIMIT = 400  # s of the lab's clock; some tens on an idle machine
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tests.xen.steps import payload
 BULK = 20000000  # octets
 FEW = 2000000  # octets, where each frame is looked at by Python
 LARGEST_PLAIN = 1514  # octets of an Ethernet frame
-LIMIT = 400  # s of the host's clock
+LIMIT = 400  # s of the lab's clock
 NO_OFFLOADS = {"feature-sg": "0", "feature-gso-tcpv4": "0", "feature-no-csum-offload": "1"}
 BEHIND = "/usr/sbin/ip netns exec behind"
 # The client's address moves into a namespace, behind interfaces that leave no checksum blank and no frame whole.

@@ -13,7 +13,7 @@ from tests.xen.dom0_netvm import SERVED
 from tests.xen.site import CLIENTS
 from tests.xen.steps import payload
 
-LIMIT = 600  # s of the host's clock for what takes seconds on an idle machine
+LIMIT = 600  # s of the lab's clock, for what takes seconds
 
 
 @pytest.fixture
