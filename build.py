@@ -61,8 +61,10 @@ def test(options):
     paths = ["tests/" + kind for kind in kinds if os.path.isdir(os.path.join(HERE, "tests", kind))]
     words = ["python3", "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir=/src"]
     words += ["--color=yes"] if sys.stdout.isatty() else []
-    if options.kind:
-        return _run_in_lab(options, words + paths + options.rest)
+    words += ["--quick"] if options.quick else []
+    if options.kind or options.quick:
+        more = ["--numprocesses=2", "--dist=loadfile"] if options.quick else []
+        return _run_in_lab(options, words + more + paths + options.rest)
     # what goes by another clock than the host's shares two CPUs; real time gets the machine for itself
     parts = [["--part=beside", "--numprocesses=2", "--dist=loadgroup"], ["--part=alone"]]
     statuses = {_run_in_lab(options, words + part + paths + options.rest) for part in parts}
@@ -162,6 +164,8 @@ def _parser():
                    epilog="example: ./build.py test host -- -k checksum -x")
     some.add_argument("kind", nargs="?", choices=["host", "sim", "xen"],
                       help="host: seconds; sim: simulated Xen, a minute; xen: a real Xen under QEMU, minutes")
+    some.add_argument("--quick", action="store_true",
+                      help="what fits into a few minutes: no test that takes long, and one boot on the real Xen")
     some = command(mutate, "mutate", "plant faults in modules and say which ones no test of the host sees; words after -- go to tests/mutation",
                    epilog="example: ./build.py mutate nat flows; ./build.py mutate -- --help")
     some.add_argument("modules", nargs="*", metavar="MODULE", help="such as nat; all of them if none is named")

@@ -21,12 +21,20 @@ try:
 except ImportError:
     pass
 
+# what --quick leaves out: whole images built again, MicroPython on the host at length, long series of cycles
+SLOW = {
+    "host": {"test_apt_settings", "test_mutation", "test_once", "test_release", "test_reproducible"},
+    "sim": set(),
+}
+QUICK_ON_XEN = ("test_boots_and_says_who_it_is[32]",)
+
 _wall = {}  # kind: [first start, last end], seconds since the epoch
 _figures = []  # (what, value with its unit, limit or "")
 
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="also what takes minutes; full counts even in CI")
+    parser.addoption("--quick", action="store_true", help="the inner loop: no test that takes long, and one boot on a real Xen")
     parser.addoption("--part", choices=("beside", "alone"),
                      help="beside: only tests that other work on the machine does not disturb; alone: only the others")
 
@@ -51,11 +59,22 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("long"):
                 item.add_marker(pytest.mark.skip(reason="takes minutes: --long"))
+    if config.getoption("--quick"):
+        _deselect(config, items, [item for item in items if not _quick(item)])
     part = config.getoption("--part")
     if part:
         others = [item for item in items if bool(item.get_closest_marker("xdist_group")) != (part == "beside")]
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if item not in set(others)]
+        _deselect(config, items, others)
+
+
+def _deselect(config, items, others):
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if item not in set(others)]
+
+
+def _quick(item):
+    kind, module = _kind(item.path), item.path.stem
+    return item.name in QUICK_ON_XEN if kind == "xen" else module not in SLOW.get(kind, ())
 
 
 def pytest_runtest_logreport(report):
