@@ -4,7 +4,7 @@ It is not what the image takes, which test_price.py counts in instructions; but 
 way of a packet becomes longer, or depends on how many flows or rules there are.
 """
 import pytest
-from packets import tcp, udp
+from packets import echo, tcp, udp
 
 from counting import bytecodes
 from firewall import ipv4, rules
@@ -63,6 +63,33 @@ def test_a_full_table_is_not_slower(figure):
         over = mean(4300)
     figure("first packet, empty / full / overfull table", "%.0f / %.0f / %.0f bytecodes" % (empty, full, over))
     assert full < 1.5 * empty and over < 2.5 * empty
+
+
+@pytest.mark.parametrize("kind", ["udp", "tcp", "echo"])
+@pytest.mark.parametrize("one_is_left", [False, True])
+def test_behaviour_79_a_search_for_a_port_ends(figure, kind, one_is_left):
+    """All ports and identifiers are gone, or all but one: found or refused, at a price that has a limit."""
+    with Network() as net:
+        net.client(A)
+        nat = net.neighbours.nat
+        if kind == "tcp":
+            if not one_is_left:
+                nat._random = lambda octets: b"\x4a\x20"  # whatever it tries is port 20000
+            for port in range(65536):
+                if port != 54321 or not one_is_left:
+                    nat.reserve(ipv4.TCP, port)
+        else:
+            ports = nat._ports[ipv4.UDP if kind == "udp" else ipv4.ICMP]
+            for port in range(65536):
+                if not ports.taken(port) and (port != 54321 or not one_is_left):
+                    ports.take(port)
+        frame = {"udp": udp(A, 5000, SERVER, 80), "tcp": tcp(A, 5000, SERVER, 80), "echo": echo(A, SERVER, ident=5000)}[kind]
+        buffer = bytearray(frame)
+        count, verdict = bytecodes(net.judge.frame, 1, buffer, len(buffer), net.now)
+    figure("first packet where %s, %s" % ("one port is left" if one_is_left else "no port is left", kind), "%d bytecodes" % count, str(4 * FIRST))
+    if kind != "tcp":  # whose search is at random: one port of so many it may miss
+        assert (verdict == 0) == one_is_left
+    assert count < 4 * FIRST
 
 
 def nets(i):

@@ -1,0 +1,55 @@
+"""Small things of the judge that planted faults showed to be seen by nobody."""
+import pytest
+from packets import Look, ip, udp
+
+from firewall import reasons
+from firewall.record import BACK, KIND, OCTETS, PACKETS, WORDS
+from tests.network import Network
+
+A, OURS, SERVER = "10.137.0.21", "10.138.0.2", "192.0.2.50"
+
+
+@pytest.fixture
+def net():
+    with Network() as net:
+        yield net
+
+
+def test_packets_and_octets_of_each_half_are_counted(net):
+    client = net.client(A)
+    for octets in (1, 20, 300):
+        client.send(udp(A, 4001, SERVER, 80, bytes(octets)))
+    net.uplink.send(udp(SERVER, 80, OURS, 4001, bytes(50)))
+    w = net.neighbours.flows.records
+    there, = [r * WORDS for r in range(len(w) // WORDS) if w[r * WORDS + KIND]]
+    assert (w[there + PACKETS], w[there + OCTETS]) == (3, 3 * 28 + 321)
+    assert (w[there + BACK + PACKETS], w[there + BACK + OCTETS]) == (1, 28 + 50)
+
+
+@pytest.mark.parametrize("total, verdict", [(8999, reasons.FORWARDED), (9000, reasons.FORWARDED), (9001, reasons.GATHER)])
+def test_only_what_is_cut_is_asked_for_whole(net, total, verdict):
+    """A frame of exactly the MTU, of which only the head is there."""
+    net.client(A)
+    net.netvm(OURS, mtu=9000)
+    frame = udp(A, 4001, SERVER, 80, bytes(total - 28))
+    assert net.judge.frame(1, bytearray(frame[:4096]), len(frame), net.now, False, 0) == verdict
+
+
+@pytest.mark.parametrize("proto", [47, 50, 132, 136])
+@pytest.mark.parametrize("rules, goes_on", [
+    (["action=accept dst4=192.0.2.0/24"], True),
+    (["action=drop proto=tcp", "action=drop proto=udp", "action=drop proto=icmp", "action=accept"], True),
+    (["action=drop dst4=192.0.2.50", "action=accept"], False),
+    (["action=accept proto=udp", "action=accept proto=tcp", "action=accept proto=icmp"], False),
+    ([], False),
+])
+def test_flows_of_other_protocols_are_judged_again(net, proto, rules, goes_on):
+    client = net.client(A)
+    frame, answer = (ip(*ends, proto, bytes(20)) for ends in ((A, SERVER), (SERVER, OURS)))
+    client.send(frame)
+    assert Look(net.uplink.recv()).proto == proto
+    net.set_rules(A, rules)
+    net.uplink.send(answer)
+    assert (client.recv(0) is not None) == goes_on
+    client.send(frame)
+    assert (net.uplink.recv(0) is not None) == goes_on
