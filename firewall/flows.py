@@ -2,8 +2,8 @@
 
 Memory is given from outside and never grows: records (record.py), an index of both halves, mappings (mappings.py), and per
 client a list for each rank (flowstate.RANK), in order of entry: flows nobody answered or that are over, those answered
-once or half closed, those in use. Every operation touches a bounded number of
-records, however full the table is; large tasks (sweeping, burying a client) go in slices through tick().
+once or half closed, those in use. Every operation touches a bounded number of records, however full the table is; large
+tasks (sweeping, burying a client) go in slices through tick().
 
     cap(client) = capacity - SHARE * other attached clients (at least an even part)
     at its cap, a client recycles its own oldest flow of the lowest rank, but none that is HELD: then it is refused
