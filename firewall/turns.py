@@ -6,8 +6,8 @@ Who took more than its quantum waits until his credits have paid for it, while o
 When nobody else has anything, it does not wait. The uplink is credited as much as all clients that have something
 together: what it brings is for all of them.
 
-A price is half a step of the interpreter as the simulation counts them, measured there: this text says what a turn costs,
-and no clock is asked.
+A price of 1 stands for two steps of the interpreter as the simulation counts them (port/sim/event.c), measured there:
+this text says what a turn costs, and no clock is asked.
 """
 from micropython import const
 

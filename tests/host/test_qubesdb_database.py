@@ -392,3 +392,67 @@ def test_rule_trees_against_a_plain_dict():
         nodes = trees.packed(address)
         assert (nodes is not None) == settled[address]
         assert nodes is None or ruletrees.unpack(nodes) == model[address]
+
+
+# ---- what fails
+
+
+def test_a_key_that_failed_to_be_told_is_told_by_the_next_reading():
+    """Memory ran out in who watches it; the connection is made anew, and the value is the same as before."""
+    side = Side()
+    told = []
+
+    def watcher(path, value):
+        if not told:
+            told.append("failed")
+            raise MemoryError
+        told.append((path, value))
+
+    side.database.watch("/connected-ips", watcher)
+    with pytest.raises(MemoryError):
+        side.receive(packed(CONTENT, "/connected-ips", b"10.137.7.21"), packed(CONTENT, "/a"), END)
+    side.begin()
+    side.receive(packed(CONTENT, "/connected-ips", b"10.137.7.21"), END)
+    assert told == ["failed", ("/connected-ips", b"10.137.7.21")] and side.told == ["synced"]
+
+
+@pytest.mark.parametrize("step", ["write", "remove", "committing", "_store"])
+def test_a_tree_whose_change_failed_is_refused_at_its_commit(monkeypatch, step):
+    """Never taken without what failed; other trees, and its own next update, count."""
+    side = synced(*tree(b"action=drop"), attached=["10.137.7.21"])
+    commit = [packed(RM, TREE + "/"), packed(WRITE, TREE + "/policy", b"accept"), packed(WRITE, TREE)]
+    real = getattr(ruletrees.RuleTrees, step)
+
+    def failing(*args):
+        monkeypatch.setattr(ruletrees.RuleTrees, step, real)
+        raise MemoryError
+
+    monkeypatch.setattr(ruletrees.RuleTrees, step, failing)
+    side.receive(*commit)
+    ((address, octets),) = side.commits
+    assert address == "10.137.7.21" and octets == ruletrees.SPOILED and side.database.synced
+    side.receive(*commit)
+    assert side.nodes() == {"policy": b"accept"}
+
+
+def test_attached_trees_together_have_a_limit():
+    """A commit beyond it is refused, whosever; those before it stay."""
+    addresses = ["10.137.9.%d" % i for i in range(20)]
+    side = synced(attached=addresses)
+    value = b"x" * 3000
+    for address in addresses:
+        base = "/qubes-firewall/" + address
+        side.receive(*[packed(WRITE, "%s/%04d" % (base, i), value) for i in range(40)], packed(WRITE, base))
+        side.sent()
+    spoiled = [address for address, octets in side.commits if octets == ruletrees.SPOILED]
+    whole = ruletrees.OCTETS // (40 * 3007)
+    assert len(side.commits) == 20 and spoiled == addresses[whole:]
+    assert side.database.copy.trees._octets <= ruletrees.OCTETS
+
+
+def test_equal_trees_are_held_once_while_everything_is_read_again():
+    side = synced(*tree(b"action=drop"), attached=["10.137.7.21"])
+    before = side.database.copy.trees.packed("10.137.7.21")
+    side.begin()
+    side.receive(*tree(b"action=drop"), END)
+    assert side.database.copy.trees.packed("10.137.7.21") is before and side.database.copy.trees.before is None
