@@ -109,27 +109,6 @@ def test_whatever_fails_on_a_commits_way_denies_that_client(machine, start, wher
     assert not firewall.lines("starts again") and len(firewall.lines("denied")) == 1 and dom0.left == []
 
 
-def test_dom0_hears_that_rules_are_handled_when_they_are_in_force(machine, start):
-    """Behaviour 15: at every moment at which the counter is seen, the list that it counts decides."""
-    one = CLIENTS[0]
-    firewall, dom0 = start(wide([one]), [one])
-    seen = []
-
-    def write(path, value, write=dom0.daemon._write):
-        if path.startswith("/qubes-firewall-handled/"):
-            firewall._take_console()
-            seen.append((int(value), len(firewall.lines("rules " + one))))
-        write(path, value)
-
-    dom0.daemon._write = write
-    for count in range(2, 30):
-        dom0.commit(one, long_list(count * 9) + (WIDE if count % 2 else []))
-        assert seen[-1] == (count, count), seen
-    assert verdicts(firewall) == {one: "accept"}
-    counts = [count for count, _ in seen]
-    assert counts == sorted(set(counts))
-
-
 def test_ports_to_65536_are_told_once(machine, start):
     one = CLIENTS[0]
     firewall, dom0 = start(wide([one]), [one])

@@ -198,7 +198,7 @@ def churn(kind):
 
 
 @pytest.mark.parametrize("kind", ["SYN flood", "UDP flood, random ports and addresses", "small frames to a denied destination"])
-def test_behaviours_70_71_72_others_keep_their_rate_and_connect(machine, kind, figure):
+def test_behaviour_70_71_72_others_keep_their_rate_and_connect(machine, kind, figure):
     """The flood lasts from before; others keep 90 % of their rate, and 20 connections are made, each within a second."""
     rules, frames = churn(kind)
     scene = Scene(machine, rules)
