@@ -1,7 +1,11 @@
 """Events to and fro with another domain, strictly in turn: one lost wake-up and it stands still for ever.
 
 Words: peer=DOMID, rounds=N, way=loop (through the loop, as a ring's events come) or way=bare (xen.sleep alone).
-serve=1 answers instead of asking, at port= of the peer. Who asks writes its port to data/port.
+serve=1 answers instead of asking, at port= of the peer. Who asks writes its port to data/port. Each prints
+"pingpong: N rounds" after every 1000, and at the end with what one took.
+
+For tests of the test: lose=N forgets the event of round N, as if the wake-up for it were lost; busy=MS computes so long
+in each round.
 """
 import gc
 import loop
@@ -46,13 +50,22 @@ async def main(store, words):
         await store.write("data/port", str(port))
         print("pingpong: port %d" % port)
         await way.wait()
+    lose, busy = int(words.get("lose", 0)), int(words.get("busy", 0)) * 1000000
     gc.collect()
     began = xen.ns()
-    for _ in range(rounds):
+    for i in range(1, rounds + 1):
         if not serve:
             xen.evtchn_send(port)
         await way.wait()
+        if i == lose:
+            await way.wait()
+        if busy:
+            until = xen.ns() + busy
+            while xen.ns() < until:
+                pass
         if serve:
             xen.evtchn_send(port)
+        if i % 1000 == 0 and i < rounds:
+            print("pingpong: %d rounds" % i)
     print("pingpong: %d rounds, %d us each" % (rounds, (xen.ns() - began) // rounds // 1000))
     await loop.Flag().wait()

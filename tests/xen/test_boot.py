@@ -35,18 +35,28 @@ def test_the_image_is_small(figure):
     assert size < 800000
 
 
-@both_daemons
-def test_xl_shutdown_ends_it_within_a_second(lab, image, figure):
-    """Boots: the image that ships. Its last line must have reached the console."""
-    guest = lab.domain("shutdown", image)
+def _shut_down(lab, guest, figure):
+    """Seconds from xl's request to the end; xl itself takes longer."""
     guest.wait_for("memory: ")
     lab.run("sleep 2")
-    why, since_command, since_request = lab.call("domains.shut_down", guest.domid, 10)
-    figure("xl shutdown to the end, %s" % lab.xenstore, "%.2f s (%.2f s after xl had asked)" % (since_command, since_request), "1 s")
+    why, since_command, since_request = lab.call("domains.shut_down", guest.domid, 60)
+    figure("xl shutdown to the end, %s%s" % (lab.xenstore, ", counted" if lab.counting else ""),
+           "%.2f s (%.2f s after xl had asked)" % (since_command, since_request), "1 s" if lab.counting else "")
     assert why == "poweroff"
-    assert since_request < 1  # xl itself needs some tenths on an emulated CPU, more on a loaded machine
-    lab.run("usleep 300000")  # xenconsoled may have to read the last line still
+    guest.wait_for("power")  # xenconsoled may have to read the last line still
     assert "power" in guest.console().splitlines()[-1]
+    return since_request
+
+
+@both_daemons
+def test_xl_shutdown_ends_it(lab, image, figure):
+    """Boots: the image that ships. Its last line must have reached the console. How long it takes here is no verdict."""
+    _shut_down(lab, lab.domain("shutdown", image), figure)
+
+
+def test_xl_shutdown_ends_it_within_a_second(counting_lab, figure):
+    """Boots: the image that ships, where an instruction takes a nanosecond."""
+    assert _shut_down(counting_lab, counting_lab.domain("shutdown", counting_lab.upload(BUILT)), figure) < 1
 
 
 def test_reboot_and_unknown_words(lab, image):
@@ -69,18 +79,14 @@ def test_unknown_words_on_the_command_line(lab, image):
 
 
 @both_daemons
-def test_idle_it_costs_nothing(lab, image, figure):
-    """Boots: the image that ships. The least of several stretches: a busy host lets Xen count too much, never too little."""
+def test_what_an_idle_domain_takes_here(lab, image, figure):
+    """Boots: the image that ships. A figure without a verdict: a busy host lets Xen count too much."""
     guest = lab.domain("idle", image)
     guest.wait_for("memory: ")
     lab.run("sleep 3")
-    share = 1
-    for _ in range(6):
-        share = min(share, lab.call("domains.idle_share", guest.domid, 5))
-        if share < 0.001:
-            break
-    figure("CPU of an idle domain, %s" % lab.xenstore, "%.4f %%" % (100 * share), "0.1 %")
-    assert share < 0.001
+    share = lab.call("domains.idle_share", guest.domid, 5)
+    figure("CPU of an idle domain, %s" % lab.xenstore, "%.4f %%" % (100 * share))
+    assert guest.state() == "running"
 
 
 def test_idle_counted(counting_lab, figure):

@@ -32,7 +32,7 @@ def test_crime(lab, guest, act):
     cause, function = CRIMES[act]
     criminal = guest("crimes", "crime=" + act)
     assert criminal.wait_for_end(60) == "crash"
-    lab.run("usleep 300000")  # xenconsoled may have to read the last lines still
+    criminal.wait_for(", in %s" % function, 60)  # xenconsoled may have to read the last lines still
     said = criminal.console().partition("crime: %s\n" % act)[2]
     assert re.search("^crash: .*" + cause, said, re.MULTILINE), criminal.console()
     assert re.search(r'File "[\w/.]+", line \d+, in %s\b' % function, said), criminal.console()

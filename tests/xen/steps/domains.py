@@ -7,7 +7,7 @@ import subprocess
 import time
 
 _REASONS = {0: "poweroff", 1: "reboot", 2: "suspend", 3: "crash", 4: "watchdog", 5: "soft-reset"}
-_DYING, _SHUTDOWN, _REASON_SHIFT = 1 << 0, 1 << 2, 16
+_DYING, _SHUTDOWN, _BLOCKED, _REASON_SHIFT = 1 << 0, 1 << 2, 1 << 4, 16
 
 
 class _Info(ctypes.Structure):
@@ -65,3 +65,27 @@ def idle_share(domid, seconds):
     time.sleep(seconds)
     used_then, ended = cpu_ns(domid)
     return (used_then - used) / (ended - began)
+
+
+def asleep(domids, pids, seconds):
+    """Do all these domains, and these processes of dom0, sleep for that long? False at the first sight of anything else.
+
+    A domain sleeps when Xen has nothing to give it: its CPU is blocked, with no event for it, and its CPU time stands still.
+    One that waits for its turn on a busy machine does not.
+    """
+    def account():
+        times = [_info(domid).cpu_ns for domid in domids]
+        for pid in pids:
+            with open("/proc/%d/stat" % pid) as text:
+                words = text.read().rpartition(")")[2].split()
+            times.append(words[11:13] if words[0] == "S" else None)
+        blocked = all(_info(domid).flags & _BLOCKED for domid in domids)
+        return times if blocked and None not in times else None
+
+    before = account()
+    end = time.monotonic() + seconds
+    while before is not None and account() == before:
+        if time.monotonic() > end:
+            return True
+        time.sleep(0.05)
+    return False

@@ -7,7 +7,7 @@ import os
 import random
 import select
 import struct
-import time
+import sys
 
 _BIND_INTERDOMAIN = 8 << 16 | ord("E") << 8 | 1  # _IOC(_IOC_NONE, 'E', 1, 8): struct { u32 domain, u32 port }
 _NOTIFY = 4 << 16 | ord("E") << 8 | 4  # _IOC(_IOC_NONE, 'E', 4, 4): struct { u32 port }
@@ -23,7 +23,7 @@ def _bind(device, domid, port):
 
 
 def _take(device, seconds):
-    """Ports with events; [] if there is none in time. They may have events again afterwards."""
+    """Ports with events; [] if there is none in time (None: for ever). They may have events again afterwards."""
     if not select.select([device], [], [], seconds)[0]:
         return []
     data = os.read(device, 4096)
@@ -31,37 +31,51 @@ def _take(device, seconds):
     return list(struct.unpack("%dI" % (len(data) // 4), data))
 
 
-def answer(domid, port, rounds, seconds):
-    """Answer `rounds` events of a domain, each with one of ours; how many came before the time was over."""
+def answer(domid, port, rounds):
+    """Answer `rounds` events of a domain, each with one of ours. Prints "answered N" now and then, and at the end.
+
+    As a program: evtchn.py answer DOMID PORT ROUNDS.
+    """
     device = _open()
     local = _bind(device, domid, port)
     notify = struct.pack("I", local)
     _take(device, 0.5)  # what the binding itself made pending must not pass for an event of theirs
-    end = time.monotonic() + seconds
     fcntl.ioctl(device, _NOTIFY, notify)  # "go"
-    count = 0
-    while count < rounds and time.monotonic() < end:
-        if _take(device, 5):
-            fcntl.ioctl(device, _NOTIFY, notify)
-            count += 1
+    for count in range(1, rounds + 1):
+        _take(device, None)
+        fcntl.ioctl(device, _NOTIFY, notify)
+        if count % 1000 == 0 or count == rounds:
+            print("answered %d" % count, flush=True)
     os.close(device)
-    return count
 
 
-def ring_all(domid, ports, rounds, seconds):
-    """Send an event on each port in random order, `rounds` times; answers by port, after each round's came or time is up."""
+def ring_all(domid, ports, rounds):
+    """Send an event on each port in random order, `rounds` times, each time until all are answered; prints who has not.
+
+    As a program: evtchn.py ring DOMID PORTS ROUNDS, PORTS with commas between. After round N it prints "round N", and at
+    last "answers N..M", the least and the most that came from a port.
+    """
     device = _open()
     locals_ = [_bind(device, domid, port) for port in ports]
     _take(device, 0.2)  # what the binding itself made pending
     answers = dict.fromkeys(locals_, 0)
-    end = time.monotonic() + seconds
-    for _ in range(rounds):
+    for number in range(1, rounds + 1):
         missing = set(locals_)
         for local in random.sample(locals_, len(locals_)):
             fcntl.ioctl(device, _NOTIFY, struct.pack("I", local))
-        while missing and time.monotonic() < end:
-            for local in _take(device, 1):
+        while missing:
+            for local in _take(device, None):
                 answers[local] += 1
                 missing.discard(local)
+        print("round %d" % number, flush=True)
+    while _take(device, 1):  # one answer too many would come now
+        print("an answer too many", flush=True)
     os.close(device)
-    return [answers[local] for local in locals_]
+    print("answers %d..%d" % (min(answers.values()), max(answers.values())), flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "answer":
+        answer(*map(int, sys.argv[2:]))
+    else:
+        ring_all(int(sys.argv[2]), [int(port) for port in sys.argv[3].split(",")], int(sys.argv[4]))
