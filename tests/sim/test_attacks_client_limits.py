@@ -1,12 +1,13 @@
 """Clients at the edges of what their rings can say: counters that wrap, sizes past 64 KiB, one page for everything."""
 import pytest
 from attacks import LIAR, SERVER, answered, forwarding, frame, net, one, rest, row, works  # noqa: F401
-from frontend import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISING, Client
+from frontend import CLOSED, CLOSING, CONNECTED, INITIALISING, Client
 from machine import Machine
 from network import Network
 from packets import Look, echo
 from rings import ERROR, MASK, MORE_DATA, OKAY, PAGE, REQ_EVENT, REQ_PROD, RSP_EVENT, RSP_PROD
 from store import OXENSTORED, XENSTORED
+from test_netback_life import fill
 
 WRAP = 1 << 32
 
@@ -216,7 +217,7 @@ def test_65_clients_at_once(personality):
             if i == AT_ONCE - 1:
                 machine.until(lambda: all(end.connected() for end in ends), 30, "64 connections")
                 machine.advance(30)  # their lines are written
-                _fill(net, 985)  # what else a domain of ours has on a real machine
+                fill(net, 985)  # what else a domain of ours has on a real machine
             peer = ends[i - 50].peer if i >= 50 else None
             ends.append(Client(machine, None if peer else 5 + i, address, devid=1 if peer else 0, peer=peer, post=8))
         *served, refused = ends
@@ -240,15 +241,6 @@ def test_65_clients_at_once(personality):
         assert after["nodes"] <= before["nodes"] + 52  # dom0's empty directories of the domains
         after["nodes"] = before["nodes"]
         assert after == before
-
-
-def _fill(net, nodes):
-    """Own so many."""
-    ours = net.machine.store.client(2)
-    made = 0
-    while net.firewall.holdings()["nodes"] < nodes:
-        ours.write(b"data/fill/%d/%d" % (made // 100, made % 100), b"")
-        made += 1
 
 
 def _all_ping(net, ends):

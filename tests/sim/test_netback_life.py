@@ -291,14 +291,20 @@ def test_strange_names_below_backend_vif(net):
     assert net.client(A).pings()
 
 
-def refused_for_the_quota(net):
-    """(its wire, who may remove data/fill to make room): a client for whose device there are not enough nodes left."""
+def fill(net, nodes):
+    """Let the firewall own so many nodes; who may remove data/fill to make room."""
     ours = net.machine.store.client(2)
-    net.set_rules(A, ["action=accept"])
     made = 0
-    while net.firewall.holdings()["nodes"] < 990:
+    while net.firewall.holdings()["nodes"] < nodes:
         ours.write(b"data/fill/%d/%d" % (made // 100, made % 100), b"")
         made += 1
+    return ours
+
+
+def refused_for_the_quota(net):
+    """(its wire, who may remove data/fill to make room): a client for whose device there are not enough nodes left."""
+    net.set_rules(A, ["action=accept"])
+    ours = fill(net, 990)
     wire = net.client(A, rules=None, wait=False)
     net.advance(1)
     assert wire.end.their_state() == INITIALISING
