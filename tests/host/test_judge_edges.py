@@ -1,6 +1,6 @@
 """Small things of the judge that planted faults showed to be seen by nobody."""
 import pytest
-from packets import Look, ip, udp
+from packets import Look, error, ip, udp
 
 from firewall import reasons
 from firewall.record import BACK, KIND, OCTETS, PACKETS, WORDS
@@ -53,3 +53,25 @@ def test_flows_of_other_protocols_are_judged_again(net, proto, rules, goes_on):
     assert (client.recv(0) is not None) == goes_on
     client.send(frame)
     assert (net.uplink.recv(0) is not None) == goes_on
+
+
+@pytest.mark.parametrize("destination, leaves", [
+    ("0.255.255.255", False), ("1.0.0.0", True), ("126.255.255.255", True), ("127.0.0.0", False), ("127.255.255.255", False),
+    ("128.0.0.0", True), ("223.255.255.255", True), ("224.0.0.0", False), ("239.255.255.255", False), ("240.0.0.0", True),
+    ("255.255.255.254", True), ("255.255.255.255", False),
+])
+def test_where_destinations_begin_and_end(net, destination, leaves):
+    net.client(A).send(udp(A, 4001, destination, 80))
+    assert (net.uplink.recv(0) is not None) == leaves
+
+
+@pytest.mark.parametrize("source, passes", [
+    ("0.255.255.255", False), ("1.0.0.0", True), ("126.255.255.255", True), ("127.0.0.0", False), ("128.0.0.0", True),
+    ("223.255.255.255", True), ("224.0.0.0", False), ("239.255.255.255", False), ("255.255.255.255", False),
+])
+def test_where_sources_begin_and_end(net, source, passes):
+    """By an error that a router with this address sends about a flow."""
+    client = net.client(A)
+    client.send(udp(A, 4001, SERVER, 80))
+    net.uplink.send(error(source, OURS, 3, 1, net.uplink.recv()[14:]))
+    assert (client.recv(0) is not None) == passes
