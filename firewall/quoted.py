@@ -97,6 +97,8 @@ def _quote(frame, at, end, w, half):
         _update(frame, l4 + icmp.CHECKSUM, change)
     elif proto in COVERING and l4 + udp.CHECKSUM + 2 <= end:
         _update(frame, l4 + udp.CHECKSUM, address)
+        if proto == ipv4.UDP_LITE and frame[l4 + udp.CHECKSUM] | frame[l4 + udp.CHECKSUM + 1] == 0:
+            put16(frame, l4 + udp.CHECKSUM, 0xFFFF)
 
 
 def _update(frame, at, delta):

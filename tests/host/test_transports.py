@@ -219,6 +219,16 @@ def test_a_udplite_checksum_that_becomes_zero_is_sent_as_ones(net):
     assert zeros >= 1
 
 
+def test_a_quoted_udplite_checksum_that_becomes_zero_is_ones_too(net):
+    client = net.client(A)
+    client.send(ip(A, SERVER, UDP_LITE, lite(A, SERVER)))
+    quote = net.uplink.recv()[14:]
+    inverted = bytes(octet ^ 0xFF for octet in quote[12:16])
+    zero = total(inverted + bytes(map(int, A.split("."))))  # what becomes 0 by the change of the address
+    net.uplink.send(error(ROUTER, OURS, 11, 0, quote[:26] + struct.pack("!H", zero) + quote[28:]))
+    assert Look(client.recv()).quote.payload[6:8] == b"\xff\xff"
+
+
 @pytest.mark.parametrize("proto", [47, 50, 132])
 def test_other_protocols_pass_untouched(net, proto):
     client = net.client(A)
