@@ -32,6 +32,7 @@ _LAST_TROUBLE_MS = const(60000)
 _SCRIPT_MS = const(10000)  # for the netvm's vif script, when it does not come to state 4
 _RETRY_MS = const(1000)  # between two looks at the quarantine
 _NS_PER_MS = const(1000000)
+_ESRCH = const(3)
 
 _log = Log("netfront")
 
@@ -110,7 +111,9 @@ class Uplink:
     def _failed(self, reason):
         """Something was refused that should not be: it is tried again, and told unless the directory is just going."""
         if not isinstance(reason, Missing):
-            _log.warning("uplink: looks again in %d ms: %s", self.trouble, explain(reason))
+            _log.warning("uplink: tries again: %s", explain(reason))
+        if isinstance(reason, OSError) and reason.errno == _ESRCH:
+            return  # a domain that does not exist: dom0 will have to say something else
         self.retry = _after(self.trouble)
         self.trouble = min(2 * self.trouble, _LAST_TROUBLE_MS)
 

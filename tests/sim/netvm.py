@@ -89,7 +89,8 @@ class Netvm(Device):
         return node.value if node else b""
 
     def _front_state(self):
-        return int(self._read(self.front + "/state") or 0)
+        text = self._read(self.front + "/state")
+        return int(text) if text.isdigit() else 0
 
     def offer(self):
         nodes = {"feature-rx-copy": 1, "feature-rx-flip": 0, "multi-queue-max-queues": 8, "feature-ctrl-ring": 1}

@@ -251,6 +251,25 @@ def test_a_netvm_that_collects_pages_gets_no_uplink_any_more(net):
     assert rest(net) == before
 
 
+def test_the_next_netvm_is_not_denied_what_one_keeps(net):
+    """Its limit is a domain's own: it lives on, holding all that it may, and dom0 moves us to another."""
+    end = net.uplink.end
+    end.keeps = "all"
+    end.collect()
+    for _ in range(20):
+        net.honest.end.send(udp(HONEST, 4001, SERVER, 53))
+        net.machine.advance(1)
+    assert len(net.lines("uplink stays down")) == 1 and net.figures()["quarantine"] > 300
+    end.remove()
+    end.leave()
+    net.wires.remove(net.uplink)
+    net.netvm(net.address, domid=40)
+    net.honest.end.frames.clear()
+    for i in range(100):
+        works(net, 4200 + i)
+    assert not net.uplink.end.dirty
+
+
 @row("be-features")
 @pytest.mark.parametrize("junk", ["", "2", "-1", "yes", "11111111111111111111", "\x00", "1 ", " 1"])
 def test_junk_features_read_as_the_default(machine, junk):
