@@ -1,12 +1,13 @@
-"""Cutting a datagram with options: which go into every piece, and what each piece's header then says."""
+"""Fragments: options when a datagram is cut, and what is counted of those that are incomplete."""
+import random
 import struct
 
 import pytest
-from packets import total, udp, udp_datagram
+from packets import Look, fragments, total, udp, udp_datagram
 
 from tests.network import Network
 
-A, OURS, SERVER = "10.137.0.21", "10.138.0.2", "192.0.2.50"
+A, B, OURS, SERVER = "10.137.0.21", "10.137.0.22", "10.138.0.2", "192.0.2.50"
 STAMP = bytes((68, 4, 5, 0))  # not copied (its first bit is 0)
 ALERT = bytes((148, 4, 0, 0))  # copied
 
@@ -29,3 +30,45 @@ def test_later_pieces_have_the_options_that_are_copied(options, copied):
             assert octets == len(piece) - 14 <= 1500 and word == (0x2000 if i < 2 else 0) | len(body) // 8
             body += piece[14 + size:]
         assert body == udp_datagram(OURS, 4001, SERVER, 80, data)
+
+
+def test_what_is_held_is_what_is_counted():
+    """Pieces of many datagrams, of both sides, in any order, their receivers known late, too many of them, and time."""
+    rng = random.Random(6)
+    with Network() as net:
+        clients = [net.client(ip) for ip in (A, B)]
+        ports = []
+        for client, ip in zip(clients, (A, B)):
+            client.send(udp(ip, 4001, SERVER, 80))
+            ports.append(Look(net.uplink.recv()).sport)
+            net.uplink.send(udp(SERVER, 80, OURS, ports[-1]))
+        held, whole, most = net.neighbours.fragments, 0, 0
+        for round in range(60):
+            waiting = []
+            for i in range(20):
+                ident, size = rng.randrange(400), rng.choice((1600, 3000, 8000))
+                which = rng.randrange(4)
+                if which < 2:
+                    frame, wire = udp((A, B)[which], 4001, SERVER, 80, bytes(size), ident=ident), clients[which]
+                else:
+                    frame, wire = udp(SERVER, 80, OURS, ports[which - 2], bytes(size), ident=ident), net.uplink
+                pieces = fragments(frame, *[1480] * (size // 1480))
+                waiting += [(wire, piece) for piece in rng.sample(pieces, rng.choice((1, len(pieces), len(pieces))))]
+            rng.shuffle(waiting)
+            for wire, piece in waiting:
+                wire.send(piece)
+                assert sorted(held._held) == sorted(held._queues)
+                for holder, queue in held._queues.items():
+                    assert held._held[holder] == sum(datagram.cost for datagram in queue) > 0
+                    assert [each.deadline for each in queue] == sorted(each.deadline for each in queue)
+                    assert all(each.holder == holder and held._by_key[each.key] is each for each in queue)
+                assert held.octets == sum(held._held.values()) <= 524288
+                assert len(held._by_key) == sum(map(len, held._queues.values()))
+                most = max(most, held.octets)
+            net.advance(rng.choice((0, 1, 20)))
+            for wire in clients + [net.uplink]:
+                whole += len(wire.frames)
+                wire.frames.clear()
+        assert whole > 100 and most > 100000
+        net.advance(100)
+        assert held.octets == 0 and not held._held and not held._queues and not held._by_key
