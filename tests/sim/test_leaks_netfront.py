@@ -72,7 +72,7 @@ def came(link, packets, slots):
             link.rx_halves[h + 2] = 4 if slot < slots - 1 else 0
             link.rx_halves[h + 3] = 60
             at += 1
-    link.rx.words[2] = at
+    link.rx.words[2] = at & 0xFFFFFFFF
 
 class Full:
     # so full a heap that only so many blocks of these octets can be had
