@@ -1,6 +1,6 @@
 """Small things of the judge that planted faults showed to be seen by nobody."""
 import pytest
-from packets import Look, error, ip, udp
+from packets import Look, echo, error, ip, tcp, udp
 
 from firewall import reasons
 from firewall.record import BACK, KIND, OCTETS, PACKETS, WORDS
@@ -75,3 +75,25 @@ def test_where_sources_begin_and_end(net, source, passes):
     client.send(udp(A, 4001, SERVER, 80))
     net.uplink.send(error(source, OURS, 3, 1, net.uplink.recv()[14:]))
     assert (client.recv(0) is not None) == passes
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_behaviour_18_outward_no_address_of_a_client_is_seen_at_the_uplink(net, allowed):
+    """Neither as source nor as destination: whether the other one is attached, exists only, or goes while a flow lives."""
+    other, gone = "10.137.0.22", "10.137.0.99"
+    client, second = net.client(A), net.client(other)
+    net.connected(A, other, gone)
+    if allowed:
+        net.allow((A, other), (A, gone))
+
+    def send():
+        for to in (other, gone, OURS, SERVER):
+            for frame in (udp(A, 4001, to, 80), udp(A, 4002, to, 80, bytes(3000)), tcp(A, 4003, to, 80), echo(A, to), ip(A, to, 47, bytes(20))):
+                client.send(frame)
+        seen = [(Look(frame).src, Look(frame).dst) for frame, _, _ in net.uplink.frames]
+        net.uplink.frames.clear()
+        assert seen and set(seen) == {(OURS, SERVER)}
+    send()
+    assert bool([frame for frame, _, _ in second.frames if Look(frame).src == A]) == allowed
+    net.detach(second)
+    send()
