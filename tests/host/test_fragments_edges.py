@@ -5,6 +5,7 @@ import struct
 import pytest
 from packets import Look, fragments, total, udp, udp_datagram
 
+from firewall import reasons
 from tests.network import Network
 
 A, B, OURS, SERVER = "10.137.0.21", "10.137.0.22", "10.138.0.2", "192.0.2.50"
@@ -72,3 +73,21 @@ def test_what_is_held_is_what_is_counted():
         assert whole > 100 and most > 100000
         net.advance(100)
         assert held.octets == 0 and not held._held and not held._queues and not held._by_key
+
+
+def test_what_is_said_of_a_piece():
+    """Kept while there is room; of one that has to go at once, that there is a limit: what no counter showed."""
+    with Network() as net:
+        client = net.client(A)
+        first, last = fragments(udp(A, 4001, SERVER, 80, bytes(3000)), 1480 * 2)
+        client.send(first)
+        assert net.verdict == reasons.KEPT
+        client.send(last)
+        assert net.verdict != reasons.KEPT and len(net.uplink.frames) == 3
+        verdicts = []
+        for ident in range(2, 10):  # 64 KiB less a little each: two are the most of one client
+            for piece in fragments(udp(A, 4001, SERVER, 80, bytes(64000), ident=ident), *[1480] * 43)[:-1]:
+                client.send(piece)
+                verdicts.append(net.verdict)
+        assert set(verdicts) == {reasons.KEPT, reasons.FRAGMENT_LIMIT}
+        assert verdicts[:43] == [reasons.KEPT] * 43
