@@ -9,7 +9,8 @@ from device import CLOSED, CLOSING, INIT_WAIT
 from netvm import Netvm
 from network import OUR_MAC, Network
 from packets import arp
-from xenstored import TRANSACTION_END, TRANSACTION_START
+from test_netback_store import Refusing
+from xenstored import TRANSACTION_END
 
 A = "10.137.0.21"
 QUIET = 80  # requests to xenstored that a change of one node may cause, at most
@@ -56,27 +57,6 @@ def passes(net):
     end.frames.clear()
     end.send(arp(1, OUR_MAC, net.upstream, net.address))
     assert end.recv()[0][12:22] == b"\x08\x06\x00\x01\x08\x00\x06\x04\x00\x02"
-
-
-class Refusing:
-    """Counts the requests about the uplink, and refuses one of them."""
-
-    def __init__(self, end, number=-1, word=""):
-        self.end, self.number, self.word = end, number, word
-        self.seen = []
-
-    def __enter__(self):
-        self.end.refuse = self
-        return self
-
-    def __exit__(self, *exception):
-        self.end.refuse = None
-
-    def __call__(self, type, payload):
-        if b"/vif" not in payload and type not in (TRANSACTION_START, TRANSACTION_END):
-            return None
-        self.seen.append((type, payload))
-        return self.word if len(self.seen) - 1 == self.number else None
 
 
 def life(net, refusing, how):
