@@ -102,12 +102,12 @@ class Judge(Answers):
     def _addresses(self, p):
         """May this source say this to this destination at all? 0, or a reason."""
         n = self.n
-        if p.src >> 24 in _NOWHERE or p.src >= _GROUPS:
-            return reasons.BAD_SOURCE
-        dst = p.dst
+        src, dst = p.src, p.dst
+        if src >> 24 in _NOWHERE or src >= _GROUPS and (p.link.client or src < _RESERVED or src == _BROADCAST):
+            return reasons.BAD_SOURCE  # from the uplink a reserved one may answer, see _flow
         if dst >> 24 in _NOWHERE or dst >= _GROUPS and (dst < _RESERVED or dst == _BROADCAST) or dst == n.broadcast:
             return reasons.BAD_DESTINATION
-        if p.src == p.dst:
+        if src == dst:
             return reasons.LAND
         if p.link.client:
             # identity is the link's, never the packet's (behaviours 17, 28)
@@ -127,7 +127,7 @@ class Judge(Answers):
             n.flows.remove(half >> 1)
             half = -1
         if half < 0 and not client:
-            return reasons.NO_FLOW
+            return reasons.NO_FLOW if p.src < _GROUPS else reasons.BAD_SOURCE
         if p.ttl <= 1:
             return self._error(p, reasons.TTL, icmp.TIME_EXCEEDED, icmp.TTL_EXCEEDED, now)
         if half < 0:

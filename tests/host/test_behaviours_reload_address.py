@@ -240,9 +240,18 @@ def test_behaviour_23_loopback_and_zero_are_no_destinations(net, destination):
 def test_reserved_destinations_are_forwarded(net, destination):
     """240/4 but for the broadcast, as Linux does: networks inside use them. The rules decide."""
     client = net.client(A, ["action=accept dst4=240.0.0.0/4"])
-    for frame in (udp(A, 1, destination, 80), tcp(A, 1, destination, 80), echo(A, destination)):
+    for frame, answer in (
+        (udp(A, 1, destination, 80), udp(destination, 80, OURS, 1)),
+        (tcp(A, 1, destination, 80), tcp(destination, 80, OURS, 1, flags=0x12)),
+        (echo(A, destination, 7), echo(destination, OURS, 7, kind=0)),
+    ):
+        net.uplink.send(answer)  # of nothing yet
+        nothing(client, net.uplink)
         client.send(frame)
         assert Look(net.uplink.recv()).dst == destination
+        net.uplink.send(answer)
+        assert Look(client.recv()).src == destination
+    assert net.counters["source address nobody has"] == 3
     net.set_rules(A, ["action=accept dst4=192.0.2.0/24"])
     client.send(udp(A, 2, destination, 80))
     assert Look(client.recv()).code == 13
