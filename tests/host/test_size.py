@@ -7,14 +7,14 @@ import os
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "firewall")
 MIND = (
-    "__init__ arp checksum clients ethernet flows flowstate fragments icmp index ipv4 judge nat neighbours "
-    "packet quoted reasons record replies rewrite rules sealed tcp udp words"
+    "__init__ answers arp checksum clients ethernet flows flowstate fragments icmp index ipv4 judge mappings nat neighbours "
+    "packet ports quoted reasons record replies rewrite rules sealed tcp udp words"
 ).split()
-LIMIT = 2500  # lines
+LIMIT = 3000  # lines
 LONGEST = 350  # lines of one module
 
 
-def test_the_mind_is_under_2500_lines(figure):
+def test_the_mind_is_under_3000_lines(figure):
     counts = {}
     for name in MIND:
         with open(os.path.join(FOLDER, name + ".py"), encoding="utf-8") as text:
