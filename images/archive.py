@@ -1,9 +1,9 @@
 """The Debian archive, through the host's apt with a configuration of our own.
 
 Nothing of the host's packages is looked at or changed: apt gets its own state folder, an empty list of
-installed packages and settings of our own, beside which only the host's way to the network (proxies) counts. The archive's address is the one the host's apt already uses, or the one
-in the file given by --apt-sources. A locked file is trusted by its SHA-256, a newer one by the
-archive's signature.
+installed packages and settings of our own, beside which only the host's way to the network (proxies)
+counts. The archive's address is the one the host's apt already uses, or the one in the file given by
+--apt-sources. A locked file is trusted by its SHA-256, a newer one by the archive's signature.
 """
 import hashlib
 import os

@@ -21,10 +21,11 @@ try:
 except ImportError:
     pass
 
-# what --quick leaves out: whole images built again, MicroPython on the host at length, long series of cycles
+# what --quick leaves out: whole images built again, long sweeps and long series of cycles, half of all the time together
 SLOW = {
-    "host": {"test_apt_settings", "test_mutation", "test_once", "test_release", "test_reproducible"},
-    "sim": set(),
+    "host": {"test_apt_settings", "test_icmp_direction", "test_mutation", "test_once", "test_release", "test_reproducible",
+             "test_rules_nftables", "test_segment"},
+    "sim": {"test_splits_client", "test_splits_netvm", "test_whole_firewall"},
 }
 QUICK_ON_XEN = ("test_boots_and_says_who_it_is[32]",)
 
