@@ -12,7 +12,7 @@ from .dom0_netvm import SCRIPT_WORDS
 from .internet import HEAD, Internet
 
 ADDRESS, OTHER_ADDRESS = "10.137.0.8", "10.137.0.7"
-_LIMIT = 600  # s of the host's clock, for what has a limit of its own
+_LIMIT = 600  # s of the lab's clock, for what has a limit of its own
 
 
 class DomuNetvm:

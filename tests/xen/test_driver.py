@@ -10,7 +10,7 @@ import pytest
 from tests.xen.steps import payload
 
 SITE = {"netvm": "driver"}
-LIMIT = 600  # s of the host's clock for what takes seconds on an idle machine
+LIMIT = 600  # s of the lab's clock, for what takes seconds
 DOWNLOAD = 5000000  # octets
 _PING = "ping -i 0.1 192.0.2.1 > /dev/console 2>&1 & echo $! > /tmp/pid"
 
