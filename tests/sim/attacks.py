@@ -81,8 +81,7 @@ def all_work(net, wires):
     for wire in wires:
         wire.send(udp(wire.address, 1000, SERVER, 53, wire.address.encode()))
     net.settle()
-    got = [Look(octets) for octets, _, _, _ in net.uplink.end.frames]
-    net.uplink.end.frames.clear()
+    got = [Look(octets) for octets in net.left()]
     assert sorted(seen.data.decode() for seen in got) == sorted(wire.address for wire in wires)
     for wire in wires:
         wire.end.frames.clear()

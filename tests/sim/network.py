@@ -131,6 +131,11 @@ class Network:
         end.frames = [each for each in end.frames if each[0][12:14] != _ARP]
         return self.uplink
 
+    def left(self):
+        """Octets of the frames that left by the uplink since last asked, but for our questions by ARP, which time brings."""
+        frames, self.uplink.end.frames = self.uplink.end.frames, []
+        return [octets for octets, _, _, _ in frames if octets[12:14] != _ARP]
+
     def uplink_to(self, end):
         """This Netvm is the wire upstream."""
         self.uplink = Wire(self, end, self.upstream, OUR_MAC, CLIENT_MAC)

@@ -44,8 +44,7 @@ def test_counters_that_wrap_at_2_to_the_32(net, before):
             wire.end.kick()
             net.settle()
         answered(wire.end, [OKAY] * 100)
-        got = [Look(octets).sport for octets, _, _, _ in net.uplink.end.frames]
-        net.uplink.end.frames.clear()
+        got = [Look(octets).sport for octets in net.left()]
         assert got == list(range(6000, 6100))
         for seq in range(100):
             wire.end.queue(echo(LIAR, net.gateway, seq=seq))

@@ -50,7 +50,7 @@ def _round(net, wires, dice, number):
         wire.send(echo(wire.address, SERVER, ident=number & 0xFFFF))
         wire.send(udp(wire.address, 9, "10.137.0.250", 9))
     net.settle()
-    for octets in [each[0] for each in net.uplink.end.frames][:20]:
+    for octets in net.left()[:20]:
         seen = Look(octets)
         if octets[23] == 17:
             net.uplink.send(udp(SERVER, seen.dport, net.address, seen.sport, bytes(dice.randrange(3000))))

@@ -68,8 +68,7 @@ def test_case(net, row):
     net.busy.end.send(udp(BUSY, 4001, SERVER, 53, b"busy"))
     wire.end.send(built(row["packet"]))
     net.settle()
-    left = [Look(octets).dst for octets, _, _, _ in net.uplink.end.frames]
-    net.uplink.end.frames.clear()
+    left = [Look(octets).dst for octets in net.left()]
     assert left.count(SERVER) == 1
     left.remove(SERVER)
     if not carried(row["packet"]):
