@@ -1,0 +1,98 @@
+"""A quiet Linux client keeps its rate while another one, or the internet, brings all it can, where an instruction takes a ns.
+
+The quiet one asks 20 times a second; an answer that is late by more than its patience is none.
+"""
+import re
+
+import pytest
+
+from tests.xen.site import CLIENTS, FIREWALL
+from tests.xen.test_offload import NO_OFFLOADS
+
+WORK, CHAT, _ = CLIENTS
+SERVER, UNKNOWN = "192.0.2.1", "198.51.100.1"
+ASKED = 60
+LIMIT = 900  # s of the lab's clock
+LONGEST = 8000  # us in which rings are not served, beside a flood; that of test_gap is for what honest clients do
+
+
+@pytest.fixture
+def site(counting_site):
+    return counting_site
+
+
+@pytest.fixture
+def work(site):
+    return site.client("work", WORK, python=True)
+
+
+@pytest.fixture
+def chat(site):
+    return site.client("chat", CHAT, python=True)
+
+
+def answered(client):
+    """How many of its questions the quiet client got answered, each within a second."""
+    said = client.sh("ping -c %d -i 0.05 -W 1 %s || true" % (ASKED, SERVER), LIMIT)
+    return int(re.search(r"(\d+) (?:packets )?received", said)[1])
+
+
+class Flood:
+    """A command of a client's that goes on."""
+
+    def __init__(self, client, command):
+        self.client = client
+        client.sh("%s > /tmp/flood 2>&1 & echo $! > /tmp/pid" % command, 60)
+        client.sh("sleep 1", LIMIT)
+
+    def end(self):
+        """What it said at last."""
+        return self.client.sh("kill $(cat /tmp/pid); sleep 1; tail -n 1 /tmp/flood", LIMIT, check=False).strip()
+
+
+def _judge(site, work, what, flood, figure, seen):
+    came = answered(work)
+    said = flood.end() if flood else ""
+    figure("quiet client on Xen beside %s" % what, "%d of %d%s" % (came, ASKED, ", %s brought" % said if said.isdigit() else ""), "90 %")
+    longest = seen(site.firewall, "beside %s" % what)
+    assert came >= 0.9 * ASKED
+    assert longest < LONGEST
+
+
+@pytest.mark.parametrize("form, to, rules", [
+    ("pings", FIREWALL, ("action=accept",)), ("large", SERVER, ("action=accept",)), ("small", SERVER, ("action=accept",)),
+    ("flows", UNKNOWN, ("action=accept",)), ("syns", SERVER, ("action=accept",)), ("small", SERVER, ()),
+], ids=["pings of 65,000 octets to us", "datagrams in pieces", "small packets of one flow", "new flows", "SYN flood", "denied packets"])
+def test_beside_a_client(site, work, chat, form, to, rules, figure, seen, request):
+    site.set_rules(CHAT, rules)
+    seen(site.firewall, "before a client's flood: %s" % form)
+    flood = Flood(chat, "python3 /steps/flood.py %s %s" % (form, to))
+    _judge(site, work, "a client's %s" % request.node.callspec.id, flood, figure, seen)
+
+
+def test_beside_bulk_of_both_ways(site, work, chat, figure, seen):
+    """Super-frames as they are."""
+    site.internet.start(["iperf3", "-s"])
+    for way, words in ("the uplink's", "-R"), ("a client's", ""):
+        flood = Flood(chat, "iperf3 -c %s -t 1000 %s" % (SERVER, words))
+        _judge(site, work, "%s super-frames" % way, flood, figure, seen)
+
+
+def test_beside_super_frames_that_are_cut(site, work, chat, figure, seen):
+    """The netvm takes none."""
+    site.features.update(NO_OFFLOADS)
+    site.restart_firewall()
+    try:
+        site.internet.start(["iperf3", "-s"])
+        flood = Flood(chat, "iperf3 -c %s -t 1000" % SERVER)
+        _judge(site, work, "a client's super-frames to be cut", flood, figure, seen)
+    finally:
+        site.features.clear()
+        site.restart_firewall()
+
+
+@pytest.mark.parametrize("form", ["small", "large"])
+def test_beside_the_uplink(site, work, form, figure, seen):
+    """Datagrams of no flow, whole and in pieces."""
+    site.internet.start(["python3", "/steps/flood.py", form, FIREWALL])
+    _judge(site, work, "the uplink's %s datagrams of no flow" % form, None, figure, seen)
