@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from .domu_netvm import DomuNetvm
 from .errors import LabError
 from .follow import Follower
 from .lab import Lab
@@ -27,7 +28,6 @@ STREAMS = ("192.0.2.1", "192.0.2.2")
 DENY_SECOND = ["action=drop dst4=%s/32" % STREAMS[1], "action=accept"]
 DOWNLOAD = 10000000  # octets
 BARS = " ▁▂▃▄▅▆▇█"
-NETVM = "dom0"  # as Site() takes it
 _LONG = 60  # s of the lab's clock, for what takes a few
 _console = Console(highlight=False)
 
@@ -39,7 +39,7 @@ class Wrong(Exception):
 class Demo:
     def __init__(self):
         self.results = []  # (what, result, s of the user's clock, s of the lab's)
-        self.lab = self.site = self.work = self.chat = self.follower = None
+        self.lab = self.netvm = self.site = self.work = self.chat = self.follower = None
 
     def step(self, title, action, shows=False):
         """Do something that takes long; show that it runs, how long it took and what came of it.
@@ -59,7 +59,8 @@ class Demo:
         _console.print("[green]✓[/] %s [dim]%.1f s, in the lab %.1f s[/]  %s" % (title, seconds, there, escape(result)))
 
     def run(self):
-        self.step("Boot Xen and a Linux dom0, the netvm, in an emulated computer", self.boot)
+        self.step("Boot Xen and a Linux dom0 in an emulated computer", self.boot)
+        self.step("Boot the netvm, a Linux driver domain", self.boot_netvm)
         self.step("xl create firewall, with 32 MB; QubesDB tells it the rules", self.firewall)
         self.step("Boot two Linux clients behind it", self.clients)
         self.show_rules()
@@ -78,8 +79,12 @@ class Demo:
         self.lab = Lab(counting=True)
         return ""
 
+    def boot_netvm(self):
+        self.netvm = DomuNetvm(self.lab)
+        return ""
+
     def firewall(self):
-        self.site = Site(self.lab, NETVM, clients=CLIENTS[:2])
+        self.site = Site(self.lab, lambda lab: self.netvm, clients=CLIENTS[:2])
         self.follower = Follower(self.lab, self.site.firewall.log, show_line)
         self.follower.start()
         if not self.site.internet.serve(_LONG):

@@ -16,7 +16,7 @@ from tests import readme
 CHECKOUT = "/src"
 CACHE = "qubes-python-firewall"
 _NOT_CLONED = shutil.ignore_patterns("build", "__pycache__", ".git", ".hypothesis", ".pytest_cache", "*.pyc")
-STEPS = ["Boot Xen", "xl create firewall", "Boot two Linux clients", "work pings", "chat downloads", "chat tries",
+STEPS = ["Boot Xen", "Boot the netvm", "xl create firewall", "Boot two Linux clients", "work pings", "chat downloads", "chat tries",
          "work downloads from two", "Throughput out", "Throughput in", "xl sysrq", "xl shutdown", "together"]
 
 pytestmark = pytest.mark.xdist_group("newcomer")
