@@ -171,7 +171,7 @@ class Demo:
 
     def table(self):
         table = Table(title="The image on a real Xen, on an emulated CPU", box=box.SIMPLE_HEAD,
-                      show_footer=True)
+                      show_footer=True, caption="The lab's clock goes by instructions; while all in it waits for the outside, it runs ahead.")
         sums = ["%.1f" % sum(result[i] for result in self.results) for i in (2, 3)]
         table.add_column("step", "together")
         table.add_column("result")
