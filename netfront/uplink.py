@@ -99,12 +99,15 @@ class Uplink:
 
     async def _wait(self):
         """Until something has changed, or until it is time to look again."""
-        until = min(self.due or self.retry, self.retry or self.due)
+        now = xen.ns()
+        until = self.retry
+        if self.due and (not until or now < self.due < until):
+            until = self.due  # when that is over and was refused, it is the retry's turn
         if not until:
             await self.changed.wait()
             return
         try:
-            await asyncio.wait_for_ms(self.changed.wait(), max(0, until - xen.ns()) // _NS_PER_MS + 1)
+            await asyncio.wait_for_ms(self.changed.wait(), max(0, until - now) // _NS_PER_MS + 1)
         except asyncio.TimeoutError:
             pass
 
@@ -113,6 +116,7 @@ class Uplink:
         if not isinstance(reason, Missing):
             _log.warning("uplink: tries again: %s", explain(reason))
         if isinstance(reason, OSError) and reason.errno == _ESRCH:
+            self.retry = 0
             return  # a domain that does not exist: dom0 will have to say something else
         self.retry = _after(self.trouble)
         self.trouble = min(2 * self.trouble, _LAST_TROUBLE_MS)
@@ -151,8 +155,9 @@ class Uplink:
                 try:
                     if await self._backend(path) != whose:
                         break
+                    again = self.retry and xen.ns() >= self.retry
                     seen = await self._step(path, whose[0], whose[1], seen)
-                    if self.retry and xen.ns() >= self.retry:
+                    if again:
                         self.retry = 0
                         self.trouble = _FIRST_DELAY_MS
                 except (StoreError, OSError, MemoryError) as refusal:

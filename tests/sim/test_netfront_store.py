@@ -120,6 +120,35 @@ def test_an_error_that_stays_is_asked_for_with_growing_gaps(net):
     passes(net)
 
 
+def test_an_error_that_stays_when_it_is_time_for_something(net):
+    """The pause after a connection, or the script's 10 s, are over: that had us look every millisecond."""
+    end = net.firewall.store_end
+    for late, seconds in ((0, 2), (30, 12)):
+        netvm = attach(net, late=late)
+        if late:
+            net.settle()
+            end.refuse = lambda type, payload: "EIO" if payload.startswith(netvm.back.encode()) else None
+        else:
+            joined(net, netvm)
+            netvm.disconnect()
+            netvm.set_state(CLOSED)
+            net.settle()
+            end.refuse = lambda type, payload: "ENOSPC" if type == TRANSACTION_END else None
+        if late:
+            netvm.write("feature-sg", "1")
+        net.advance(seconds)
+        before, lines = len(end.requests), len(net.lines("uplink: tries again"))
+        net.advance(20)
+        assert len(end.requests) - before < 100, late
+        assert len(net.lines("uplink: tries again")) - lines < 10
+        end.refuse = None
+        net.advance(61)
+        if not late:
+            joined(net, netvm, 2)
+        passes(net)
+        detach(net, gently=False)
+
+
 # ---- nodes that are missing, empty or nonsense -------------------------------------------------------
 
 FRONT = ["backend", "backend-id", "state", "handle", "mac", "mtu", "trusted", "tx-ring-ref", "event-channel-tx", "request-rx-copy"]
