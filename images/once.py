@@ -15,12 +15,10 @@ import os
 import shutil
 import stat
 import subprocess
-import threading
+import tempfile
 from contextlib import contextmanager
 
 _known = {}  # path of a file: (inode, size, date in ns) that it had when its digest was found right
-_writing = 0  # parts of write() by this process so far
-_counting = threading.Lock()
 
 
 def made(path, make, key="", afresh=False):
@@ -38,12 +36,10 @@ def made(path, make, key="", afresh=False):
 
 def write(path, content, mode=0o644):
     """A file with this content, text or bytes, in place of what is there; nobody sees half of it."""
-    global _writing
-    with _counting:
-        _writing += 1
-        part = "%s.%d.%d.part" % (path, os.getpid(), _writing)
+    folder, name = os.path.split(os.path.abspath(path))
+    number, part = tempfile.mkstemp(".part", name + ".", folder)  # not by process number: containers share caches
     try:
-        with open(part, "wb") as out:
+        with open(number, "wb") as out:
             out.write(content.encode() if isinstance(content, str) else content)
             os.fchmod(out.fileno(), mode)
             out.flush()

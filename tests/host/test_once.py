@@ -188,3 +188,14 @@ def test_written_at_once(tmp_path):
         for one in writers:
             one.join()
     assert os.listdir(str(tmp_path)) == ["text"]
+
+
+def test_written_at_once_by_processes_of_one_number(tmp_path):
+    """Two containers that share a cache both have a process 7: each wrote into the other's part."""
+    path = str(tmp_path / "text")
+    program = ("import sys, os; sys.path.insert(0, %r)\nfrom images import once\nos.getpid = lambda: 7\n"
+               "for _ in range(150):\n once.write(%r, sys.argv[1] * 50000)\n"
+               " assert open(%r).read() in [letter * 50000 for letter in 'ab']\n" % (CHECKOUT, path, path))
+    writers = [subprocess.Popen([sys.executable, "-c", program, letter]) for letter in "ab"]
+    assert [one.wait() for one in writers] == [0, 0]
+    assert os.listdir(str(tmp_path)) == ["text"]
