@@ -79,6 +79,9 @@ class Reassembly:
             if datagram is None:
                 return reasons.FRAGMENT_LIMIT
         elif holder < 0 and holder != datagram.holder:
+            if not self._room(holder, now):
+                self._forget(datagram)
+                return reasons.FRAGMENT_LIMIT
             self._leave(datagram)
             self._join(datagram, holder)
         if datagram.pieces is None:
@@ -127,13 +130,19 @@ class Reassembly:
                 for datagram in list(self._queues[holder]):
                     self._forget(datagram)
 
-    def _begin(self, key, holder, now):
-        """A new datagram; None: the holder has too many that are still growing."""
+    def _room(self, holder, now):
+        """Room for one more datagram. False: the holder has too many that are still growing."""
         if len(self._queues.get(holder, ())) >= (MOST_DATAGRAMS * INWARD if holder < 0 else MOST_DATAGRAMS):
             rested = self._rested(holder, now)
             if rested is None:
-                return None
+                return False
             self._forget(rested)
+        return True
+
+    def _begin(self, key, holder, now):
+        """A new datagram; None: the holder has no room."""
+        if not self._room(holder, now):
+            return None
         datagram = self._by_key[key] = _Datagram(key, now)
         self._join(datagram, holder)
         self._charge(datagram, _COST)

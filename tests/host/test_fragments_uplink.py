@@ -57,6 +57,21 @@ def test_40_datagrams_for_ten_clients(net):
     assert [arrived(wire) for wire in clients] == [4] * 10
 
 
+def test_first_pieces_that_come_late_count_like_those_that_come_early(net):
+    """What nobody claims is few, and a claim is no way past the limit of who gets it."""
+    client = net.client(A)
+    client.send(udp(A, 4001, SERVER, 80))
+    port = Look(net.uplink.recv()).sport
+    held = net.neighbours.fragments
+    for i in range(400):
+        first, second, _ = fragments(udp(SERVER, 80, OURS, port, bytes(40), ident=i), 16, 16)
+        net.uplink.send(second)
+        net.uplink.send(first)
+        assert max(map(len, held._queues.values())) <= 96
+    assert net.counters["too many fragments"] == 400 - 96
+    assert len(held._by_key) == 96
+
+
 def test_more_than_fit_are_not_all_lost(net):
     """The oldest are finished; each new one that pushed out an old one would be pushed out itself."""
     client = net.client(A)
