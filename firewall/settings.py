@@ -80,6 +80,7 @@ class Settings:
         self.heap = gc.mem_alloc() + gc.mem_free()
         self.committed = {}  # address (text) -> packed nodes to be put in force; the task empties it
         self.in_force = {}  # attached address (text) -> _Client
+        self._under_way = None  # the _Client whose list is being parsed, as long as that is to come into force
         self.database = Database(self._commit, self._synced)
         self.connection = Connection(store, self.database)
         self._work = loop.Flag()
@@ -153,6 +154,7 @@ class Settings:
         client = self.in_force.get(text)
         if client is None:
             return
+        self._under_way = client
         try:
             rules = await self._parse(text, client, packed)
         except AssertionError:
@@ -160,8 +162,10 @@ class Settings:
         except Exception as error:
             self._fail(text, client, error)
             return
-        # another commit may have come meanwhile, or the client gone
-        if self.in_force.get(text) is client and text not in self.committed:
+        # another commit may have come meanwhile, or failed, or the client gone
+        counts = self._under_way is client and self.in_force.get(text) is client and text not in self.committed
+        self._under_way = None
+        if counts:
             self._set(text, client, packed, rules)
 
     def _set(self, text, client, packed, rules):
@@ -180,6 +184,8 @@ class Settings:
         """Deny at once a client whose list did not come into force. Nothing here needs memory before that is done."""
         if self.in_force.get(text) is not client:
             return
+        if self._under_way is client:
+            self._under_way = None  # what failed may be a later commit
         client.packed = None  # of the next reading, too, it is news
         client.octets = 0
         self.firewall.set_rules(client.address, DENY)
@@ -277,10 +283,10 @@ class Settings:
                 self.firewall.set_network(*network)
 
     def _set_resolvers(self):
-        """Lists are sealed with the resolvers in them: do it again."""
+        """Lists are sealed with the resolvers in them: do it again, but where another is on its way, which sees to it."""
         self.resolvers = tuple(self.addresses[key] for key in _RESOLVERS if key in self.addresses)
         for text, client in self.in_force.items():
-            if client.packed is not None and text not in self.committed:
+            if client.packed is not None and text not in self.committed and client is not self._under_way:
                 self._commit(text, client.packed)
 
     def _connected(self, _, value):

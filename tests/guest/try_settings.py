@@ -5,7 +5,7 @@
     ours A,  network OWN GATEWAY OURS,  connected A B C,  memory FREE-HEAP: each when it changes; memory every second
 
 The words attach:A and detach:A in our xenstore node data/do (in the simulation) are obeyed, one at a time;
-fail:MODULE.NAME:EXCEPTION makes the next call of that function raise.
+fail:MODULE.NAME:EXCEPTION makes the next call of that function raise; with :N behind, the one after N that do not.
 """
 import asyncio
 import gc
@@ -69,14 +69,18 @@ async def _obey(store, watch, settings):
             _fail_once(*text.split(":"))
 
 
-def _fail_once(path, exception):
+def _fail_once(path, exception, good="0"):
     module, *names, name = path.split(".")
     owner = _MODULES[module] if module in _MODULES else Told
     for each in names:
         owner = getattr(owner, each)
     function = getattr(owner, name)
+    left = [int(good)]
 
     def failing(*args):
+        if left[0]:
+            left[0] -= 1
+            return function(*args)
         setattr(owner, name, function)
         raise {"MemoryError": MemoryError, "ValueError": ValueError, "KeyError": KeyError, "OSError": OSError}[exception](5)
 

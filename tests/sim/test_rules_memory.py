@@ -109,6 +109,42 @@ def test_whatever_fails_on_a_commits_way_denies_that_client(machine, start, wher
     assert not firewall.lines("starts again") and len(firewall.lines("denied")) == 1 and dom0.left == []
 
 
+def pause(daemon):
+    """What takes long enough to be read that some of a list before it is parsed meanwhile."""
+    for i in range(5):
+        daemon.write("/qubes-service/%d" % i, b"1" * 200)
+
+
+@pytest.mark.parametrize("texts, refused", [(long_list(), 0), (long_list() + [b"action=perhaps"], 1)])
+def test_resolvers_that_change_while_a_list_is_parsed_bring_no_older_list_back(machine, start, texts, refused):
+    """What was in force is sealed again with the new ones; that must not undo the commit that is under way."""
+    address = CLIENTS[0]
+    firewall, dom0 = start(wide([address]), [address])
+    assert verdicts(firewall) == {address: "accept"}
+    dom0.daemon.commit(address, texts)
+    pause(dom0.daemon)
+    dom0.daemon.write("/qubes-primary-dns", b"10.139.1.9")
+    machine.settle()
+    machine.advance(2)
+    assert verdicts(firewall) == {address: "drop"}
+    assert len(firewall.lines("%s: denied: " % address)) == refused and dom0.left == []
+
+
+def test_a_commit_that_fails_while_an_older_list_is_parsed_denies_for_good(machine, start):
+    address = CLIENTS[0]
+    firewall, dom0 = start(wide([address]), [address])
+    machine.write("/local/domain/2/data/do", "fail:settings.Settings._put_in_force:MemoryError:1", [("n", 2)])
+    machine.settle()
+    dom0.daemon.commit(address, long_list(), policy=b"accept")
+    pause(dom0.daemon)
+    dom0.daemon.commit(address, NARROW)
+    machine.settle()
+    machine.advance(2)
+    assert verdicts(firewall) == {address: "drop"} and len(firewall.lines("%s: denied: " % address)) == 1
+    dom0.commit(address, NARROW)
+    assert verdicts(firewall) == {address: "accept"} and dom0.left == []
+
+
 def test_ports_to_65536_are_told_once(machine, start):
     one = CLIENTS[0]
     firewall, dom0 = start(wide([one]), [one])
