@@ -166,7 +166,14 @@ class RuleTrees:
     def _close(self, address):
         nodes = self._drop_open(address)
         if nodes is not None:
-            self._store(address, pack(nodes))
+            packed = SPOILED  # should that fail: it is this tree that has lost its nodes, not the one that needs room
+            try:
+                packed = pack(nodes)
+            except AssertionError:
+                raise
+            except Exception:
+                pass
+            self._store(address, packed)
 
     def _drop_open(self, address):
         self._sizes.pop(address, None)

@@ -435,6 +435,29 @@ def test_a_tree_whose_change_failed_is_refused_at_its_commit(monkeypatch, step):
     assert side.nodes() == {"policy": b"accept"}
 
 
+def test_a_tree_that_is_lost_while_others_are_written_is_refused_at_its_commit(monkeypatch):
+    """Memory ran out when its nodes were packed to make room for another's: in part it would allow more than whole."""
+    one = "10.137.7.21"
+    others = ["10.137.8.%d" % i for i in range(16)]
+    side = synced(attached=[one, *others])
+    side.receive(packed(WRITE, TREE + "/policy", b"accept"))
+    writes = [packed(WRITE, "/qubes-firewall/%s/policy" % other, b"accept") for other in others]
+    side.receive(*writes[:8], packed(WRITE, TREE + "/0000", b"action=drop"))
+    real = ruletrees.packing
+
+    def failing(nodes):
+        if "0000" not in nodes:
+            return real(nodes)
+        monkeypatch.setattr(ruletrees, "packing", real)
+        raise MemoryError
+
+    monkeypatch.setattr(ruletrees, "packing", failing)
+    side.receive(*writes[8:], packed(WRITE, TREE))
+    assert ruletrees.packing is real and side.commits == [(one, ruletrees.SPOILED)]
+    side.receive(*[packed(WRITE, "/qubes-firewall/" + other) for other in others])
+    assert [ruletrees.unpack(octets) for _, octets in side.commits[1:]] == [{"policy": b"accept"}] * 16
+
+
 def test_attached_trees_together_have_a_limit():
     """A commit beyond it is refused, whosever; those before it stay."""
     addresses = ["10.137.9.%d" % i for i in range(20)]
