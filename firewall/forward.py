@@ -68,11 +68,17 @@ class Forwarder:
     # ---- links come and go --------------------------------------------------------------------
 
     def add(self, number, owner):
-        """owner.link is connected; number: free, UPLINK for the uplink."""
-        port = self.ports[number] = Port(number, owner)
+        """owner.link is connected; number: free, UPLINK for the uplink. MemoryError: it is in none of the lists."""
+        port = Port(number, owner)
         self.turns.add(port)
-        if number != UPLINK:
-            self.clients.append(port)
+        try:
+            self.ports[number] = port
+            if number != UPLINK:
+                self.clients.append(port)
+        except BaseException:
+            self.ports.pop(number, None)
+            self.turns.remove(port)
+            raise
 
     def remove(self, number):
         """Before owner.link is closed. What is on its way to clients is copied first: its pages are still ours."""

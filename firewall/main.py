@@ -165,14 +165,20 @@ class Firewall:
     # ---- the uplink ---------------------------------------------------------------------------
 
     def _uplink_attached(self, uplink):
-        for port in uplink.link.ports:
-            loop.bind(port, _nothing)
-        self.forwarder.add(UPLINK, uplink)
-        self._uplink_up()
+        try:
+            for port in uplink.link.ports:
+                loop.bind(port, _nothing)
+            self.forwarder.add(UPLINK, uplink)
+            self._uplink_up()
+        except BaseException:
+            self._uplink_detached(uplink)
+            raise
 
     def _uplink_detached(self, uplink):
+        """Undo an attachment, also one that stopped half-way."""
         self._uplink_down()
-        self.forwarder.remove(UPLINK)
+        if UPLINK in self.forwarder.ports:
+            self.forwarder.remove(UPLINK)
         for port in uplink.link.ports:
             loop.unbind(port)
 
@@ -182,9 +188,13 @@ class Firewall:
             return
         self.up = True
         address, gateway = self.network
-        self._ask = self.neighbours.uplink_up(address, self.uplink.mac or _MAC_WITHOUT, gateway, self.uplink.mtu)
-        self._asking += 1
-        supervisor.spawn("arp", lambda: self._ask_gateway(self._asking), supervisor.LINK)
+        try:
+            self._ask = self.neighbours.uplink_up(address, self.uplink.mac or _MAC_WITHOUT, gateway, self.uplink.mtu)
+            self._asking += 1
+            supervisor.spawn("arp", lambda: self._ask_gateway(self._asking), supervisor.LINK)
+        except BaseException:
+            self._uplink_down()
+            raise
 
     def _uplink_down(self):
         if self.up:

@@ -259,13 +259,17 @@ class Uplink:
             await asyncio.sleep_ms(0)
 
     def _open(self, ready):
-        """Use the link from now on. ready: the netvm says so; else it has had its time."""
+        """Use the link from now on. ready: the netvm says so; else it has had its time. What fails leaves it waiting."""
         self.link, self.waiting = self.waiting, None
+        try:
+            self.attach(self)
+        except BaseException:
+            self.waiting, self.link = self.link, None
+            raise
         self.state = OPEN if ready else EARLY
         self.due = 0
         if ready:
             self.delay = _FIRST_DELAY_MS
-        self.attach(self)
         self.link.flush()
         words = "" if ready else " that has not come to state 4 (has its vif script failed?)"
         _log.info("uplink connected to domain %d%s, mtu %d", self.domid, words, self.mtu)

@@ -1,0 +1,123 @@
+"""Memory that is refused while a link joins the firewall: it has joined whole, or not at all, and the next attempt works.
+
+Each allocation in turn, with lists and dictionaries of their own: these grow but once.
+"""
+_SCRIPT = """
+import loop
+import starve
+from firewall.main import Firewall
+from firewall.neighbours import UPLINK
+from firewall.turns import Turns
+
+class Ring:
+    req_cons = rsp_cons = 0
+    def waiting(self):
+        return 0
+
+class Rings:
+    dropped = failed = 0
+    sg = gso = csum = True
+    closed = False
+    held = ()
+    def __init__(self, *ports):
+        self.ports, self.port = ports, ports[0]
+        self.tx, self.rx = Ring(), Ring()
+        self.flushed = False
+    def flush(self):
+        self.flushed = True
+    def close(self):
+        self.closed = True
+
+class Vif:
+    def __init__(self, n):
+        self.name, self.address, self.mac = "%d.0" % n, 0x0A890000 + n, b"abcdef"
+        self.link = Rings(n)
+    def mtu(self):
+        return 1500
+
+def has(firewall, owner):
+    # in how many of the places it is in
+    forwarder = firewall.forwarder
+    lists = (list(forwarder.ports.values()), forwarder.turns._circle, forwarder.clients)
+    return sum(1 for each in lists for port in each if port.owner is owner)
+
+def starved(n, function, *args):
+    # whether the allocation after n more in function(*args) was refused, and that ended it
+    starve.after(n)
+    starve.on()
+    try:
+        function(*args)
+        failed = False
+    except MemoryError:
+        failed = True
+    starve.off()
+    starve.after(-1)
+    return failed
+
+firewall = Firewall(None)
+firewall.set_network(0x0A890001, 0x0A890002)
+
+def begin(others):
+    firewall.forwarder.ports, firewall.forwarder.clients, firewall.forwarder.turns = {}, [], Turns()
+    firewall.numbers = {}
+    loop._passes.wakes = {}
+    had = [Vif(100 + i) for i in range(others)]
+    for vif in had:
+        firewall._attach(vif)
+    return had
+
+def end(had):
+    for vif in had:
+        firewall._detach(vif)
+    assert not firewall.forwarder.ports and not loop._passes.wakes
+
+def clients(n, others):
+    had = begin(others)
+    vif = Vif(1)
+    failed = starved(n, firewall.forwarder.add, others + 1, vif)
+    if failed:
+        assert has(firewall, vif) == 0, n
+        firewall.forwarder.add(others + 1, vif)
+    assert has(firewall, vif) == 3
+    firewall.forwarder.remove(others + 1)
+    assert has(firewall, vif) == 0 and len(firewall.forwarder.ports) == others
+    end(had)
+    return failed
+
+def uplink(n, others):
+    had = begin(others)
+    side = firewall.uplink
+    side.state, side.waiting, side.mtu, side.domid = 1, Rings(7, 8), 1500, 3
+    link = side.waiting
+    failed = starved(n, side._open, True)
+    if failed and side.link is None:
+        assert has(firewall, side) == 0 and not firewall.up and firewall.neighbours.uplink is None, n
+        assert side.waiting is link and not link.closed and side.state == 1, n
+        assert 7 not in loop._passes.wakes and 8 not in loop._passes.wakes, n
+        side._open(True)
+    assert has(firewall, side) == 2 and firewall.up and firewall.neighbours.uplink, n
+    assert side.link is link and link.flushed and side.state == 3
+    side._drop_link()
+    assert link.closed and has(firewall, side) == 0 and not firewall.up
+    end(had)
+    return failed
+
+def swept(what, others):
+    n = 0
+    while True:
+        failed = what(n, others)
+        if not failed and n > 60:
+            return
+        n += 1
+
+for others in (0, 7, 8):
+    swept(clients, others)
+    swept(uplink, others)
+print("done")
+"""
+
+
+def test_whoever_joins_has_joined_whole_or_not_at_all(machine, run):
+    """A list that could not grow left a client in the ring service whose rings were gone, and an uplink connected that nobody used."""
+    firewall = run(machine, _SCRIPT)
+    assert firewall.lines("done"), firewall.console
