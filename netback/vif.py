@@ -110,14 +110,18 @@ class Vif:
                     await self._wait_for_news()
                     continue
                 except (StoreError, OSError, MemoryError) as refusal:
+                    reason = refusal
+                self.stale = True
+                try:
                     if await self._gone():
                         break  # it vanished under our hands
-                    if type(refusal) != told:
-                        told = type(refusal)
-                        _log.error("vif %s: tries again until it works: %r", self.name, refusal)
-                self.stale = True
-                await asyncio.sleep_ms(_FIRST_DELAY_MS)  # however often it is poked
-                await self._poked_within(delay)
+                    if type(reason) != told:
+                        _log.error("vif %s: tries again until it works: %r", self.name, reason)
+                        told = type(reason)
+                    await asyncio.sleep_ms(_FIRST_DELAY_MS)  # however often it is poked
+                    await self._poked_within(delay)
+                except MemoryError:
+                    await asyncio.sleep_ms(delay)
                 delay = min(2 * delay, _LAST_DELAY_MS)
         finally:
             self._drop_link()

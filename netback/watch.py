@@ -58,7 +58,11 @@ class Backends:
     def _start(self, domid, devid):
         vif = Vif(self.store, domid, devid, *self.hooks)
         self.vifs[domid, devid] = vif
-        supervisor.spawn("vif %s" % vif.name, lambda: self._live(vif, (domid, devid)), supervisor.LINK)
+        try:
+            supervisor.spawn("vif %s" % vif.name, lambda: self._live(vif, (domid, devid)), supervisor.LINK)
+        except MemoryError:
+            del self.vifs[domid, devid]  # or it would be taken for one that lives
+            raise
 
     async def _live(self, vif, key):
         try:

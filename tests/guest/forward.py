@@ -13,6 +13,7 @@ The answer appears in `data/test`, behind the same number.
     1 starve WHAT N           of what is allocated in clients' `rings` or to `connect` (links made and attached), the one
                               after N more fails
     1 starved                 answers 1 if that has happened, 0 if not; what comes is allocated
+    1 short N                 the next N requests about clients' devices fail for want of memory
     1 figures                 answers with all that must not grow, and the counters of verdicts: name=n ...
 """
 import gc
@@ -117,6 +118,19 @@ def _starved():
     return str(int(happened))
 
 
+def _short(store, n):
+    ask = type(store).ask
+    left = [n]
+
+    async def asked(kind, payload):
+        if left[0] > 0 and bytes(payload).startswith(b"backend/vif/"):
+            left[0] -= 1
+            raise MemoryError("for a request")
+        return await ask(store, kind, payload)
+
+    store.ask = asked
+
+
 def _figures(firewall):
     gc.collect()
     pool, flows = firewall.pool, firewall.neighbours.flows
@@ -154,6 +168,8 @@ def _obey(firewall, settings, words, lines):
         _starve(firewall, words[1], int(words[2]))
     elif command == "starved":
         return _starved()
+    elif command == "short":
+        _short(firewall.store, int(words[1]))
     elif command == "figures":
         return _figures(firewall)
     return ""

@@ -154,3 +154,16 @@ def test_each_allocation_while_a_link_ends_may_fail(net):
         if not failed:
             break
     assert 3 < n < MOST
+
+
+@pytest.mark.parametrize("requests", range(1, 9))
+def test_memory_that_is_short_for_a_while_ends_no_device(net, requests):
+    """What has to be asked after a failure failed as well: the device was dead until dom0 touched it."""
+    net.tell("short %d" % requests)
+    net.machine.write(net.a.end.back + "/mtu", "1400")
+    net.advance(70)
+    assert not net.lines("link closed") and net.a.end.connected()
+    wire = net.client("10.137.0.66", rules=None, wait=False)
+    net.machine.until(wire.end.connected, 70)
+    assert wire.pings() and net.a.pings() and net.b.pings()
+    assert net.figures()["vifs"] == 3
