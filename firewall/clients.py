@@ -100,7 +100,8 @@ class Clients:
         """The client with this address, a new one if there is none. None: no slot is free."""
         client = self.by_address.get(address)
         if client is None and self._free:
-            client = Client(address, self._free.pop())
+            client = Client(address, self._free[-1])
+            self._free.pop()  # now that there is memory for it
             self.by_address[address] = self.by_slot[client.slot] = client
             self.lives[client.slot] = self._next()
             self.set_rules(client, NO_RULES)  # (behaviours 1, 2)

@@ -113,11 +113,18 @@ def swept(what, others):
 for others in (0, 7, 8):
     swept(clients, others)
     swept(uplink, others)
+table = firewall.neighbours.clients
+places = len(table._free)
+for n in range(40):
+    starved(n, table.attach, 0x0A890005)
+    if 0x0A890005 in table.by_address:
+        table.detach(table.by_address[0x0A890005])
+assert len(table._free) == places, (len(table._free), places)
 print("done")
 """
 
 
 def test_whoever_joins_has_joined_whole_or_not_at_all(machine, run):
-    """A list that could not grow left a client in the ring service whose rings were gone, and an uplink connected that nobody used."""
+    """A list that could not grow left a client in the ring service whose rings were gone, and an uplink connected that nobody used; a client's place in the table was lost."""
     firewall = run(machine, _SCRIPT)
     assert firewall.lines("done"), firewall.console
