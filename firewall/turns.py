@@ -89,7 +89,7 @@ class Turns:
     def charge(self, port, work):
         """It had a turn, and made so much work."""
         port.credit -= work
-        if port.number == UPLINK and port.credit > 0:
+        if port.number == UPLINK and work and port.credit > 0:
             self._again = port
 
     def pay(self, debtors):
