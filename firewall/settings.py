@@ -264,11 +264,18 @@ class Settings:
         if address < 0:
             _log.warning("%s is no IPv4 address: %r", key, value[:40])
         elif self.addresses.get(key) != address:
+            before = self.addresses.get(key)
             self.addresses[key] = address
-            if key in _RESOLVERS:
-                self._set_resolvers()
-            else:
-                self._set_network()
+            try:
+                if key in _RESOLVERS:
+                    self._set_resolvers()
+                else:
+                    self._set_network()
+            except BaseException:
+                del self.addresses[key]  # so that it is news at the next reading
+                if before is not None:
+                    self.addresses[key] = before
+                raise
 
     def _set_network(self):
         # while everything is read the keys come in any order: _synced() does it then, once
@@ -279,8 +286,8 @@ class Settings:
         if _OWN in self.addresses and _GATEWAY in self.addresses:
             network = tuple(self.addresses.get(key, 0) for key in _NETWORK)
             if network != self.network:
-                self.network = network
                 self.firewall.set_network(*network)
+                self.network = network
 
     def _set_resolvers(self):
         """Lists are sealed with the resolvers in them: do it again, but where another is on its way, which sees to it."""

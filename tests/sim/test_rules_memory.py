@@ -154,3 +154,23 @@ def test_ports_to_65536_are_told_once(machine, start):
     assert verdicts(firewall) == {one: "accept"} and not firewall.lines("denied")
     (line,) = firewall.lines("65536")
     assert "%s: 0000: dstports" % one in line
+
+
+@pytest.mark.parametrize("where, key, value, told", [
+    ("Told.set_network", "/qubes-ip", b"10.137.0.99", "network 10.137.0.99"),
+    ("Told.set_ours", "/qubes-netvm-gateway", b"10.137.0.98", "ours 10.137.0.98"),
+    ("Told.set_connected", "/connected-ips", b"10.137.0.97", "connected 10.137.0.97"),
+    ("settings.Settings._set_resolvers", "/qubes-primary-dns", b"10.139.1.9", "rules"),
+])  # fmt: skip
+def test_what_else_fails_on_its_way_is_told_by_the_next_reading(machine, start, where, key, value, told):
+    """An address of ours was taken for told when it was not: the uplink stayed without it until dom0 wrote another."""
+    one = CLIENTS[0]
+    firewall, dom0 = start(wide([one]), [one])
+    machine.write("/local/domain/2/data/do", "fail:%s:MemoryError" % where, [("n", 2)])
+    machine.settle()
+    before = len(firewall.lines(told))
+    dom0.daemon.write(key, value)
+    machine.settle()
+    assert len(firewall.lines(told)) == before
+    machine.advance(70)
+    assert len(firewall.lines(told)) > before
