@@ -217,10 +217,14 @@ class Vif:
         if self.link and other:
             self.detach(self)
         self.described.address, self.described.mac, self.described.mtu = said
-        if self.link and other:
-            self.attach(self)
-        elif self.link:
-            self.change(self)
+        try:
+            if self.link and other:
+                self.attach(self)
+            elif self.link:
+                self.change(self)
+        except BaseException:
+            self.described.address, self.described.mac, self.described.mtu = was  # so that it is news the next time
+            raise
 
     async def _follow(self, action):
         """Do what steps.py says."""

@@ -167,3 +167,30 @@ def test_memory_that_is_short_for_a_while_ends_no_device(net, requests):
     net.machine.until(wire.end.connected, 70)
     assert wire.pings() and net.a.pings() and net.b.pings()
     assert net.figures()["vifs"] == 3
+
+
+@pytest.mark.parametrize("node, values", [("ip", ("10.137.0.98", "10.137.0.99")), ("mac", ("00:16:3e:5e:6c:07", "00:16:3e:5e:6c:08"))])
+def test_each_allocation_while_an_address_changes_may_fail(net, node, values):
+    """It was taken for done: the client's link was there, and nothing of it went anywhere."""
+    for value in ("10.137.0.98", "10.137.0.99"):
+        net.set_rules(value, ["action=accept"])
+    net.tell("starve connect -1")
+    wire = net.client("10.137.0.98", rules=None)
+    for n in range(MOST):
+        value = values[1 - n % 2]
+        net.tell("starve connect %d" % n)
+        net.machine.write("%s/%s" % (wire.end.back, node), value)
+        net.settle()
+        failed = net.tell("starved") == "1"
+        net.advance(1.1)
+        _quiet(net)
+        source = value if node == "ip" else "10.137.0.98"
+        wire.end.send(udp(source, 4001, SERVER, 53, b"x"))
+        sent = net.uplink.recv()
+        assert sent and Look(sent).data == b"x", "after allocation %d" % n
+        net.uplink.send(udp(SERVER, 53, net.address, Look(sent).sport, b"y"))
+        got = wire.recv()
+        assert got and (node == "ip" or got[:6] == bytes.fromhex(value.replace(":", ""))), "after allocation %d" % n
+        if not failed:
+            break
+    assert 1 < n < MOST
