@@ -133,6 +133,8 @@ def build(variant, sources=None, jobs=None, root=None, afresh=False):
                     say("".join(text.readlines()[-25:]).rstrip())
                 raise Problem("building %s failed: the compiler's words are above and in %s" % (name, log))
         shutil.copy(os.path.join(folder, variant, made), part)
+        if inputs_digest(root, variant) != digest:
+            raise Problem("sources of %s have changed while it was built: build it again" % name)
 
     result = once.made(os.path.join(folder, name), make, "%s %s" % (digest, root.name), afresh)
     if not root.comparable:
