@@ -86,12 +86,19 @@ class Site:
             self.clients.pop(name).destroy()  # another test did without
             client = None
         if client is None:
+            self.announce(ip)
             words = self.client_words(ip)
             client = self.lab.linux(name, memory, 'vif=["%s"]\n%s' % (words, config), 240, python)
             client.ip, client.python = ip, python
             self.clients[name] = client
             self.set_up(client)
         return client
+
+    def announce(self, ip):
+        """Let QubesDB name a client's address, before it is attached: what is not named gets nothing."""
+        if ip not in self.known:
+            self.known += (ip,)
+            self.database.write("/connected-ips", " ".join(self.known))
 
     def client_words(self, ip):
         """What xl is told of a client's interface; Qubes trusts no backend but dom0's."""
@@ -104,6 +111,7 @@ class Site:
     def attach(self, client, ip=None):
         """Give a running client an interface of this firewall, as `qvm-prefs client netvm firewall` does."""
         client.ip = ip or client.ip
+        self.announce(client.ip)
         self.lab.run(["xl", "network-attach", str(client.domid)] + self.client_words(client.ip).split(","), timeout=60)
         self.set_up(client)
 

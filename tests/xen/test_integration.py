@@ -130,6 +130,7 @@ def test_010_one_firewall_behind_another(counting_site):
     """The image as a client of itself, netfront to netback: a client's packets are translated twice."""
     site = counting_site
     lab = site.lab
+    site.announce("10.137.0.40")
     site.set_rules("10.137.0.40", ["action=accept"])
     second = lab.domain("second", lab.upload(IMAGE), paused=True,
                         config='vif=["mac=%s,ip=10.137.0.40,backend=%d,untrusted"]' % (MAC, site.firewall.domid))
