@@ -101,18 +101,18 @@ class Clients:
         client = self.by_address.get(address)
         if client is None and self._free:
             client = Client(address, self._free[-1])
-            self._free.pop()  # now that there is memory for it
             self.by_address[address] = self.by_slot[client.slot] = client
+            self._free.pop()  # now that there is memory for it
             self.lives[client.slot] = self._next()
             self.set_rules(client, NO_RULES)  # (behaviours 1, 2)
         return client
 
     def detach(self, client):
         """Its flows are worth nothing from now on; call release() when the last is gone, if it has any."""
+        self.leaving.append(client)  # first: it may want memory
         del self.by_address[client.address]
         self.lives[client.slot] = self._next()
         self.generations[client.slot] = self._next()
-        self.leaving.append(client)
         if not client.flows:
             self.release(client)
 

@@ -131,9 +131,9 @@ class Firewall:
             _log.error("vif %s: too many clients", vif.name)
             return
         try:
+            self.numbers[vif] = number
             loop.bind(vif.link.port, _nothing)
             self.forwarder.add(number, vif)
-            self.numbers[vif] = number
             self.settings.attached(vif.address)
         except BaseException:
             self._forget(vif, number)
@@ -151,8 +151,7 @@ class Firewall:
             self._forget(vif, number)
 
     def _forget(self, vif, number):
-        """Undo an attachment, also one that stopped half-way."""
-        self.numbers.pop(vif, None)
+        """Undo an attachment, also one that stopped half-way. MemoryError: call it again."""
         if number in self.forwarder.ports:
             self.forwarder.remove(number)
             vif.link.dropped = 0  # counted there
@@ -161,6 +160,7 @@ class Firewall:
         self.forwarder.active.set()
         if vif.address not in self.neighbours.clients.by_address:
             self.settings.detached(vif.address)
+        self.numbers.pop(vif, None)
 
     # ---- the uplink ---------------------------------------------------------------------------
 
@@ -198,9 +198,9 @@ class Firewall:
 
     def _uplink_down(self):
         if self.up:
+            self.neighbours.uplink_down()
             self.up = False
             self._asking += 1
-            self.neighbours.uplink_down()
 
     async def _ask_gateway(self, number):
         """Ask for the gateway's Ethernet address until it is answered, which is the judge's to see; a VPN's netvm never does."""

@@ -51,11 +51,19 @@ class Neighbours:
             client = self.clients.attach(address)
         if client is None:
             return None
-        link = Link(number, client, ethernet.header(mac, replies.OUR_MAC, ethernet.IPV4), mtu, gso, client.bucket)
-        client.links.append(link)
-        if not known:
-            self._judge_again()  # others' flows to this address went on by the uplink
-        self.links[number] = link
+        link = None
+        try:
+            link = Link(number, client, ethernet.header(mac, replies.OUR_MAC, ethernet.IPV4), mtu, gso, client.bucket)
+            client.links.append(link)
+            if not known:
+                self._judge_again()  # others' flows to this address went on by the uplink
+            self.links[number] = link
+        except BaseException:
+            if link in client.links:
+                client.links.remove(link)
+            if not known:
+                self.clients.detach(client)
+            raise
         return link
 
     def change(self, number, mac, mtu):
@@ -65,13 +73,16 @@ class Neighbours:
         link.mtu = mtu
 
     def detach(self, number):
-        """The interface is gone; with its last one the client is, and all its flows."""
-        link = self.links.pop(number)
+        """The interface is gone; with its last one the client is, and all its flows. MemoryError: nothing has changed."""
+        link = self.links.get(number)
+        if link is None:
+            return
         client = link.client
-        client.links.remove(link)
-        if not client.links:
+        if len(client.links) == 1:
             self.fragments.drop(client.slot)
             self.clients.detach(client)
+        client.links.remove(link)
+        del self.links[number]
 
     def set_rules(self, address, rules):
         """A RuleList for an attached client, in force at its next packet. False: not attached."""

@@ -11,6 +11,7 @@ once in 5 s.
 Source: reference Linux xen-netback/xenbus.c and libxl_device.c for what the others do.
 """
 import asyncio
+import gc
 import xen
 from loop import Flag
 from log import Log
@@ -308,10 +309,18 @@ class Vif:
     def _drop_link(self):
         if self.link:
             try:
-                self.detach(self)
+                self._detach()
             finally:
                 link, self.link = self.link, None
                 link.close()
+
+    def _detach(self):
+        """Also from the ring service, where nothing may escape: what memory is refused for is done again."""
+        try:
+            self.detach(self)
+        except MemoryError:
+            gc.collect()
+            self.detach(self)
 
     # ---- the end ------------------------------------------------------------------------------
 

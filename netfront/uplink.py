@@ -13,6 +13,7 @@ states.py decides; what xenstored refuses is tried again, with growing delay, an
 Source: Xen public/io/netif.h and xenbus.h; reference behaviour Linux xen-netfront.
 """
 import asyncio
+import gc
 import xen
 import xsvalues as nodes
 from loop import Flag
@@ -280,7 +281,11 @@ class Uplink:
             self.state = ENDED
             self.due = 0
         if self.link:
-            self.detach(self)
+            try:
+                self.detach(self)
+            except MemoryError:
+                gc.collect()
+                self.detach(self)  # nothing may escape to the ring service, which calls broken()
             self.link.close()
             self.link = None
         if self.waiting:

@@ -97,7 +97,11 @@ def uplink(n, others):
         side._open(True)
     assert has(firewall, side) == 2 and firewall.up and firewall.neighbours.uplink, n
     assert side.link is link and link.flushed and side.state == 3
-    side._drop_link()
+    starve.after(n % 40)
+    starve.on()
+    side._drop_link()  # from the ring service too, where nothing may escape
+    starve.off()
+    starve.after(-1)
     assert link.closed and has(firewall, side) == 0 and not firewall.up
     end(had)
     return failed
@@ -120,6 +124,17 @@ for n in range(40):
     if 0x0A890005 in table.by_address:
         table.detach(table.by_address[0x0A890005])
 assert len(table._free) == places, (len(table._free), places)
+mind = firewall.neighbours
+for n in range(60):
+    failed = starved(n, mind.attach, 0x0A890005, 9, b"abcdef", 1500)
+    assert failed == (9 not in mind.links), n
+    if failed:
+        assert 0x0A890005 not in table.by_address, n
+        mind.attach(0x0A890005, 9, b"abcdef", 1500)
+    while starved(n % 8, mind.detach, 9):
+        n += 1
+    assert 0x0A890005 not in table.by_address and 9 not in mind.links, n
+assert not failed and len(table._free) == places, (len(table._free), places)
 print("done")
 """
 

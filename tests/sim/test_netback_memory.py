@@ -194,3 +194,27 @@ def test_each_allocation_while_an_address_changes_may_fail(net, node, values):
         if not failed:
             break
     assert 1 < n < MOST
+
+
+def test_each_allocation_while_a_client_is_forgotten_may_fail(net):
+    """From within the ring service: what escapes from there ends the domain."""
+    net.tell("starve connect -1")
+    wire = net.client("10.137.0.98")
+    net.a, other = wire, net.a
+    for n in range(MOST):
+        wire.send(udp(wire.address, 4001, SERVER, 53))
+        net.settle()
+        net.tell("starve connect %d" % n)
+        id, ref = wire.end.page()
+        wire.end.request(ref, 4000, 0, id, 200)
+        wire.end.kick()
+        net.settle()
+        failed = net.tell("starved") == "1"
+        net.machine.until(lambda: not wire.end.connected(), 10)
+        net.advance(6)
+        wire.end.reconnect()
+        _quiet(net)
+        assert wire.pings() and other.pings(), "after allocation %d" % n
+        if not failed:
+            break
+    assert 1 < n < MOST
