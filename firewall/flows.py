@@ -103,15 +103,17 @@ class Flows:
         """
         record = self._free - 1 if self._free else self._fresh
         half = record * 2
-        if not self.index.add(half, *there[:4]):
-            return -1
-        if not self.index.add(half + 1, *back[:4]):
-            self.index.remove(half, *there[:4])
-            return -1
         w = self.records
         at = record * WORDS
         free = w[at + PREV]  # if it comes from the list
         w[at : at + WORDS] = self._blank
+        w[at + PREV] = free
+        # from here on nothing is allocated: a flow is entered whole, or not at all
+        if not self.index.add(half, there[0], there[1], there[2], there[3]):
+            return -1
+        if not self.index.add(half + 1, back[0], back[1], back[2], back[3]):
+            self.index.remove(half, there[0], there[1], there[2], there[3])
+            return -1
         for i in range(GENERATION + 1):
             w[at + i] = there[i]
             w[at + BACK + i] = back[i]
@@ -121,8 +123,8 @@ class Flows:
             if mapped >= 0:
                 self.mappings.join(record, mapped)
             elif not self.mappings.begin(record, client, -1 - mapped):
-                self.index.remove(half, *there[:4])
-                self.index.remove(half + 1, *back[:4])
+                self.index.remove(half, there[0], there[1], there[2], there[3])
+                self.index.remove(half + 1, back[0], back[1], back[2], back[3])
                 w[at + KIND] = 0
                 w[at + PREV] = free
                 return -1

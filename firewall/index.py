@@ -6,7 +6,8 @@ full, in the one other bucket that its tag names; when both are full, one entry 
 At half load that never fails; if it does, add() says so, after at most 33 bucket looks. Nothing is ever rehashed.
 
 The hash is a sum of products modulo a prime, with secret coefficients (Carter and Wegman): whoever does not know them
-cannot choose keys that share a bucket (behaviours 80). All steps fit MicroPython's small ints of 62 bits.
+cannot choose keys that share a bucket (behaviours 80). All steps fit MicroPython's small ints of 62 bits. Nothing here
+allocates: a flow that enters or leaves must not stop half-way for want of memory.
 """
 from micropython import const
 
@@ -81,12 +82,13 @@ class Index:
         other = self._other(bucket, tag)
         if self._put(bucket, slot) or self._put(other, slot):
             return True
-        for full in (bucket, other):
-            for i in range(full << 4, (full << 4) + _BUCKET):
+        for _ in range(2):
+            for i in range(bucket << 4, (bucket << 4) + _BUCKET):
                 moved = self._slots[i]
-                if self._put(self._other(full, moved >> _TAG_SHIFT), moved):
+                if self._put(self._other(bucket, moved >> _TAG_SHIFT), moved):
                     self._slots[i] = slot
                     return True
+            bucket = other
         return False
 
     def remove(self, half, w0, w1, w2, w3):
@@ -106,10 +108,11 @@ class Index:
         h = self._hash(w0, w1, w2, w3)
         bucket = h & self._buckets
         tag = (h >> self._shift & _TAG_MASK) or 1
-        for full in (bucket, self._other(bucket, tag)):
-            for i in range(full << 4, (full << 4) + _BUCKET):
+        for _ in range(2):
+            for i in range(bucket << 4, (bucket << 4) + _BUCKET):
                 if self._slots[i] == tag << _TAG_SHIFT | half:
                     return i
+            bucket = self._other(bucket, tag)
         raise AssertionError("half %d is not in the index" % half)
 
     def _put(self, bucket, slot):

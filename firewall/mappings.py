@@ -167,8 +167,9 @@ class Mappings:
         packed = self._entries[at]
         head = packed & 0xFFFF
         other = record * WORDS
-        key = (w[other + SRC], w[other + CLIENT], w[other + PORTS] & 0xFFFF, w[other + KIND])
-        self.index.replace(head * 2, record * 2, *key)
+        # no tuple: in the middle of what must not fail nothing is allocated
+        ports = w[other + PORTS] & 0xFFFF
+        self.index.replace(head * 2, record * 2, w[other + SRC], w[other + CLIENT], ports, w[other + KIND])
         self._entries[at] = packed & 0xFFFF0000 | record
 
     def _relist(self, number):
