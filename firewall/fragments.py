@@ -83,7 +83,12 @@ class Reassembly:
                 self._forget(datagram)
                 return reasons.FRAGMENT_LIMIT
             self._leave(datagram)
-            self._join(datagram, holder)
+            try:
+                self._join(datagram, holder)
+            except BaseException:
+                self.octets -= datagram.cost
+                del self._by_key[key]
+                raise
         if datagram.pieces is None:
             return reasons.FRAGMENT
         datagram.seen = now
@@ -95,6 +100,8 @@ class Reassembly:
             self._charge(datagram, _COST - datagram.cost)
             datagram.pieces = None
             return reasons.FRAGMENT_LIMIT if crowded else reasons.FRAGMENT
+        if start == 0:  # first: pieces without it would be put together to a frame whose header is a client's data
+            datagram.header = bytes(memoryview(p.frame)[: p.l4])
         self._charge(datagram, octets + _COST)
         where = len(datagram.pieces)
         while where and datagram.pieces[where - 1][0] > start:
@@ -103,8 +110,6 @@ class Reassembly:
         datagram.octets += octets
         if not more:
             datagram.end = start + octets
-        if start == 0:
-            datagram.header = bytes(memoryview(p.frame)[: p.l4])
         if datagram.octets == datagram.end:
             self._forget(datagram)
             return _whole(datagram)
@@ -143,8 +148,13 @@ class Reassembly:
         """A new datagram; None: the holder has no room."""
         if not self._room(holder, now):
             return None
-        datagram = self._by_key[key] = _Datagram(key, now)
+        datagram = _Datagram(key, now)
         self._join(datagram, holder)
+        try:
+            self._by_key[key] = datagram
+        except BaseException:
+            self._leave(datagram)
+            raise
         self._charge(datagram, _COST)
         return datagram
 
@@ -167,14 +177,21 @@ class Reassembly:
         del self._by_key[datagram.key]
 
     def _join(self, datagram, holder):
-        """Count it to holder, by age among the others: one that had no receiver yet is not the youngest."""
+        """Count it to holder, by age among the others: one that had no receiver yet is not the youngest. Whole, or not at all."""
+        try:
+            self._held[holder] = self._held.get(holder, 0)
+            queue = self._queues.setdefault(holder, [])
+            at = len(queue)
+            while at and queue[at - 1].deadline > datagram.deadline:
+                at -= 1
+            queue.insert(at, datagram)
+        except BaseException:
+            if not self._queues.get(holder):
+                self._queues.pop(holder, None)
+                self._held.pop(holder, None)
+            raise
         datagram.holder = holder
-        queue = self._queues.setdefault(holder, [])
-        at = len(queue)
-        while at and queue[at - 1].deadline > datagram.deadline:
-            at -= 1
-        queue.insert(at, datagram)
-        self._held[holder] = self._held.get(holder, 0) + datagram.cost
+        self._held[holder] += datagram.cost
 
     def _leave(self, datagram):
         holder = datagram.holder
