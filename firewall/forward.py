@@ -27,7 +27,7 @@ from firewall.segment import complete
 
 _SLOTS = const(8)  # of a ring in a turn
 _SENT = const(8)  # frames of our own making in a turn: segments and pieces, each in some 0.1 ms
-_PASS_NS = const(1500000)  # a client whose turn has not come by then is the first in the next pass
+_PASS_NS = const(1200000)  # a client whose turn has not come by then is the first in the next pass
 _BURST = const(512)  # copy operations towards clients in one hypercall
 _NS_PER_MS = const(1000000)
 
