@@ -143,3 +143,71 @@ def test_a_port_is_free_again_when_its_flows_have_ended(net, build, proto):
     assert hears(net, PORT, SERVER, build, **flags) is None
     assert out(net, b, build(B, PORT, SERVER, 80)) == PORT
     assert hears(net, PORT, SERVER, build, **flags) == B
+
+
+def probing(net, *ports):
+    """What is drawn at random from now on: these ports in turn; the list of how many octets each time."""
+    drawn = []
+
+    def octets(count):
+        drawn.append(count)
+        return (ports[(len(drawn) - 1) % len(ports)] - 1024).to_bytes(2, "big")[:count]
+
+    net.neighbours.nat._random = octets
+    return drawn
+
+
+@pytest.mark.parametrize("build, drawn", [(udp, [2] * 16 + [1]), (tcp, [2] * 16)])
+def test_sixteen_random_ports_are_tried(net, build, drawn):
+    """Then the first free one is looked up; of TCP, whose ports serve several remotes, there is no table to look in."""
+    a, b = net.client(A), net.client(B)
+    assert out(net, a, build(A, PORT, SERVER, 80)) == PORT
+    seen = probing(net, PORT)
+    assert (out(net, b, build(B, PORT, SERVER, 80)) is None) == (build is tcp)
+    assert seen == drawn
+
+
+@pytest.mark.parametrize("flows, taken", [(16, False), (17, True)])
+def test_who_has_no_more_flows_than_are_tried_keeps_them(net, flows, taken):
+    a, b = net.client(A), net.client(B)
+    flood(net, a, flows - 1)
+    assert out(net, a, tcp(A, PORT, SERVER, 80)) == PORT
+    probing(net, PORT)
+    assert out(net, b, tcp(B, PORT, SERVER, 80)) == (PORT if taken else None)
+
+
+@pytest.mark.parametrize("more, taken", [(0, False), (1, False), (2, True)])
+def test_by_one_flow_nothing_changes_hands(more, taken):
+    """Two clients would take it from each other for ever."""
+    with Network(capacity=128, share=32) as net:
+        a, b = net.client(A), net.client(B)
+        flood(net, a, 19 + more)
+        for i in range(20):
+            assert out(net, b, tcp(B, 40000 + i, OTHER, 80)) == 40000 + i
+        assert out(net, a, tcp(A, PORT, SERVER, 80)) == PORT
+        probing(net, PORT)
+        assert out(net, b, tcp(B, PORT, SERVER, 80)) == (PORT if taken else None)
+
+
+@pytest.mark.parametrize("others, taken", [(8, False), (9, True)])
+def test_who_has_most_ports_towards_a_remote_gives_one_of_its_own(net, others, taken):
+    """Of 17 that are tried, its own and others': it takes one where most are others'."""
+    a, b = net.client(A), net.client(B)
+    flood(net, a, 20)
+    assert out(net, a, tcp(A, PORT, SERVER, 80)) == PORT
+    assert out(net, b, tcp(B, PORT + 1, SERVER, 80)) == PORT + 1
+    probing(net, *[PORT] * (others - 1) + [PORT + 1] * (17 - others))
+    assert out(net, b, tcp(B, PORT, SERVER, 80)) == (PORT if taken else PORT + 1)
+
+
+def test_the_largest_holder_that_is_met_gives_its_port(net):
+    a, b, c = net.client(A), net.client(B), net.client("10.137.0.23")
+    flood(net, a, 22)
+    for i in range(18):
+        assert out(net, b, tcp(B, 40000 + i, OTHER, 80)) == 40000 + i
+    assert out(net, b, tcp(B, PORT, SERVER, 80)) == PORT
+    assert out(net, a, tcp(A, PORT + 1, SERVER, 80)) == PORT + 1
+    assert out(net, b, tcp(B, PORT + 2, SERVER, 80)) == PORT + 2
+    probing(net, PORT + 1, PORT + 2)
+    assert out(net, c, tcp("10.137.0.23", PORT, SERVER, 80)) == PORT + 1
+    assert hears(net, PORT + 1, SERVER, tcp, flags=SYN | ACK) == "10.137.0.23"
