@@ -16,6 +16,7 @@ from tests.network import Network, words
 
 A, B, C = "10.137.0.21", "10.137.0.22", "10.137.0.23"
 OURS, SERVER = "10.138.0.2", "192.0.2.50"
+POOLS = nat.POOLS
 SMALL = ((0, 1024), (1024, 2048), (0, 1024))
 
 
@@ -219,6 +220,68 @@ def test_two_holders_leave_a_third_its_part():
             for wire in (a, b, c):
                 left[wire.address] += wire.recv(0) is not None
         assert sum(left.values()) == 1024 and left[C] == 341 and abs(left[A] - left[B]) <= 1
+
+
+def test_nobody_takes_a_port_from_who_has_one_more():
+    """They would take it from each other for ever: 1023 ports, of which one has 512 and the other 511."""
+    kind = KINDS["privileged"]
+    with Network(capacity=16384) as net:
+        a, b = net.client(A), net.client(B)
+        mine = [answered(net, a, kind, 1 + i, again=True) for i in range(512)]
+        for i in range(511):
+            assert answered(net, b, kind, 513 + i, again=True) >= 0
+        assert answered(net, b, kind, 5, again=True) == -1
+        for port in mine:
+            net.uplink.send(kind.back(port))
+            assert a.recv(0)
+
+
+@pytest.mark.parametrize("spare", [False, True])
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_who_has_its_share_gives_its_own_when_no_port_is_free(kind, spare):
+    """Its oldest that is not in use; with all in use it is refused. Others keep what they have."""
+    with Network(capacity=16384, share=8) as net:
+        a, b = net.client(A), net.client(B)
+        ports = list(ports_of(kind))
+        theirs = [answered(net, a, kind, port, again=True) for port in ports[:700]]
+        mine = [answered(net, b, kind, port, again=not spare) for port in ports[700:]]
+        assert -1 not in theirs + mine
+        assert answered(net, b, kind, ports[0]) == (mine[0] if spare else -1)
+        if spare:
+            assert answered(net, b, kind, ports[1]) == mine[1]
+        for port in theirs:
+            net.uplink.send(kind.back(port))
+            assert a.recv(0)
+
+
+def test_the_identifier_0_is_given_out_when_it_is_the_last():
+    kind = KINDS["identifiers"]
+    with Network(capacity=16384) as net:
+        a = net.client(A)
+        for ident in range(1, 1024):
+            assert answered(net, a, kind, ident, again=True) == ident
+        b = net.client(B)
+        net.neighbours.nat._random = lambda count: b"\0\5"[-count:]
+        assert answered(net, b, kind, 5) == 0
+        for ident in range(1, 1024):
+            net.uplink.send(kind.back(ident))
+            assert a.recv(0)
+
+
+@pytest.mark.parametrize("kind, wanted, drawn, port", [
+    ("privileged", 5, 0x0000, 512), ("privileged", 5, 0x01FF, 1023), ("privileged", 5, 0xFE02, 514),
+    ("high", 5000, 0x0000, 1024), ("high", 5000, 0x1234, 1024 + 0x1234), ("high", 5000, 64511, 65535), ("high", 5000, 64512, 1024),
+    ("identifiers", 5, 0x0000, 0), ("identifiers", 5, 0xFFFF, 65535), ("identifiers", 5, 0x0102, 0x0102),
+])
+def test_any_port_of_a_pool_may_be_drawn(monkeypatch, kind, wanted, drawn, port):
+    """Of the pools as they are: 0 to 1023, of which those below 512 are servers', 1024 to 65535, all identifiers."""
+    monkeypatch.setattr(nat, "POOLS", POOLS)
+    kind = KINDS[kind]
+    with Network() as net:
+        a, b = net.client(A), net.client(B)
+        assert answered(net, a, kind, wanted) == wanted
+        net.neighbours.nat._random = lambda count: drawn.to_bytes(2, "big")[:count]
+        assert answered(net, b, kind, wanted) == port
 
 
 def test_a_client_that_left_gives_its_ports_first():

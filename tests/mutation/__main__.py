@@ -14,7 +14,7 @@ import pytest
 from . import mutants, runner
 
 KNOWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), "known.txt")
-_FLOWS = ["behaviours", "flows", "ports", "port_shares", "nat_cases", "limits", "tcp_without_flow", "judge_mutated"]
+_FLOWS = ["behaviours", "flows", "ports", "port_shares", "nat_cases", "nat_edges", "limits", "tcp_without_flow", "judge_mutated"]
 _PACKETS = ["behaviours", "judge_edges", "nat_cases", "limits", "wire", "icmp", "tcp_without_flow", "transports", "identification", "judge_mutated"]
 # module: (its file, as what it is imported, functions or None for all, the tests' files by how their names begin)
 MODULES = {
