@@ -1,4 +1,7 @@
 """Errors about packets whose quote is of a kind that planted faults showed to be tried by no test."""
+import socket
+import struct
+
 import pytest
 from packets import Look, echo, error, ip, pseudo, total
 
@@ -43,7 +46,29 @@ def test_a_short_quote_of_them_is_left_alone_behind_its_end(net, proto, octets):
     if seen is not None:  # below 8 octets it may be dropped
         data = Look(seen).data
         assert len(data) == 20 + octets and data[20:26] == covered(A, proto)[:min(octets, 6)]
+        assert data[26:] == (covered(A, proto)[6:8] if octets == 8 and proto != 47 else sent[26 : 20 + octets])
     assert octets < 8 or seen is not None
+
+
+@pytest.mark.parametrize("proto", [UDP_LITE, DCCP])
+def test_their_quoted_checksum_follows_whatever_it_is(net, proto):
+    """It becomes what RFC 1624 says; UDP-Lite's never 0, which it does not know (RFC 3828 3.1), though DCCP's may be."""
+    client = net.client(A)
+    client.send(ip(A, SERVER, proto, covered(A, proto)))
+    quote = net.uplink.recv()[14:]
+    ours, mine = socket.inet_aton(OURS), socket.inet_aton(A)
+
+    def after(check, old, new):
+        return total(struct.pack("!H", check ^ 0xFFFF) + bytes(octet ^ 0xFF for octet in old) + new) ^ 0xFFFF
+    found = set()
+    for wanted in (0, 1, 0xFF, 0x100, 0x101, 0x1000, 0x8000, 0xFF00, 0xFFFE, *range(2, 0xFFFF, 997)):
+        check = after(wanted, mine, ours)
+        net.uplink.send(error(ROUTER, OURS, 3, 1, quote[:26] + struct.pack("!H", check)))
+        seen, = struct.unpack("!H", client.recv()[-2:])
+        right = after(check, ours, mine)
+        assert seen == (right or 0xFFFF if proto == UDP_LITE else right)
+        found.add(right)
+    assert {0, 0x100, 0xFF00, 1} <= found
 
 
 def test_an_echo_quoted_by_its_8_octets(net):
