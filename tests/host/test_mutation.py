@@ -3,10 +3,11 @@ import os
 import subprocess
 import sys
 import textwrap
+import types
 
 import pytest
 
-from tests.mutation import mutants
+from tests.mutation import mutants, runner
 from tests.mutation.__main__ import KNOWN
 
 SOURCE = '''
@@ -86,3 +87,22 @@ def test_seen_and_unseen(tmp_path):
         heads, row = [line.split() for line in done.stdout.splitlines()[-2:]]
         assert score.items() <= dict(zip(heads, map(int, row[1:]))).items(), done.stdout
         assert done.returncode == (score["killed"] != 3)
+
+
+def test_an_object_of_anothers_class_is_another_by_what_it_holds():
+    """Fault: `DENY = RuleList(True, ...)` was never planted, as only plain values were compared, and so never seen."""
+    source = "from types import SimpleNamespace\nHELD = SimpleNamespace(full=False)\nKEPT = SimpleNamespace(full=False)\n"
+    module, other = types.ModuleType("box"), types.ModuleType("other")
+    module.__file__ = "box.py"
+    exec(source, vars(module))
+    other.HELD, other.KEPT = module.HELD, module.KEPT
+    kept = module.KEPT
+    planted, = [each for each in mutants.make("box.py", source) if each.after == "HELD = SimpleNamespace(full=True)"]
+    sys.modules["other"] = other
+    sys.modules["box"] = module
+    try:
+        runner.plant(module, planted)
+    finally:
+        del sys.modules["other"], sys.modules["box"]
+    assert module.HELD.full and other.HELD is module.HELD
+    assert module.KEPT is other.KEPT is kept  # what is as it was stays the same object

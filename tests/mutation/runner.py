@@ -13,7 +13,7 @@ import pickle
 import resource
 import sys
 import time
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, ModuleType
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _MEMORY = 3 << 30  # octets of address space that a mutant may take
@@ -156,7 +156,12 @@ def plant(module, mutant):
 
 
 def _differ(old, new):
-    """Are these two values of a module other ones? Functions, classes and objects of the module's are not asked."""
+    """Are these two values of a module other ones? Functions, classes and objects of the module's own are not asked.
+
+    An object of another module's class is another by what it holds.
+    """
+    if type(old) is type(new) and hasattr(new, "__dict__") and not isinstance(new, (FunctionType, ModuleType, type)):
+        return vars(old) != vars(new)
     return isinstance(new, (bool, int, str, bytes, tuple, list, dict, frozenset, type(None))) and old != new
 
 
