@@ -254,6 +254,16 @@ def test_who_has_its_share_gives_its_own_when_no_port_is_free(kind, spare):
             assert a.recv(0)
 
 
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_nobody_takes_more_than_its_share(kind):
+    with Network(capacity=16384, share=8) as net:
+        a = net.client(A)
+        in_use(net, a, kind)
+        b = net.client(B)
+        assert -1 not in [answered(net, b, kind, kind.first + i, again=True) for i in range(8)]
+        assert answered(net, b, kind, kind.first + 8) == -1
+
+
 def test_the_identifier_0_is_given_out_when_it_is_the_last():
     kind = KINDS["identifiers"]
     with Network(capacity=16384) as net:

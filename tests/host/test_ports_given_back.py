@@ -211,3 +211,13 @@ def test_the_largest_holder_that_is_met_gives_its_port(net):
     probing(net, PORT + 1, PORT + 2)
     assert out(net, c, tcp("10.137.0.23", PORT, SERVER, 80)) == PORT + 1
     assert hears(net, PORT + 1, SERVER, tcp, flags=SYN | ACK) == "10.137.0.23"
+
+
+def test_where_nobody_has_many_it_gives_one_of_its_own(net):
+    a, b = net.client(A), net.client(B)
+    flood(net, a, 3)
+    assert out(net, a, tcp(A, PORT, SERVER, 80)) == PORT
+    assert out(net, b, tcp(B, PORT + 1, SERVER, 80)) == PORT + 1
+    probing(net, *[PORT] * 15 + [PORT + 1])
+    assert out(net, b, tcp(B, PORT, SERVER, 80)) == PORT + 1
+    assert hears(net, PORT, SERVER, tcp, flags=SYN | ACK) == A
