@@ -271,6 +271,42 @@ def test_a_mapping_ends_with_its_last_flow(keys, rng):
         table.sound()
 
 
+@pytest.mark.parametrize("fresh", [False, True], ids=["a record used before", "a fresh record"])
+@pytest.mark.parametrize("which", ["there", "back", "mapping"])
+def test_a_flow_that_the_index_has_no_place_for_leaves_nothing(which, fresh):
+    """Neither half, nor a mapping; and the next one finds the record as it was."""
+    table = Table()
+    table.attach(1)
+    for remote in (1001, 1002, 1003):
+        assert table.open(1, 1, remote, 0)
+    if not fresh:
+        for remote in (1002, 1001):
+            table.flows.remove(table.half(1, 1, remote) >> 1)
+    flows, full = table.flows, []
+    before = flows.count, table.clients.by_address[1].flows, flows._fresh, flows._free
+    index = flows.mappings.index if which == "mapping" else flows.index
+    add = index.add
+
+    def no_place(half, *key):
+        full.append(half)
+        return False if len(full) == (2 if which == "back" else 1) else add(half, *key)
+
+    index.add = no_place
+    assert not table.open(1, 2, 1004, 0)
+    assert full
+    index.add = add
+    assert before == (flows.count, table.clients.by_address[1].flows, flows._fresh, flows._free)
+    assert table.half(1, 2, 1004) == table.half(1, 2, 1004, back=True) == -1
+    table.sound()
+    for remote in (1004, 1005, 1006):
+        assert table.open(1, 2, remote, 0)
+        table.sound()
+    assert not table.unmapped
+    flows.tick(TIMEOUT + 1, 10000)
+    assert flows.count == 0
+    table.sound()
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_65536_flows_find_their_place(seed):
     """In, found, out, in again; the index is at half load, and no key is ever refused."""

@@ -97,3 +97,18 @@ def test_behaviour_18_outward_no_address_of_a_client_is_seen_at_the_uplink(net, 
     assert bool([frame for frame, _, _ in second.frames if Look(frame).src == A]) == allowed
     net.detach(second)
     send()
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_each_flow_is_judged_again_by_where_it_goes_itself(net, first):
+    """To the uplink or to another client: not by where the flow of the record beside it goes."""
+    other = "10.137.0.22"
+    client, second = net.client(A), net.client(other)
+    net.allow((A, other))
+    ways = [(SERVER, net.uplink), (other, second)]
+    flows = [(udp(A, 4001 + i, to, 80), wire) for i, (to, wire) in enumerate((ways[first:] + ways[:first]) * 3)]
+    for _ in range(3):
+        for frame, wire in flows:
+            client.send(frame)
+            assert net.verdict == reasons.FORWARDED and wire.recv(0)
+        net.set_rules(A, ["action=accept"])

@@ -90,13 +90,14 @@ def test_nor_for_who_has_its_share_already(net):
     assert hears(net, PORT, SERVER, tcp, flags=SYN | ACK) == A
 
 
-@pytest.mark.parametrize("used", [False, True])
-def test_its_own_goes_if_nobody_misses_it(net, used):
-    """An unanswered flow of the client's own makes room for another; a connection that both sides use does not."""
+@pytest.mark.parametrize("answered, used", [(False, False), (True, False), (True, True)])
+def test_its_own_goes_if_nobody_misses_it(net, answered, used):
+    """A flow of the client's own that it did not go on with makes room for another; a connection that both sides use does not."""
     a = net.client(A)
     assert out(net, a, tcp(A, PORT, SERVER, 80)) == PORT
-    if used:
+    if answered:
         assert hears(net, PORT, SERVER, tcp, flags=SYN | ACK) == A
+    if used:
         assert out(net, a, tcp(A, PORT, SERVER, 80, ACK)) == PORT
         assert hears(net, PORT, SERVER, tcp, flags=ACK) == A
     only(net, TCP, PORT)
