@@ -271,6 +271,24 @@ def test_a_mapping_ends_with_its_last_flow(keys, rng):
         table.sound()
 
 
+@pytest.mark.parametrize("rested", [TIMEOUT, TIMEOUT + 1])
+@pytest.mark.parametrize("swept", [False, True])
+def test_flows_expire_by_what_is_said_of_themselves(rested, swept):
+    """At every value of a clock of 32 bits: also where some other word of a record is near it."""
+    for now in range((1 << 32) - TIMEOUT, (1 << 32) + 6 * TIMEOUT, TIMEOUT // 4 - 1):
+        table = Table()
+        table.attach(1)
+        for remote in range(1, 6):
+            assert table.open(1, 1, remote, now - rested & 0xFFFFFFFF)
+        halves = [table.half(1, 1, remote, back) for remote in range(1, 6) for back in (False, True)]
+        assert -1 not in halves
+        if swept:
+            table.flows.tick(now & 0xFFFFFFFF, 1000)
+            assert table.flows.count == (5 if rested == TIMEOUT else 0)
+        else:
+            assert {table.flows.live(half, now & 0xFFFFFFFF) for half in halves} == {rested == TIMEOUT}
+
+
 @pytest.mark.parametrize("fresh", [False, True], ids=["a record used before", "a fresh record"])
 @pytest.mark.parametrize("which", ["there", "back", "mapping"])
 def test_a_flow_that_the_index_has_no_place_for_leaves_nothing(which, fresh):

@@ -33,6 +33,17 @@ def test_later_pieces_have_the_options_that_are_copied(options, copied):
         assert body == udp_datagram(OURS, 4001, SERVER, 80, data)
 
 
+def sound(held):
+    """What is held is what is counted, of each holder and of all."""
+    assert sorted(held._held) == sorted(held._queues)
+    for holder, queue in held._queues.items():
+        assert held._held[holder] == sum(datagram.cost for datagram in queue) > 0
+        assert [each.deadline for each in queue] == sorted(each.deadline for each in queue)
+        assert all(each.holder == holder and held._by_key[each.key] is each for each in queue)
+    assert held.octets == sum(held._held.values()) <= 524288
+    assert len(held._by_key) == sum(map(len, held._queues.values()))
+
+
 def test_what_is_held_is_what_is_counted():
     """Pieces of many datagrams, of both sides, in any order, their receivers known late, too many of them, and time."""
     rng = random.Random(6)
@@ -58,13 +69,7 @@ def test_what_is_held_is_what_is_counted():
             rng.shuffle(waiting)
             for wire, piece in waiting:
                 wire.send(piece)
-                assert sorted(held._held) == sorted(held._queues)
-                for holder, queue in held._queues.items():
-                    assert held._held[holder] == sum(datagram.cost for datagram in queue) > 0
-                    assert [each.deadline for each in queue] == sorted(each.deadline for each in queue)
-                    assert all(each.holder == holder and held._by_key[each.key] is each for each in queue)
-                assert held.octets == sum(held._held.values()) <= 524288
-                assert len(held._by_key) == sum(map(len, held._queues.values()))
+                sound(held)
                 most = max(most, held.octets)
             net.advance(rng.choice((0, 1, 20)))
             for wire in clients + [net.uplink]:
@@ -91,3 +96,67 @@ def test_what_is_said_of_a_piece():
                 verdicts.append(net.verdict)
         assert set(verdicts) == {reasons.KEPT, reasons.FRAGMENT_LIMIT}
         assert verdicts[:43] == [reasons.KEPT] * 43
+
+
+class Refusing:
+    """Memory of the tables of fragments, refused at the n-th time that one grows."""
+
+    def __init__(self, held, n):
+        self.left = n
+
+        def grow():
+            self.left -= 1
+            if not self.left:
+                raise MemoryError
+
+        class Queue(list):
+            def insert(self, at, each):
+                grow()
+                list.insert(self, at, each)
+
+        class Table(dict):
+            def __setitem__(self, key, value):
+                if key not in self:
+                    grow()
+                dict.__setitem__(self, key, value)
+
+            def setdefault(self, key, value):
+                if key not in self:
+                    grow()
+                return dict.setdefault(self, key, Queue())
+
+        held._held, held._queues, held._by_key = Table(held._held), Table(held._queues), Table(held._by_key)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
+@pytest.mark.parametrize("inward", [False, True])
+@pytest.mark.parametrize("beside", [False, True])
+def test_refused_memory_leaves_what_is_counted(inward, order, beside):
+    """Wherever it is refused: a piece is lost, perhaps a datagram, and no octet of the limits for ever."""
+    for n in range(1, 9):
+        with Network() as net:
+            client = net.client(A)
+            client.send(udp(A, 4001, SERVER, 80))
+            ends = (SERVER, 80, OURS, 4001) if inward else (A, 4001, SERVER, 80)
+            wire, there = (net.uplink, client) if inward else (client, net.uplink)
+            held = net.neighbours.fragments
+            if beside:  # another of the same holder, incomplete
+                wire.send(fragments(udp(*ends, bytes(3000), ident=7), 1480)[0])
+            pieces = fragments(udp(*ends, bytes(4000), ident=8), 1480, 1480)
+            there.frames.clear()
+            refusing = Refusing(held, n)
+            for i in order:
+                try:
+                    wire.send(pieces[i])
+                except MemoryError:
+                    pass
+                sound(held)
+            there.frames.clear()
+            refusing.left = 0  # there is enough again, and the sender tries again
+            for piece in pieces:
+                wire.send(piece)
+                sound(held)
+            assert there.frames
+            net.advance(60)
+            sound(held)
+            assert held.octets == 0 and not held._by_key

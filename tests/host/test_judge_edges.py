@@ -112,3 +112,35 @@ def test_each_flow_is_judged_again_by_where_it_goes_itself(net, first):
             client.send(frame)
             assert net.verdict == reasons.FORWARDED and wire.recv(0)
         net.set_rules(A, ["action=accept"])
+
+
+@pytest.mark.parametrize("rule, goes_on", [
+    ("action=accept proto=icmp icmptype=8", True), ("action=accept proto=icmp icmptype=13", False), ("action=accept proto=icmp", True),
+])
+def test_a_query_is_judged_again_by_its_type(net, rule, goes_on):
+    client = net.client(A)
+    client.send(echo(A, SERVER))
+    ident = Look(net.uplink.recv()).echo_id
+    net.set_rules(A, [rule])
+    net.uplink.send(echo(SERVER, OURS, ident=ident, kind=0))
+    assert (client.recv(0) is not None) == goes_on
+    client.send(echo(A, SERVER))
+    assert (net.uplink.recv(0) is not None) == goes_on
+
+
+@pytest.mark.parametrize("late", [0, 1])
+@pytest.mark.parametrize("ms", [1000000, 1000001, 0xFFFFFFFF, 0x100000000, 0x100000001])
+def test_a_flow_lives_to_the_millisecond(net, ms, late):
+    client = net.client(A)
+    net.now = ms
+    client.send(udp(A, 4001, SERVER, 80))
+    net.now += 120000 + late
+    net.uplink.send(udp(SERVER, 80, OURS, 4001))
+    assert (client.recv(0) is None) == bool(late)
+    if not late:  # its own time counts from now on
+        net.now += 300000
+        client.send(udp(A, 4001, SERVER, 80))
+        assert net.neighbours.flows.count == 1
+        net.now += 300000
+        net.uplink.send(udp(SERVER, 80, OURS, 4001))
+        assert client.recv(0)
