@@ -388,6 +388,56 @@ def test_a_tick_does_a_bounded_amount():
         assert 1 <= before - table.flows.count <= most
 
 
+@pytest.mark.parametrize("visits, cursor", [(0, 3), (1, 4), (4, 7), (5, 1), (7, 3), (8, 3), (10000, 3)])
+def test_a_sweep_goes_once_round(visits, cursor):
+    """Not on and on, while there are visits left, over few flows that all live."""
+    table = Table()
+    table.attach(1)
+    for remote in range(7):
+        assert table.open(1, 1, remote, 0)
+    table.flows.tick(1, 3)
+    assert table.flows._cursor == 3
+    table.flows.tick(1, visits)
+    assert table.flows._cursor == cursor and table.flows.count == 7
+
+
+def test_nothing_is_left_of_flows_that_were_cleared():
+    """Of nobody, also of a client that is leaving: all have what a fresh table gives them."""
+    table = Table()
+    for address in (1, 2, 3):
+        table.attach(address)
+        for remote in range(8):
+            assert table.open(address, remote & 3, remote, 0)
+        for remote in range(4):
+            table.answer(table.half(address, remote & 3, remote))
+            table.answer(table.half(address, remote & 3, remote))
+    leaving = table.clients.by_address[3]
+    leaving.links = []
+    table.clients.detach(leaving)
+    table.flows.tick(0, 30)
+    table.flows.clear()
+    table.sound()
+    assert table.flows.count == 0
+    assert all(client.flows == 0 and not any(client.mapped) for client in table.clients.by_slot if client)
+    assert table.half(1, 1, 1) == table.half(1, 1, 1, back=True) == -1
+    table.flows.tick(0, 1000)
+    assert not table.clients.leaving
+    for address in (1, 2):
+        for remote in range(16):
+            assert table.open(address, remote & 3, remote, 1)
+            table.sound()
+    assert not table.unmapped
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 1023, 1024, 1025, 1500, 4096])
+def test_a_table_of_any_length_is_wiped(count):
+    table = words(count)
+    for i in range(count):
+        table[i] = i + 1
+    Table().flows.wipe(table)
+    assert not any(table)
+
+
 def test_another_address_costs_no_gap():
     """All tables are cleared, at the size they have in the image, by less than 500 stores: a ms, not 14."""
     stores = [0]

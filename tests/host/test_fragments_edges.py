@@ -3,7 +3,7 @@ import random
 import struct
 
 import pytest
-from packets import Look, fragments, total, udp, udp_datagram
+from packets import Look, echo, fragments, ip, total, udp, udp_datagram
 
 from firewall import reasons
 from tests.network import Network
@@ -160,3 +160,63 @@ def test_refused_memory_leaves_what_is_counted(inward, order, beside):
             net.advance(60)
             sound(held)
             assert held.octets == 0 and not held._by_key
+
+
+def test_of_those_that_rested_as_long_the_first_goes():
+    with Network() as net:
+        client = net.client(A)
+        frames = [fragments(udp(A, 4001, SERVER, 80, bytes(2000), ident=ident), 1480) for ident in range(33)]
+        for first, _ in frames[:32]:
+            client.send(first)
+        net.now += 1000
+        client.send(frames[32][0])
+        assert net.verdict == reasons.KEPT
+        for _, last in frames[1:]:
+            client.send(last)
+            assert net.verdict != reasons.KEPT
+        client.send(frames[0][1])
+        assert net.verdict == reasons.KEPT, "its first piece is not here any more"
+
+
+@pytest.mark.parametrize("frame, first, passes", [
+    (udp(A, 4001, SERVER, 80, bytes(40)), 8, True), (echo(A, SERVER, data=bytes(40)), 8, True),
+    (ip(A, SERVER, 136, bytes(48)), 8, True), (ip(A, SERVER, 33, bytes(48)), 8, False), (ip(A, SERVER, 33, bytes(48)), 16, True),
+    (ip(A, SERVER, 47, bytes(48)), 8, True),
+])
+def test_a_first_piece_has_the_whole_header(frame, first, passes):
+    """And needs no more."""
+    with Network() as net:
+        client = net.client(A)
+        for piece in fragments(frame, first):
+            client.send(piece)
+        assert (net.uplink.recv(0) is not None) == passes
+
+
+def test_what_nobody_claims_is_the_uplinks():
+    """It is counted to no client, has no larger share than one, and goes with the uplink."""
+    with Network() as net:
+        client = net.client(A)
+        held = net.neighbours.fragments
+        for ident in range(4):
+            for piece in fragments(udp(SERVER, 80, OURS, 4001, bytes(64000), ident=ident), *[1480] * 43)[1:]:
+                net.uplink.send(piece)
+                assert set(held._held) == {0} and held._held[0] <= 131072
+        assert net.verdict == reasons.FRAGMENT_LIMIT and held.octets > 131072 - 64000
+        net.detach(client)
+        assert held.octets > 131072 - 64000
+        net.netvm(OURS)
+        assert held.octets == 0 and not held._by_key
+
+
+def test_three_times_as_much_is_held_of_what_comes_for_a_client():
+    with Network() as net:
+        client = net.client(A)
+        client.send(udp(A, 4001, SERVER, 80))
+        link = net.neighbours.links[client.number]
+        held, most = net.neighbours.fragments, 0
+        for ident in range(10):
+            for piece in fragments(udp(SERVER, 80, OURS, 4001, bytes(64000), ident=ident), *[1480] * 43)[:-1]:
+                net.uplink.send(piece)
+                most = max(most, held._held.get(-link.client.slot, 0))
+                sound(held)
+        assert 393216 - 2000 < most <= 393216

@@ -144,3 +144,12 @@ def test_a_flow_lives_to_the_millisecond(net, ms, late):
         net.now += 300000
         net.uplink.send(udp(SERVER, 80, OURS, 4001))
         assert client.recv(0)
+
+
+@pytest.mark.parametrize("octets, kind, verdict", [
+    (13, 0x0800, reasons.ETHERNET), (14, 0x0800, reasons.IP_HEADER), (33, 0x0800, reasons.IP_HEADER), (14, 0x0806, reasons.ARP),
+    (14, 0x86DD, reasons.ETHERNET), (0, 0, reasons.ETHERNET),
+])
+def test_what_short_frames_are_called(net, octets, kind, verdict):
+    net.client(A).send((bytes(12) + kind.to_bytes(2, "big") + bytes(40))[:octets])
+    assert net.verdict == verdict
