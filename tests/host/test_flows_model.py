@@ -271,60 +271,6 @@ def test_a_mapping_ends_with_its_last_flow(keys, rng):
         table.sound()
 
 
-@pytest.mark.parametrize("rested", [TIMEOUT, TIMEOUT + 1])
-@pytest.mark.parametrize("swept", [False, True])
-def test_flows_expire_by_what_is_said_of_themselves(rested, swept):
-    """At every value of a clock of 32 bits: also where some other word of a record is near it."""
-    for now in range((1 << 32) - TIMEOUT, (1 << 32) + 6 * TIMEOUT, TIMEOUT // 4 - 1):
-        table = Table()
-        table.attach(1)
-        for remote in range(1, 6):
-            assert table.open(1, 1, remote, now - rested & 0xFFFFFFFF)
-        halves = [table.half(1, 1, remote, back) for remote in range(1, 6) for back in (False, True)]
-        assert -1 not in halves
-        if swept:
-            table.flows.tick(now & 0xFFFFFFFF, 1000)
-            assert table.flows.count == (5 if rested == TIMEOUT else 0)
-        else:
-            assert {table.flows.live(half, now & 0xFFFFFFFF) for half in halves} == {rested == TIMEOUT}
-
-
-@pytest.mark.parametrize("fresh", [False, True], ids=["a record used before", "a fresh record"])
-@pytest.mark.parametrize("which", ["there", "back", "mapping"])
-def test_a_flow_that_the_index_has_no_place_for_leaves_nothing(which, fresh):
-    """Neither half, nor a mapping; and the next one finds the record as it was."""
-    table = Table()
-    table.attach(1)
-    for remote in (1001, 1002, 1003):
-        assert table.open(1, 1, remote, 0)
-    if not fresh:
-        for remote in (1002, 1001):
-            table.flows.remove(table.half(1, 1, remote) >> 1)
-    flows, full = table.flows, []
-    before = flows.count, table.clients.by_address[1].flows, flows._fresh, flows._free
-    index = flows.mappings.index if which == "mapping" else flows.index
-    add = index.add
-
-    def no_place(half, *key):
-        full.append(half)
-        return False if len(full) == (2 if which == "back" else 1) else add(half, *key)
-
-    index.add = no_place
-    assert not table.open(1, 2, 1004, 0)
-    assert full
-    index.add = add
-    assert before == (flows.count, table.clients.by_address[1].flows, flows._fresh, flows._free)
-    assert table.half(1, 2, 1004) == table.half(1, 2, 1004, back=True) == -1
-    table.sound()
-    for remote in (1004, 1005, 1006):
-        assert table.open(1, 2, remote, 0)
-        table.sound()
-    assert not table.unmapped
-    flows.tick(TIMEOUT + 1, 10000)
-    assert flows.count == 0
-    table.sound()
-
-
 @pytest.mark.parametrize("seed", [1, 2])
 def test_65536_flows_find_their_place(seed):
     """In, found, out, in again; the index is at half load, and no key is ever refused."""
@@ -386,56 +332,6 @@ def test_a_tick_does_a_bounded_amount():
         before = table.flows.count
         table.flows.tick(TIMEOUT + 1, visits)
         assert 1 <= before - table.flows.count <= most
-
-
-@pytest.mark.parametrize("visits, cursor", [(0, 3), (1, 4), (4, 7), (5, 1), (7, 3), (8, 3), (10000, 3)])
-def test_a_sweep_goes_once_round(visits, cursor):
-    """Not on and on, while there are visits left, over few flows that all live."""
-    table = Table()
-    table.attach(1)
-    for remote in range(7):
-        assert table.open(1, 1, remote, 0)
-    table.flows.tick(1, 3)
-    assert table.flows._cursor == 3
-    table.flows.tick(1, visits)
-    assert table.flows._cursor == cursor and table.flows.count == 7
-
-
-def test_nothing_is_left_of_flows_that_were_cleared():
-    """Of nobody, also of a client that is leaving: all have what a fresh table gives them."""
-    table = Table()
-    for address in (1, 2, 3):
-        table.attach(address)
-        for remote in range(8):
-            assert table.open(address, remote & 3, remote, 0)
-        for remote in range(4):
-            table.answer(table.half(address, remote & 3, remote))
-            table.answer(table.half(address, remote & 3, remote))
-    leaving = table.clients.by_address[3]
-    leaving.links = []
-    table.clients.detach(leaving)
-    table.flows.tick(0, 30)
-    table.flows.clear()
-    table.sound()
-    assert table.flows.count == 0
-    assert all(client.flows == 0 and not any(client.mapped) for client in table.clients.by_slot if client)
-    assert table.half(1, 1, 1) == table.half(1, 1, 1, back=True) == -1
-    table.flows.tick(0, 1000)
-    assert not table.clients.leaving
-    for address in (1, 2):
-        for remote in range(16):
-            assert table.open(address, remote & 3, remote, 1)
-            table.sound()
-    assert not table.unmapped
-
-
-@pytest.mark.parametrize("count", [0, 1, 63, 1023, 1024, 1025, 1500, 4096])
-def test_a_table_of_any_length_is_wiped(count):
-    table = words(count)
-    for i in range(count):
-        table[i] = i + 1
-    Table().flows.wipe(table)
-    assert not any(table)
 
 
 def test_another_address_costs_no_gap():

@@ -220,3 +220,13 @@ def test_three_times_as_much_is_held_of_what_comes_for_a_client():
                 most = max(most, held._held.get(-link.client.slot, 0))
                 sound(held)
         assert 393216 - 2000 < most <= 393216
+
+
+def test_of_what_nobody_claims_there_are_as_many_as_of_one_client():
+    with Network() as net:
+        net.client(A)
+        verdicts = []
+        for ident in range(34):
+            net.uplink.send(fragments(udp(SERVER, 80, OURS, 4001, bytes(2000), ident=ident), 1480)[1])
+            verdicts.append(net.verdict)
+        assert verdicts == [reasons.KEPT] * 32 + [reasons.FRAGMENT_LIMIT] * 2

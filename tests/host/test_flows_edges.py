@@ -1,0 +1,155 @@
+"""Edges of the flow table that planted faults showed to be seen by nobody: a full index, the sweep, who goes first."""
+import pytest
+from test_flows_model import TIMEOUT, Table
+
+from firewall import flowstate
+from firewall.record import BACK, SEEN
+from tests.network import words
+
+
+@pytest.mark.parametrize("rested", [TIMEOUT, TIMEOUT + 1])
+@pytest.mark.parametrize("swept", [False, True])
+def test_flows_expire_by_what_is_said_of_themselves(rested, swept):
+    """At every value of a clock of 32 bits: also where some other word of a record is near it."""
+    for now in range((1 << 32) - TIMEOUT, (1 << 32) + 6 * TIMEOUT, TIMEOUT // 4 - 1):
+        table = Table()
+        table.attach(1)
+        for remote in range(1, 6):
+            assert table.open(1, 1, remote, now - rested & 0xFFFFFFFF)
+        halves = [table.half(1, 1, remote, back) for remote in range(1, 6) for back in (False, True)]
+        assert -1 not in halves
+        if swept:
+            table.flows.tick(now & 0xFFFFFFFF, 1000)
+            assert table.flows.count == (5 if rested == TIMEOUT else 0)
+        else:
+            assert {table.flows.live(half, now & 0xFFFFFFFF) for half in halves} == {rested == TIMEOUT}
+
+
+@pytest.mark.parametrize("fresh", [False, True], ids=["a record used before", "a fresh record"])
+@pytest.mark.parametrize("which", ["there", "back", "mapping"])
+def test_a_flow_that_the_index_has_no_place_for_leaves_nothing(which, fresh):
+    """Neither half, nor a mapping; and the next one finds the record as it was."""
+    table = Table()
+    table.attach(1)
+    for remote in (1001, 1002, 1003):
+        assert table.open(1, 1, remote, 0)
+    if not fresh:
+        for remote in (1002, 1001):
+            table.flows.remove(table.half(1, 1, remote) >> 1)
+    flows, full = table.flows, []
+    before = flows.count, table.clients.by_address[1].flows, flows._fresh, flows._free
+    index = flows.mappings.index if which == "mapping" else flows.index
+    add = index.add
+
+    def no_place(half, *key):
+        full.append(half)
+        return False if len(full) == (2 if which == "back" else 1) else add(half, *key)
+
+    index.add = no_place
+    assert not table.open(1, 2, 1004, 0)
+    assert full
+    index.add = add
+    assert before == (flows.count, table.clients.by_address[1].flows, flows._fresh, flows._free)
+    assert table.half(1, 2, 1004) == table.half(1, 2, 1004, back=True) == -1
+    table.sound()
+    for remote in (1004, 1005, 1006):
+        assert table.open(1, 2, remote, 0)
+        table.sound()
+    assert not table.unmapped
+    flows.tick(TIMEOUT + 1, 10000)
+    assert flows.count == 0
+    table.sound()
+
+
+@pytest.mark.parametrize("visits, cursor", [(0, 3), (1, 4), (4, 7), (5, 1), (7, 3), (8, 3), (10000, 3)])
+def test_a_sweep_goes_once_round(visits, cursor):
+    """Not on and on, while there are visits left, over few flows that all live."""
+    table = Table()
+    table.attach(1)
+    for remote in range(7):
+        assert table.open(1, 1, remote, 0)
+    table.flows.tick(1, 3)
+    assert table.flows._cursor == 3
+    table.flows.tick(1, visits)
+    assert table.flows._cursor == cursor and table.flows.count == 7
+
+
+def test_nothing_is_left_of_flows_that_were_cleared():
+    """Of nobody, also of a client that is leaving: all have what a fresh table gives them."""
+    table = Table()
+    for address in (1, 2, 3):
+        table.attach(address)
+        for remote in range(8):
+            assert table.open(address, remote & 3, remote, 0)
+        for remote in range(4):
+            table.answer(table.half(address, remote & 3, remote))
+            table.answer(table.half(address, remote & 3, remote))
+    leaving = table.clients.by_address[3]
+    leaving.links = []
+    table.clients.detach(leaving)
+    table.flows.tick(0, 30)
+    table.flows.clear()
+    table.sound()
+    assert table.flows.count == 0
+    assert all(client.flows == 0 and not any(client.mapped) for client in table.clients.by_slot if client)
+    assert table.half(1, 1, 1) == table.half(1, 1, 1, back=True) == -1
+    table.flows.tick(0, 1000)
+    assert not table.clients.leaving
+    for address in (1, 2):
+        for remote in range(16):
+            assert table.open(address, remote & 3, remote, 1)
+            table.sound()
+    assert not table.unmapped
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 1023, 1024, 1025, 1500, 4096])
+def test_a_table_of_any_length_is_wiped(count):
+    table = words(count)
+    for i in range(count):
+        table[i] = i + 1
+    Table().flows.wipe(table)
+    assert not any(table)
+
+
+def test_a_full_table_takes_from_who_is_leaving_first():
+    """From each as long as it has one; nobody who stays loses any."""
+    table = Table(capacity=32, share=4)
+    for address in (1, 2, 3):
+        table.attach(address)
+    for address, count in ((1, 20), (2, 2), (3, 10)):
+        for remote in range(count):
+            assert table.open(address, 1, remote, 0)
+    clients = [table.clients.by_address[address] for address in (1, 2, 3)]
+    for client in clients[1:]:
+        client.links = []
+        table.clients.detach(client)
+    for i in range(12):
+        assert table.flows.count == 32
+        assert table.open(1, 1, 100 + i, 0)
+        table.sound()
+        assert [client.flows for client in clients] == [21 + i, max(0, 1 - i), min(10, 11 - i)]
+        assert all(table.half(1, 1, remote) >= 0 for remote in range(20))
+    table.flows.tick(0, 1000)
+    assert not table.clients.leaving and table.flows.count == 32
+
+
+@pytest.mark.parametrize("state, answers_count", [
+    (flowstate.ICMP_ASSURED, False), (flowstate.UDP_ASSURED, True), (flowstate.OTHER_ASSURED, True), (flowstate.OPEN, True),
+])
+@pytest.mark.parametrize("which", [0, 7, 15])
+def test_of_flows_in_use_the_longest_idle_goes(state, answers_count, which):
+    """By the packets of both sides; of ICMP by the questions alone: nobody waits for a second answer."""
+    table = Table(capacity=16, share=4)
+    table.attach(1)
+    for remote in range(16):
+        assert table.open(1, 1, remote, 0)
+    for remote in range(16):
+        half = table.half(1, 1, remote)
+        table.flows.turn(half >> 1, state)
+        table.flows.records[half * 16 + SEEN] = 1000 if remote == which else 2000
+        table.flows.records[half * 16 + BACK + SEEN] = 3000 if remote == which else 1500
+    table.attach(2)
+    assert table.open(2, 1, 1, 4000)
+    table.sound()
+    gone = [remote for remote in range(16) if table.half(1, 1, remote) < 0]
+    assert gone == [(1 if which == 0 else 0) if answers_count else which]
