@@ -34,7 +34,7 @@ def test_a_flow_that_the_index_has_no_place_for_leaves_nothing(which, fresh):
     for remote in (1001, 1002, 1003):
         assert table.open(1, 1, remote, 0)
     if not fresh:
-        for remote in (1002, 1001):
+        for remote in (1003, 1002):
             table.flows.remove(table.half(1, 1, remote) >> 1)
     flows, full = table.flows, []
     before = flows.count, table.clients.by_address[1].flows, flows._fresh, flows._free
@@ -153,3 +153,21 @@ def test_of_flows_in_use_the_longest_idle_goes(state, answers_count, which):
     table.sound()
     gone = [remote for remote in range(16) if table.half(1, 1, remote) < 0]
     assert gone == [(1 if which == 0 else 0) if answers_count else which]
+
+
+def test_of_flows_that_rested_as_long_the_first_goes():
+    """And of the largest holder, also if none has rested at all."""
+    for rested in (0, 1, 2):
+        table = Table(capacity=16, share=4)
+        table.attach(3)
+        table.attach(1)
+        for remote in range(4):
+            assert table.open(3, 1, remote, 4000 - rested)
+        for remote in range(12):
+            assert table.open(1, 1, remote, 4000 - rested)
+            table.flows.turn(table.half(1, 1, remote) >> 1, flowstate.UDP_ASSURED)
+        table.attach(2)
+        assert table.open(2, 1, 1, 4000)
+        table.sound()
+        assert [remote for remote in range(12) if table.half(1, 1, remote) < 0] == [0]
+        assert all(table.half(3, 1, remote) >= 0 for remote in range(4))

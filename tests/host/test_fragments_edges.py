@@ -230,3 +230,19 @@ def test_of_what_nobody_claims_there_are_as_many_as_of_one_client():
             net.uplink.send(fragments(udp(SERVER, 80, OURS, 4001, bytes(2000), ident=ident), 1480)[1])
             verdicts.append(net.verdict)
         assert verdicts == [reasons.KEPT] * 32 + [reasons.FRAGMENT_LIMIT] * 2
+
+
+def test_one_that_is_given_up_holds_no_data():
+    with Network() as net:
+        client = net.client(A)
+        pieces = fragments(udp(A, 4001, SERVER, 80, bytes(4000)), 1480, 1480)
+        client.send(pieces[0])
+        assert net.neighbours.fragments.octets == 1480 + 64 * 2
+        client.send(fragments(udp(A, 4001, SERVER, 80, bytes(4000)), 1472, 1480)[1])
+        assert net.verdict == reasons.FRAGMENT and net.neighbours.fragments.octets == 64
+        sound(net.neighbours.fragments)
+        for piece in pieces:
+            client.send(piece)
+            assert net.verdict == reasons.FRAGMENT and net.neighbours.fragments.octets == 64
+        net.advance(31)
+        assert net.neighbours.fragments.octets == 0

@@ -1,6 +1,6 @@
 """Small things of the judge that planted faults showed to be seen by nobody."""
 import pytest
-from packets import Look, echo, error, ip, tcp, udp
+from packets import ACK, SYN, Look, echo, error, ip, tcp, udp
 
 from firewall import reasons
 from firewall.record import BACK, KIND, OCTETS, PACKETS, WORDS
@@ -153,3 +153,47 @@ def test_a_flow_lives_to_the_millisecond(net, ms, late):
 def test_what_short_frames_are_called(net, octets, kind, verdict):
     net.client(A).send((bytes(12) + kind.to_bytes(2, "big") + bytes(40))[:octets])
     assert net.verdict == verdict
+
+
+def test_nothing_from_the_uplink_has_the_address_that_clients_know_us_by(net):
+    """Not even an error about a flow, which any router may send."""
+    net.neighbours.gateway = int.from_bytes(bytes((10, 137, 0, 1)), "big")
+    client = net.client(A)
+    client.send(udp(A, 4001, SERVER, 80))
+    quote = net.uplink.recv()[14:]
+    net.uplink.send(error("10.137.0.1", OURS, 3, 1, quote))
+    assert net.verdict == reasons.SPOOFED_UPLINK and not client.frames
+    net.uplink.send(error("10.137.0.2", OURS, 3, 1, quote))
+    assert client.recv(0)
+
+
+@pytest.mark.parametrize("rules, goes_on", [
+    (["action=accept proto={} dstports=80-80"], True), (["action=accept proto={} dstports=81-90"], False),
+    (["action=drop proto={} dstports=80-80", "action=accept"], False), (["action=drop proto={} dstports=81-81", "action=accept"], True),
+])
+@pytest.mark.parametrize("build, proto", [(udp, "udp"), (tcp, "tcp")])
+def test_a_flow_is_judged_again_by_its_port(net, build, proto, rules, goes_on):
+    client = net.client(A)
+    client.send(build(A, 4001, SERVER, 80))
+    assert net.uplink.recv()
+    net.set_rules(A, [rule.format(proto) for rule in rules])
+    net.uplink.send(build(SERVER, 80, OURS, 4001, **({"flags": SYN | ACK} if build is tcp else {})))
+    assert (client.recv(0) is not None) == goes_on
+
+
+def test_answers_go_to_the_interface_used_last(net):
+    """Of several with one address, whatever their numbers."""
+    wires = [net.client(A) for _ in range(6)]
+    for i in (0, 1, 2, 3, 2, 1, 4, 3, 0, 5, 0):
+        wires[i].send(udp(A, 4001, SERVER, 80))
+        net.uplink.send(udp(SERVER, 80, OURS, 4001))
+        assert [wire.recv(0) is not None for wire in wires] == [wire is wires[i] for wire in wires]
+
+
+@pytest.mark.parametrize("ttl", [1, 2, 3])
+def test_an_error_passes_if_its_time_lasts(net, ttl):
+    client = net.client(A)
+    client.send(udp(A, 4001, SERVER, 80))
+    net.uplink.send(error(SERVER, OURS, 3, 3, net.uplink.recv()[14:], ttl=ttl))
+    seen = client.recv(0)
+    assert Look(seen).ttl == ttl - 1 if ttl > 1 else seen is None
