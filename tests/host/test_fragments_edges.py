@@ -246,3 +246,43 @@ def test_one_that_is_given_up_holds_no_data():
             assert net.verdict == reasons.FRAGMENT and net.neighbours.fragments.octets == 64
         net.advance(31)
         assert net.neighbours.fragments.octets == 0
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_the_header_is_that_of_the_first_piece(order):
+    """Its options too, those that later pieces do not have."""
+    with Network() as net:
+        client = net.client(A)
+        body = udp_datagram(A, 4001, SERVER, 80, bytes(992))
+        pieces = [ip(A, SERVER, 17, body[:800], options=STAMP, fragment=0x2000), ip(A, SERVER, 17, body[800:], fragment=100)]
+        for i in order:
+            client.send(pieces[i])
+        seen = net.uplink.recv(0)
+        assert seen[34:38] == STAMP and Look(seen).data == bytes(992)
+
+
+@pytest.mark.parametrize("fragment", [0, 0x4000])
+def test_what_came_in_pieces_may_leave_in_pieces(fragment):
+    """Also if its sender, as Linux' at times, says of each that it must not be cut."""
+    with Network() as net:
+        client = net.client(A)
+        body = udp_datagram(A, 4001, SERVER, 80, bytes(2992))
+        for at in (0, 1480, 2960):
+            more = 0x2000 if at < 2960 else 0
+            client.send(ip(A, SERVER, 17, body[at : at + 1480], fragment=fragment | more | at // 8))
+        assert net.verdict == reasons.QUEUED and len(net.uplink.frames) == 3 and not client.frames
+
+
+def test_pieces_from_another_uplink_are_another_matter():
+    """Also those of which it is known for whom they are."""
+    with Network() as net:
+        client = net.client(A)
+        client.send(udp(A, 4001, SERVER, 80))
+        held = net.neighbours.fragments
+        client.send(fragments(udp(A, 4001, SERVER, 80, bytes(3000), ident=5), 1480)[0])
+        mine = held.octets
+        net.uplink.send(fragments(udp(SERVER, 80, OURS, 4001, bytes(3000)), 1480)[0])
+        assert held.octets > mine > 0
+        net.netvm(OURS)
+        assert held.octets == mine
+        sound(held)

@@ -197,3 +197,24 @@ def test_an_error_passes_if_its_time_lasts(net, ttl):
     net.uplink.send(error(SERVER, OURS, 3, 3, net.uplink.recv()[14:], ttl=ttl))
     seen = client.recv(0)
     assert Look(seen).ttl == ttl - 1 if ttl > 1 else seen is None
+
+
+def test_a_known_flow_is_asked_about_once(net):
+    """Its rules once when it begins, and once more after each commit; no packet between."""
+    asked = []
+
+    class Rules:
+        def decide(self, *packet):
+            asked.append(packet)
+            return True, None
+
+    client = net.client(A)
+    address = net.neighbours.links[client.number].client.address
+    for commits in range(1, 4):
+        net.neighbours.set_rules(address, Rules())
+        for port in (4001, 4002):
+            for _ in range(3):
+                client.send(udp(A, port, SERVER, 80))
+                net.uplink.send(udp(SERVER, 80, OURS, port))
+                assert net.uplink.recv(0) and client.recv(0)
+        assert len(asked) == 2 * commits
