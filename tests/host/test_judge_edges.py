@@ -67,7 +67,8 @@ def test_where_destinations_begin_and_end(net, destination, leaves):
 
 @pytest.mark.parametrize("source, passes", [
     ("0.255.255.255", False), ("1.0.0.0", True), ("126.255.255.255", True), ("127.0.0.0", False), ("128.0.0.0", True),
-    ("223.255.255.255", True), ("224.0.0.0", False), ("239.255.255.255", False), ("255.255.255.255", False),
+    ("223.255.255.255", True), ("224.0.0.0", False), ("239.255.255.255", False), ("240.0.0.0", True), ("255.255.255.254", True),
+    ("255.255.255.255", False),
 ])
 def test_where_sources_begin_and_end(net, source, passes):
     """By an error that a router with this address sends about a flow."""
@@ -218,3 +219,24 @@ def test_a_known_flow_is_asked_about_once(net):
                 net.uplink.send(udp(SERVER, 80, OURS, port))
                 assert net.uplink.recv(0) and client.recv(0)
         assert len(asked) == 2 * commits
+
+
+@pytest.mark.parametrize("total, passes", [(599, True), (600, True), (601, False)])
+def test_an_error_is_not_cut(net, total, passes):
+    client = net.client(A, mtu=600)
+    client.send(udp(A, 4001, SERVER, 80, bytes(total - 56)))
+    frame = error(SERVER, OURS, 3, 3, net.uplink.recv()[14:])
+    assert len(frame) == 14 + total
+    net.uplink.send(frame)
+    assert (client.recv(0) is not None) == passes and not client.frames
+
+
+@pytest.mark.parametrize("late", [0, 1])
+def test_an_error_about_a_flow_that_is_over_goes_nowhere(net, late):
+    """Swept or not."""
+    client = net.client(A)
+    client.send(udp(A, 4001, SERVER, 80))
+    quote = net.uplink.recv()[14:]
+    net.now += 120000 + late
+    net.uplink.send(error(SERVER, OURS, 3, 3, quote))
+    assert (client.recv(0) is None) == bool(late) and net.neighbours.flows.count == 1
