@@ -87,3 +87,18 @@ def test_a_port_of_our_own_stays_so_with_another_address(port):
                 client.send(build(A, each, SERVER, 80))
                 kept.append(Look(net.uplink.recv()).sport == each)
         assert kept == [each != port for each in (4000, 4001, 4010, 4011)] + [each != port + 10 for each in (4000, 4001, 4010, 4011)]
+
+
+@pytest.mark.parametrize("build", [udp, tcp])
+def test_a_flow_that_the_index_has_no_place_for_is_refused(build):
+    """Its client is told, and no port is kept for it."""
+    with Network() as net:
+        client = net.client(A)
+        index = net.neighbours.flows.index
+        index.add = lambda *key: False
+        client.send(build(A, 4001, SERVER, 80))
+        assert net.verdict == reasons.FLOW_LIMIT and Look(client.recv()).code == 13 and not net.uplink.frames
+        del index.add
+        other = net.client(B)
+        other.send(build(B, 4001, SERVER, 80))
+        assert Look(net.uplink.recv()).sport == 4001
