@@ -1,6 +1,8 @@
 """Edges of the flow table that planted faults showed to be seen by nobody: a full index, the sweep, who goes first."""
+import itertools
+
 import pytest
-from test_flows_model import TIMEOUT, Table
+from test_flows_model import POOL, TIMEOUT, Table
 
 from firewall import flowstate
 from firewall.record import BACK, SEEN
@@ -171,3 +173,31 @@ def test_of_flows_that_rested_as_long_the_first_goes():
         table.sound()
         assert [remote for remote in range(12) if table.half(1, 1, remote) < 0] == [0]
         assert all(table.half(3, 1, remote) >= 0 for remote in range(4))
+
+
+@pytest.mark.parametrize("before", [0, 1])
+@pytest.mark.parametrize("held", [each for n in range(4) for each in itertools.permutations(range(3), n)])
+def test_a_mapping_is_in_use_as_long_as_one_of_its_flows_is(held, before):
+    """Whichever of them, in whatever order they come to be used and end; also the first mapping there ever was."""
+    for ending in itertools.permutations(range(3)):
+        table = Table()
+        table.attach(1)
+        client = table.clients.by_address[1]
+        for port in range(100, 100 + before):
+            assert table.open(1, port, 999, 0)
+            table.answer(table.half(1, port, 999)), table.answer(table.half(1, port, 999))
+        for remote in range(3):
+            assert table.open(1, 1, remote, 0)
+        used = set()
+        for remote in held:
+            table.answer(table.half(1, 1, remote)), table.answer(table.half(1, 1, remote))
+            used.add(remote)
+            table.sound()
+            assert not client.maps_first[POOL << 1] and client.maps_first[POOL << 1 | 1]
+        for remote in ending:
+            table.flows.remove(table.half(1, 1, remote) >> 1)
+            used.discard(remote)
+            table.sound()
+            left = remote != ending[-1]
+            assert bool(client.maps_first[POOL << 1]) == (left and not used)
+        assert table.unmapped == [1] and client.mapped[POOL] == before

@@ -8,7 +8,7 @@ import random
 import pytest
 from packets import ACK, SYN, Look, echo, tcp, udp
 
-from firewall import nat
+from firewall import nat, reasons
 from firewall.ports import Ports
 from firewall.record import KIND, WORDS
 from firewall.words import first
@@ -159,7 +159,8 @@ def test_at_its_limit_a_client_gives_up_its_own_oldest(kind):
             answered(net, a, kind, port, again=True)
         net.uplink.frames.clear(), a.frames.clear()
         a.send(kind.out(A, ports[20 + cap + 40]))
-        assert Look(a.recv(0)).code == 13 and not net.uplink.frames
+        assert Look(a.recv(0)).code == 13 and not net.uplink.frames and net.verdict == reasons.PORT_LIMIT
+        assert max(net.neighbours.links[a.number].client.mapped) == cap
         net.uplink.send(kind.back(kept))
         assert b.recv(0)
 
