@@ -204,6 +204,11 @@ def test_a_search_is_right_and_looks_at_few_words():
         assert ports.taken(port)
 
 
+def test_the_ports_of_a_protocol_take_a_bit_each_and_one_for_each_word():
+    ports = Ports(words)
+    assert len(ports.used) * 32 == 65536 and len(ports.full) * 32 == len(ports.used)
+
+
 def test_two_holders_leave_a_third_its_part():
     """Neither is above its limit, and no port is free."""
     kind = KINDS["high"]
