@@ -28,18 +28,16 @@ class Emulator:
         self._temporary = tempfile.TemporaryDirectory(prefix="lab-")
         self.folder, self.counting = self._temporary.name, counting
         self.xen_log = os.path.join(self.folder, "xen.log")
-        # single: with a thread for each CPU, a world switch on a busy host once left Xen's own registers in a guest, which
-        # ended by a triple fault (state "reboot") at an address of Xen's
-        timing = ["-smp", "2", "-accel", "tcg,thread=single"]
+        timing = ["-smp", "2"]
         if counting:  # clock=vm keeps the host's date out of the run
-            timing = ["-smp", "1", "-accel", "tcg", "-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm"]
+            timing = ["-smp", "1", "-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm"]
         # dom0 is paravirtualised: its virtio devices need the kernel's DMA interface, so iommu_platform
         port = ["-device", "virtio-serial-pci,disable-legacy=on,iommu_platform=on",
                 "-chardev", "socket,id=lab,path=%s/lab.sock,server=on,wait=off" % self.folder,
                 "-device", "virtserialport,chardev=lab,name=lab"]
         initrd = initramfs.image("dom0", self.folder)
         self.process = subprocess.Popen(
-            ["qemu-system-x86_64", "-machine", "q35", "-cpu", _CPU, "-m", str(memory)] + timing + port
+            ["qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", _CPU, "-m", str(memory)] + timing + port
             + ["-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none", "-serial", "file:" + self.xen_log,
                "-kernel", initramfs.xen(), "-append", "%s %s" % (_XEN, xen_options),
                "-initrd", "%s console=hvc0 loglevel=4 rdinit=/init xenstore=%s,%s" % (initramfs.kernel("dom0"), xenstore, initrd)],
