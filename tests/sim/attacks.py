@@ -76,6 +76,17 @@ def works(net, sport=4001):
     assert Look(net.honest.recv()).data == b"answer"
 
 
+def bent(net, directory, name, value):
+    """Write it as dom0, or remove the node; what stood there."""
+    path = ("%s/%s" % (directory, name)).encode()
+    node = net.machine.store.get(path)
+    if value is not None:
+        net.machine.dom0.write(path, value)
+    elif node:
+        net.machine.dom0.remove(path)
+    return node and node.value
+
+
 def all_work(net, wires):
     """The same for all these clients at once; nothing else leaves."""
     for wire in wires:

@@ -4,7 +4,8 @@ Whatever it is, the firewall comes to rest, other clients are served, and when i
 """
 import pytest
 from frontend import CLOSED, CLOSING, CONNECTED, INIT_WAIT
-from network import Network
+from network import Network  # first: it knows the way to tests/host
+from attacks import bent
 from packets import Look, udp
 from xenstored import READ, RM, TRANSACTION_END, TRANSACTION_START, UNWATCH, WATCH, WRITE
 
@@ -123,17 +124,6 @@ def _at(net, state):
     return wire
 
 
-def _bent(net, directory, name, value):
-    """Write it as dom0, or remove the node; what stood there."""
-    path = ("%s/%s" % (directory, name)).encode()
-    node = net.machine.store.get(path)
-    if value is not None:
-        net.machine.dom0.write(path, value)
-    elif node:
-        net.machine.dom0.remove(path)
-    return node and node.value
-
-
 def _mended(net, directory, name, value):
     path = ("%s/%s" % (directory, name)).encode()
     if value is not None:
@@ -163,7 +153,7 @@ def test_each_node_of_a_device_may_be_wrong(net, side, wrong, state):
         wire = _at(net, state)
         directory = wire.end.back if side == "back" else wire.end.front
         what = "%s %s" % (name, wrong)
-        before = _bent(net, directory, name, WRONG[wrong])
+        before = bent(net, directory, name, WRONG[wrong])
         _quiet(net, what)
         _mended(net, directory, name, before)
         _works_again(net, wire)
@@ -192,7 +182,7 @@ def test_a_directory_that_is_removed_while_a_node_is_wrong(net):
     """Not brought back to life by what we write."""
     for name in ("online", "state"):
         wire = _at(net, CONNECTED)
-        _bent(net, wire.end.back, name, None)
+        bent(net, wire.end.back, name, None)
         wire.end.remove()
         net.settle()
         assert wire.end.gone() and net.figures()["vifs"] == 1

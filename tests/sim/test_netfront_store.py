@@ -7,7 +7,8 @@ import math
 import pytest
 from device import CLOSED, CLOSING, INIT_WAIT
 from netvm import Netvm
-from network import OUR_MAC, Network
+from network import OUR_MAC, Network  # first: it knows the way to tests/host
+from attacks import bent
 from packets import arp
 from test_netback_store import Refusing
 from xenstored import TRANSACTION_END
@@ -187,17 +188,6 @@ def quiet(net, what, state):
     assert len(end.requests) - before < limit, "%s: goes on and on" % what
     assert net.a.pings(), what
     assert "\x1b" not in net.firewall.console
-
-
-def bent(net, directory, name, value):
-    """Write it as dom0, or remove the node; what stood there."""
-    path = ("%s/%s" % (directory, name)).encode()
-    node = net.machine.store.get(path)
-    if value is not None:
-        net.machine.dom0.write(path, value)
-    elif node:
-        net.machine.dom0.remove(path)
-    return node and node.value
 
 
 def works_again(net, end, name, directory, value):
