@@ -71,14 +71,18 @@ def asleep(domids, pids, seconds):
     """Do all these domains, and these processes of dom0, sleep for that long? False at the first sight of anything else.
 
     A domain sleeps when Xen has nothing to give it: its CPU is blocked, with no event for it, and its CPU time stands still.
-    One that waits for its turn on a busy machine does not.
+    One that waits for its turn on a busy machine does not. A process that has ended wakes nobody any more: it sleeps as well.
     """
-    def account():
-        times = [_info(domid).cpu_ns for domid in domids]
-        for pid in pids:
+    def cpu_time(pid):
+        try:
             with open("/proc/%d/stat" % pid) as text:
                 words = text.read().rpartition(")")[2].split()
-            times.append(words[11:13] if words[0] == "S" else None)
+        except (FileNotFoundError, ProcessLookupError):  # it ended, before the open or after
+            return "ended"
+        return "ended" if words[0] == "Z" else words[11:13] if words[0] == "S" else None
+
+    def account():
+        times = [_info(domid).cpu_ns for domid in domids] + [cpu_time(pid) for pid in pids]
         blocked = all(_info(domid).flags & _BLOCKED for domid in domids)
         return times if blocked and None not in times else None
 
