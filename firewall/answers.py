@@ -5,10 +5,12 @@ built in replies.py.
 """
 from micropython import const
 
-from firewall import arp, ethernet, icmp, ipv4, reasons, replies, tcp
-from firewall.clients import ECHO_COST, ERROR_COST
-from firewall.fragments import split
-from firewall.packet import IP
+from firewall import reasons
+from firewall.flows.clients import ECHO_COST, ERROR_COST
+from firewall.packets import replies
+from firewall.packets.fragments import split
+from firewall.packets.packet import IP
+from firewall.wire import arp, ethernet, icmp, ipv4, tcp
 
 _DHCP_CLIENT = const(68)
 

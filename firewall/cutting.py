@@ -6,7 +6,7 @@ neighbours together; what is more goes out at once.
 """
 from micropython import const
 
-from firewall.segment import segments
+from firewall.packets.segment import segments
 
 HEAPED = const(128)
 _MSS = const(536)  # octets that every host takes in a segment (RFC 1122 4.2.2.6); of smaller ones the first _FIRST go

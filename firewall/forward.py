@@ -13,17 +13,17 @@ A neighbour that breaks its rings' protocol is told to its owner (Vif, Uplink) a
 judge fail is dropped and counted by that client's Guard; nobody else notices either.
 """
 import xen
-from copies import Copies
-from frame import from_octets
 from log import Log
 from loop import Flag
 from micropython import const
+from net.frame import from_octets
+from net.grantcopy import Copies
 from peererror import PeerError
 from supervisor import Guard
 
 from firewall import cutting, reasons, turns
 from firewall.neighbours import UPLINK
-from firewall.segment import complete
+from firewall.packets.segment import complete
 
 _SLOTS = const(8)  # of a ring in a turn
 _SENT = const(8)  # frames of our own making in a turn: segments and pieces, each in some 0.1 ms

@@ -13,13 +13,16 @@ octets come in as arguments.
 """
 from struct import unpack_from
 
-from firewall import ethernet, flowstate, icmp, ipv4, quoted, reasons, rewrite, tcp, words
+from firewall import reasons
 from firewall.answers import Answers
-from firewall.clients import ERROR_COST, NO_RULES
-from firewall.packet import IP, Packet
-from firewall.record import BACK, CLIENT, DST, EGRESS, GENERATION, KIND, OCTETS, PACKETS, PORTS, SEEN
-from firewall.record import SIDE_CLIENT, SIDE_UPLINK
-from firewall.segment import complete
+from firewall.flows import state as flowstate
+from firewall.flows.clients import ERROR_COST, NO_RULES
+from firewall.flows.record import BACK, CLIENT, DST, EGRESS, GENERATION, KIND, OCTETS, PACKETS, PORTS, SEEN
+from firewall.flows.record import SIDE_CLIENT, SIDE_UPLINK
+from firewall.packets import icmp_quote, rewrite
+from firewall.packets.packet import IP, Packet
+from firewall.packets.segment import complete
+from firewall.wire import byteorder, ethernet, icmp, ipv4, tcp
 
 _GROUPS = 0xE0000000  # multicast addresses begin here,
 _RESERVED = 0xF0000000  # and end here: no hosts' today (RFC 1112 4), yet some are used, and Linux sends there
@@ -84,7 +87,7 @@ class Judge(Answers):
         if link.client and self.n.ours(p.dst):
             return self._ours(p, now)
         if p.kind >= 0 and not p.query:
-            return self._icmp_error(p, now) if p.kind in quoted.PASSING else reasons.ICMP_TYPE
+            return self._icmp_error(p, now) if p.kind in icmp_quote.PASSING else reasons.ICMP_TYPE
         return self._flow(p, now)
 
     def _receiver(self, p, now):
@@ -148,8 +151,8 @@ class Judge(Answers):
             return True
         client = n.clients.by_slot[slot]
         proto = w[there + KIND] & 0xFF
-        dst = words.swap(w[there + DST])
-        port = words.second(w[there + PORTS])
+        dst = byteorder.swap(w[there + DST])
+        port = byteorder.second(w[there + PORTS])
         kind = port if proto == ipv4.ICMP else -1
         if proto != ipv4.TCP and proto != ipv4.UDP:
             port = -1
@@ -277,7 +280,7 @@ class Judge(Answers):
             return reasons.ICMP_GUESS
         if len(p.frame) < p.end:
             return reasons.GATHER
-        key = quoted.key(p, SIDE_CLIENT if client else SIDE_UPLINK)
+        key = icmp_quote.key(p, SIDE_CLIENT if client else SIDE_UPLINK)
         if key is None:
             return reasons.ICMP_ERROR
         half = n.flows.find(*key)
@@ -289,12 +292,12 @@ class Judge(Answers):
             p.link.bucket.take(ERROR_COST, now)
             return reasons.ICMP_GUESS
         # it goes to who sent what it quotes, and to nobody else
-        if words.swap(p.dst) != w[(half << 4) + DST] or p.ttl <= 1:
+        if byteorder.swap(p.dst) != w[(half << 4) + DST] or p.ttl <= 1:
             return reasons.ICMP_ERROR
         if not self._allowed(half, now):
             return reasons.DENIED
         egress = self._egress(half)
         if egress is None or p.total > egress.mtu:
             return reasons.ICMP_ERROR
-        quoted.translate(p, w, half)
+        icmp_quote.translate(p, w, half)
         return self._send(p, egress)

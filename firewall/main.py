@@ -17,16 +17,16 @@ import supervisor
 import xen
 from log import Log
 from micropython import const
+from net.pool import Pool
+from net.quarantine import Quarantine
 from netback.link import Link
 from netback.watch import Backends
-from netfront.quarantine import Quarantine
 from netfront.uplink import Uplink
-from pool import Pool
 
 from firewall.forward import Forwarder
 from firewall.judge import Judge
 from firewall.neighbours import UPLINK, Neighbours
-from firewall.settings import Settings
+from firewall.qubes.settings import Settings
 from firewall.stalls import Stalls
 from firewall.status import lines
 

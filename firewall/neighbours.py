@@ -6,11 +6,12 @@ gateway. Addresses are ints, Ethernet addresses 6 octets.
 """
 from micropython import const
 
-from firewall import ethernet, replies
-from firewall.clients import Bucket, Clients, Link
-from firewall.flows import SHARE, Flows
-from firewall.fragments import Reassembly
-from firewall.nat import Nat
+from firewall.flows.clients import Bucket, Clients, Link
+from firewall.flows.nat import Nat
+from firewall.flows.table import SHARE, Flows
+from firewall.packets import replies
+from firewall.packets.fragments import Reassembly
+from firewall.wire import ethernet
 
 UPLINK = const(0)  # its link number; clients' are the drivers' choice from 1 to 65535
 

@@ -1,5 +1,6 @@
 """What an administrator is told of the firewall: links, flows, packet pages, and what became of the packets."""
-from firewall import ipv4, reasons
+from firewall import reasons
+from firewall.wire import ipv4
 
 _COUNTERS = 6  # in a line
 _WAITED = 5  # s; less is not worth a word

@@ -9,12 +9,12 @@ gets {"id", "rules": how many, "then": policy} or {"id", "deny_all": why}. Rules
 numbered from 0, as dom0 numbers them.
 
 It runs under CPython on the administrator's machine, but the rules are read and decided by the very
-code that is in the image, firewall/rules.py.
+code that is in the image, firewall/rules/text.py.
 """
 import json
 import sys
 
-from firewall import rules
+from firewall.rules import text as rules_text
 
 _PROTOCOLS = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "icmpv6": 58, "sctp": 132}
 _VERDICT = {True: "accept", False: "drop"}
@@ -42,8 +42,8 @@ def explain(row, text=False):
     if packet is None:
         return _what_a_list_is(row.get("id"), held, address, text)
     names = Names(row.get("names") or {})
-    sealed, why = rules.load(held, address, addresses(row.get("dns", ())), names)
-    dst = rules.address(packet["dst"])
+    sealed, why = rules_text.load(held, address, addresses(row.get("dns", ())), names)
+    dst = rules_text.address(packet["dst"])
     accept, number = sealed.decide(protocol(packet), dst, packet.get("dport", -1), packet.get("type", -1), 0)
     if text:
         return "%s: the packet is %s." % (row.get("id"), _because(held, accept, number, why))
@@ -52,8 +52,8 @@ def explain(row, text=False):
 
 def _what_a_list_is(name, held, address, text):
     try:
-        parsed = rules.parse(held, address)
-    except rules.RuleError as error:
+        parsed = rules_text.parse(held, address)
+    except rules_text.RuleError as error:
         if text:
             return "%s: everything from this client is refused: %s." % (name, error)
         return {"id": name, "deny_all": str(error)}
@@ -106,7 +106,7 @@ def entries(row):
 
 
 def addresses(texts):
-    return tuple(rules.address(text) for text in texts)
+    return tuple(rules_text.address(text) for text in texts)
 
 
 def protocol(packet):
@@ -115,7 +115,7 @@ def protocol(packet):
         return packet["ipproto"]
     proto = packet["proto"]
     if proto == "icmp" and ":" in packet["dst"]:
-        return rules.ICMPV6
+        return rules_text.ICMPV6
     return _PROTOCOLS[proto]
 
 

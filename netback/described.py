@@ -3,9 +3,9 @@
 dom0 is trusted and may err all the same: what is no value of its kind is told in one line that names the node, what it
 holds and what was expected, and something safe is taken instead.
 """
-import xsvalues as nodes
 from log import Log
 from micropython import const
+from xenbus import values
 
 _DOMID_MAX = const(0x7FEF)
 _MTU = const(1500)
@@ -32,11 +32,11 @@ class Described:
 
     async def find(self):
         """Whether dom0 has said whose device this is; otherwise it is still writing, and frontend stays what it was."""
-        frontend = await nodes.read(self.store, self.path + "/frontend")
-        owner = await nodes.read(self.store, self.path + "/frontend-id")
+        frontend = await values.read(self.store, self.path + "/frontend")
+        owner = await values.read(self.store, self.path + "/frontend-id")
         home = b"/local/domain/%d/" % self.domid
         path = frontend.startswith(home) and all(0x20 < octet < 0x7F for octet in frontend)
-        whose = nodes.decimal(owner, _DOMID_MAX) == self.domid
+        whose = values.decimal(owner, _DOMID_MAX) == self.domid
         self._judge("frontend", frontend, path, "a path below " + home.decode(), "waits", b"")
         self._judge("frontend-id", owner, whose, self.domid, "waits", b"")
         if not path or not whose:
@@ -46,14 +46,14 @@ class Described:
 
     async def look(self):
         """Read what may change while the device lives. Returns (address, mac, mtu)."""
-        ip = await nodes.read(self.store, self.path + "/ip")
-        mac = await nodes.read(self.store, self.path + "/mac")
-        mtu = await nodes.read(self.store, self.path + "/mtu")
-        address = nodes.first_ipv4(ip)
+        ip = await values.read(self.store, self.path + "/ip")
+        mac = await values.read(self.store, self.path + "/mac")
+        mtu = await values.read(self.store, self.path + "/mtu")
+        address = values.first_ipv4(ip)
         self._judge("ip", ip, address is not None, "an IPv4 address", "nothing is forwarded")
-        ethernet = nodes.mac(mac)
+        ethernet = values.mac(mac)
         self._judge("mac", mac, ethernet is not None, "aa:bb:cc:dd:ee:ff of one interface", "Qubes' own is taken")
-        octets = nodes.decimal(mtu, _MTU_MOST) or 0
+        octets = values.decimal(mtu, _MTU_MOST) or 0
         limits = "%d to %d" % (_MTU_LEAST, _MTU_MOST)
         if not self._judge("mtu", mtu, octets >= _MTU_LEAST, limits, "%d is taken" % _MTU, b""):
             octets = _MTU

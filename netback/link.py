@@ -10,14 +10,14 @@ here, for want of memory too, gives back what it has taken: nothing is half done
 Source: Xen public/io/netif.h; reference behaviour Linux netback.
 """
 import xen
-import netif
-from endpoint import Endpoint
-from frame import HEADERS, Frame
 from log import Log
 from micropython import const
-from netif import RX_WORDS, TX_WORDS
+from net import netif
+from net.endpoint import Endpoint
+from net.frame import HEADERS, Frame
+from net.netif import RX_WORDS, TX_WORDS
+from net.ring import FIRST, SLOTS, BackRing
 from peererror import PeerError
-from ring import FIRST, SLOTS, BackRing
 
 _FIRST_WORD = const(16)  # FIRST // 4
 _CHAIN = const(24)  # slots that the longest packet can take which parse() will not refuse

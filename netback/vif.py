@@ -16,12 +16,12 @@ import xen
 from loop import Flag
 from log import Log
 from micropython import const
-import xsvalues as nodes
 from netback import published
 from netback.described import Described
-from netback.steps import CLOSED, CLOSING, CONNECTED, INITIALISING, INIT_WAIT, step
+from netback.states import CLOSED, CLOSING, CONNECTED, INITIALISING, INIT_WAIT, step
 from peererror import PeerError
-from xswire import Denied, Missing, StoreError
+from xenbus import values
+from xenbus.wire import Denied, Missing, StoreError
 
 _PART_MS = const(4000)  # for a client to follow our Closing when dom0 detaches it
 _FIRST_DELAY_MS = const(100)  # after an error of xenstored's
@@ -174,7 +174,7 @@ class Vif:
 
     async def _look(self):
         """Act on what the directories say now. False: the device is gone."""
-        online = await nodes.read(self.store, self.path + "/online")
+        online = await values.read(self.store, self.path + "/online")
         if online == b"0":
             await self._end()
             return False
@@ -184,7 +184,7 @@ class Vif:
             self.described.wrong_online(online, self.offered)
             if not self.offered:
                 return True  # dom0 is still writing
-        state = await nodes.read(self.store, self.path + "/state")
+        state = await values.read(self.store, self.path + "/state")
         if not self.offered or state == b"%d" % INITIALISING:
             # not written by us: dom0 has made the device anew, and waits for our InitWait
             self._drop_link()
@@ -193,7 +193,7 @@ class Vif:
             self.stale = True
             await self._offer()  # new nodes: one refused for the quota must be removable without them
             self.offered = True
-        elif nodes.decimal(state, _STATE_MAX) is None:
+        elif values.decimal(state, _STATE_MAX) is None:
             self.described.wrong_state(state, self.state)
             await self._set_state(self.state)
         if self.stale:
@@ -228,7 +228,7 @@ class Vif:
             raise
 
     async def _follow(self, action):
-        """Do what steps.py says."""
+        """Do what states.py says."""
         if action == "offer":
             self._drop_link()
             await self._set_state(INIT_WAIT)
@@ -242,7 +242,7 @@ class Vif:
             await self._set_state(CLOSED)
 
     async def _their_state(self):
-        return nodes.decimal(await nodes.read(self.store, self.described.frontend + "/state"), _STATE_MAX) or 0
+        return values.decimal(await values.read(self.store, self.described.frontend + "/state"), _STATE_MAX) or 0
 
     async def _set_state(self, state):
         """Write our state, unless the directory is gone: that would bring it back. Raises Missing then."""

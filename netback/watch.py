@@ -5,9 +5,9 @@ so devices are what is tracked, never domains.
 """
 import supervisor
 from log import Log
-import xsvalues as nodes
 from netback.vif import Vif
-from xswire import Denied, Missing
+from xenbus import values
+from xenbus.wire import Denied, Missing
 
 _ROOT = "backend/vif"
 _log = Log("netback")
@@ -39,14 +39,14 @@ class Backends:
             for name in await self._children(path):
                 await self._look(names + [name])
             return
-        domid = nodes.decimal(names[0].encode(), 0x7FEF)
-        devid = nodes.decimal(names[1].encode(), 0xFFFF)
+        domid = values.decimal(names[0].encode(), 0x7FEF)
+        devid = values.decimal(names[1].encode(), 0xFFFF)
         if domid is None or devid is None:
             return
         vif = self.vifs.get((domid, devid))
         if vif:
             vif.poke()
-        elif await nodes.read(self.store, "%s/%d/%d/frontend" % (_ROOT, domid, devid)):
+        elif await values.read(self.store, "%s/%d/%d/frontend" % (_ROOT, domid, devid)):
             self._start(domid, devid)
 
     async def _children(self, path):

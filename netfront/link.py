@@ -9,15 +9,15 @@ Raises PeerError when the netvm breaks the protocol: this connection is over, cl
 Source: Xen public/io/netif.h; reference behaviour Linux netfront.
 """
 import xen
-import netif
-from endpoint import Endpoint
-from frame import HEADERS, Frame
 from micropython import const
+from net import netif
+from net.endpoint import Endpoint
+from net.frame import HEADERS, Frame
+from net.netif import PAGE, RX_WORDS, TX_WORDS
+from net.quarantine import TX_RESERVE, Rings
+from net.ring import SLOTS, FrontRing
 from netfront.backlog import LONGEST, Backlog
-from netfront.quarantine import TX_RESERVE, Rings
-from netif import PAGE, RX_WORDS, TX_WORDS
 from peererror import PeerError
-from ring import SLOTS, FrontRing
 
 _FIRST_HALF = const(32)
 _GREF_NONE = const(0)

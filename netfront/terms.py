@@ -2,9 +2,9 @@
 
 Source: Xen public/io/netif.h (feature nodes; split event channels), docs/misc/xenstore-paths.pandoc.
 """
-import xsvalues as nodes
 from micropython import const
 from netfront.states import CONNECTED
+from xenbus import values
 
 _MTU = const(1500)
 _MTU_LEAST = const(576)
@@ -21,16 +21,16 @@ class Terms:
 async def read(store, path, backend):
     """Terms, of what dom0 wrote below path and the netvm below backend. StoreError."""
     terms = Terms()
-    terms.mac = nodes.mac(await nodes.read(store, path + "/mac"))
-    mtu = nodes.decimal(await nodes.read(store, path + "/mtu"), _MTU_MOST)
+    terms.mac = values.mac(await values.read(store, path + "/mac"))
+    mtu = values.decimal(await values.read(store, path + "/mtu"), _MTU_MOST)
     terms.mtu = mtu if mtu and mtu >= _MTU_LEAST else _MTU
-    terms.sg = await nodes.flag(store, backend + "/feature-sg")
+    terms.sg = await values.flag(store, backend + "/feature-sg")
     if not terms.sg:
         terms.mtu = min(terms.mtu, _MTU)  # one slot for each frame
-    terms.gso = await nodes.flag(store, backend + "/feature-gso-tcpv4")
-    terms.csum = not await nodes.flag(store, backend + "/feature-no-csum-offload")
-    terms.split = await nodes.flag(store, backend + "/feature-split-event-channels")
-    terms.copies = await nodes.flag(store, backend + "/feature-rx-copy")
+    terms.gso = await values.flag(store, backend + "/feature-gso-tcpv4")
+    terms.csum = not await values.flag(store, backend + "/feature-no-csum-offload")
+    terms.split = await values.flag(store, backend + "/feature-split-event-channels")
+    terms.copies = await values.flag(store, backend + "/feature-rx-copy")
     return terms
 
 

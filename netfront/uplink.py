@@ -15,15 +15,15 @@ Source: Xen public/io/netif.h and xenbus.h; reference behaviour Linux xen-netfro
 import asyncio
 import gc
 import xen
-import xsvalues as nodes
-from loop import Flag
 from log import Log
+from loop import Flag
 from micropython import const
 from netfront import states, terms
 from netfront.link import Link
 from netfront.states import CLOSED, CLOSING, EARLY, ENDED, INITIALISING, OFFERED, OPEN, WAITING
 from supervisor import explain
-from xswire import Denied, Missing, StoreError
+from xenbus import values
+from xenbus.wire import Denied, Missing, StoreError
 
 _ROOT = "device/vif"
 _DOMID_MAX = const(0x7FEF)
@@ -128,13 +128,13 @@ class Uplink:
             names = await self.store.directory(_ROOT)
         except (Missing, Denied):
             return None
-        ids = [n for n in (nodes.decimal(name.encode(), 0xFFFF) for name in names) if n is not None]
+        ids = [n for n in (values.decimal(name.encode(), 0xFFFF) for name in names) if n is not None]
         return "%s/%d" % (_ROOT, min(ids)) if ids else None
 
     async def _backend(self, path):
         """(its path, its domain) as the directory names them; None: it does not."""
-        backend = await nodes.read(self.store, path + "/backend")
-        domid = nodes.decimal(await nodes.read(self.store, path + "/backend-id"), _DOMID_MAX)
+        backend = await values.read(self.store, path + "/backend")
+        domid = values.decimal(await values.read(self.store, path + "/backend-id"), _DOMID_MAX)
         if domid is None or not backend.startswith(b"/") or any(not 0x20 < octet < 0x7F for octet in backend):
             return None
         return backend.decode(), domid
@@ -173,9 +173,9 @@ class Uplink:
 
     async def _step(self, path, backend, domid, seen):
         """One look at both sides; returns the netvm's state, as `seen` for the next look. StoreError, OSError, MemoryError."""
-        theirs = nodes.decimal(await nodes.read(self.store, backend + "/state"), 8) or 0
-        ours = nodes.decimal(await nodes.read(self.store, path + "/state"), 8) or 0
-        online = await nodes.read(self.store, backend + "/online")
+        theirs = values.decimal(await values.read(self.store, backend + "/state"), 8) or 0
+        ours = values.decimal(await values.read(self.store, path + "/state"), 8) or 0
+        online = await values.read(self.store, backend + "/online")
         if online == b"0":
             theirs = CLOSING  # dom0 says both at once
         if self.breach:

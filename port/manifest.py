@@ -4,7 +4,12 @@ import os
 
 def _sources(folder):
     # named in order: MicroPython's own search takes files as the file system lists them, and freezes them so
-    return sorted(name for name in os.listdir(folder) if name.endswith(".py"))
+    return sorted(
+        os.path.relpath(os.path.join(path, name), folder)
+        for path, _, names in os.walk(folder)
+        for name in names
+        if name.endswith(".py")
+    )
 
 
 include("$(MPY_DIR)/extmod/asyncio")

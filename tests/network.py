@@ -18,10 +18,12 @@ specialtarget=dns means. net.counters: {name of a verdict: how often}.
 """
 import random
 
-from firewall import ipv4, reasons, rules
+from firewall import reasons
 from firewall.judge import Judge
 from firewall.neighbours import Neighbours
-from firewall.sealed import NoNames
+from firewall.rules import text as rules_text
+from firewall.rules.matcher import NoNames
+from firewall.wire import ipv4
 
 ACCEPT = ("action=accept",)
 OUR_MAC = b"\xfe\xff\xff\xff\xff\xff"
@@ -118,7 +120,7 @@ class Network:
             entries = {"%04d" % i: text.encode() for i, text in enumerate(entries)}
             entries["policy"] = b"drop"
         resolvers = [ipv4.address(text) for text in self.resolvers]
-        sealed, self.complaint = rules.load(entries, ip, resolvers, NoNames())
+        sealed, self.complaint = rules_text.load(entries, ip, resolvers, NoNames())
         self.neighbours.set_rules(ipv4.address(ip), sealed)
 
     def connected(self, *addresses, only=False):

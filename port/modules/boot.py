@@ -8,7 +8,7 @@ import loop
 import supervisor
 from _build import DIGEST, VERSION
 from micropython import const
-from xenstore import Store
+from xenbus.store import Store
 
 _GC_THRESHOLD = const(1 << 20)  # octets; a smaller one costs time, none at all makes for one long pause later
 

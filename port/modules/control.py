@@ -12,7 +12,7 @@ from asyncio import TimeoutError, sleep_ms, wait_for_ms
 from log import Log
 from logline import printable
 from micropython import const
-from xenstore import Missing, StoreError
+from xenbus.store import Missing, StoreError
 
 _ROOT = "control"
 _SHUTDOWN = "control/shutdown"

@@ -8,8 +8,8 @@ Source: Qubes core-vchan-socket, README.md.
 import loop
 import vchan_socket
 from asyncio import sleep_ms
-from channel import Channel
 from micropython import const
+from vchan.channel import Channel
 
 enabled = vchan_socket.enabled
 

@@ -19,13 +19,14 @@ The answer appears in `data/test`, behind the same number.
 import gc
 
 import xen
-from firewall import ipv4, reasons
+from firewall import reasons
 from firewall.main import Firewall
-from firewall.rules import load
-from firewall.sealed import NoNames
+from firewall.rules.matcher import NoNames
+from firewall.rules.text import load
+from firewall.wire import ipv4
 from log import Log
 from netback.link import Link
-from xswire import Missing
+from xenbus.wire import Missing
 
 _log = Log("test")
 _ACCEPT = {"policy": b"drop", "0000": b"action=accept"}

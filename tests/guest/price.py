@@ -9,11 +9,12 @@ from struct import pack_into
 
 import xen
 
-from firewall import ipv4, rules
-from firewall.checksum import total
 from firewall.judge import Judge
 from firewall.neighbours import Neighbours
-from firewall.sealed import NoNames
+from firewall.rules import text as rules_text
+from firewall.rules.matcher import NoNames
+from firewall.wire import ipv4
+from firewall.wire.checksum import total
 
 CLIENT, MAC = "10.137.0.21", b"\x00\x16\x3e\x5e\x6c\x00"
 CAPACITY = 8192  # flows
@@ -48,7 +49,7 @@ class Bench:
         entries = {"%04d" % i: text for i, text in enumerate(texts)}
         entries["policy"] = b"drop"
         began = xen.ns()
-        self.n.set_rules(self.client, rules.load(entries, CLIENT, (), NoNames())[0])
+        self.n.set_rules(self.client, rules_text.load(entries, CLIENT, (), NoNames())[0])
         return xen.ns() - began
 
     def send(self, i, now):

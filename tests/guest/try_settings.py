@@ -11,10 +11,12 @@ import asyncio
 import gc
 
 import loop
-from firewall import database, ipv4, ruletrees, rules, sealed, settings
-from firewall.settings import Settings
+from firewall.qubes import database, ruletrees, settings
+from firewall.qubes.settings import Settings
+from firewall.rules import matcher, text as rules_text
+from firewall.wire import ipv4
 
-_MODULES = {"database": database, "ruletrees": ruletrees, "rules": rules, "sealed": sealed, "settings": settings}
+_MODULES = {"database": database, "ruletrees": ruletrees, "rules": rules_text, "sealed": matcher, "settings": settings}
 
 
 class Told:

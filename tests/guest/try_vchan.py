@@ -6,9 +6,9 @@ as many. every second "held N" tells the pages that peers hold against their rig
 import asyncio
 
 import lent
-import vchan
-from channel import Closed
 from peererror import PeerError
+from vchan import transport
+from vchan.channel import Closed
 
 
 async def main(store, words):
@@ -16,9 +16,9 @@ async def main(store, words):
     domid, port = int(words.get("peer", "0")), int(words["port"])
     while True:
         if words["mode"] == "client":
-            channel = await vchan.connect(store, domid, port)
+            channel = await transport.connect(store, domid, port)
         else:
-            channel = await vchan.accept(store, domid, port, int(words.get("in", "4096")), int(words.get("out", "4096")))
+            channel = await transport.accept(store, domid, port, int(words.get("in", "4096")), int(words.get("out", "4096")))
         print("open")
         try:
             await _echo(channel, int(words.get("packet", "0")))

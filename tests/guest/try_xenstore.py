@@ -3,7 +3,7 @@ import asyncio
 import gc
 import supervisor
 from sharednode import SharedNode
-from xenstore import Again, Denied, Missing, QuotaError, StoreError
+from xenbus.store import Again, Denied, Missing, QuotaError, StoreError
 
 
 async def main(store, words):

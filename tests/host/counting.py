@@ -1,7 +1,7 @@
 """What a call costs, in bytecodes of CPython: the same number on every machine, however busy it is."""
 import sys
 
-from firewall.checksum import total
+from firewall.wire.checksum import total
 
 _EVENT = sys.monitoring.events.INSTRUCTION
 _TOOL = sys.monitoring.PROFILER_ID

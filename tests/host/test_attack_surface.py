@@ -31,7 +31,7 @@ def c_sources():
 def python_sources():
     """{path: text} of all Python that is frozen into the image."""
     folders = ("port/modules", "netfront", "netback", "firewall")
-    paths = [path for folder in folders for path in glob.glob(os.path.join(ROOT, folder, "*.py"))]
+    paths = [path for folder in folders for path in glob.glob(os.path.join(ROOT, folder, "**/*.py"), recursive=True)]
     return {os.path.relpath(path, ROOT): read(path) for path in paths}
 
 
@@ -68,13 +68,13 @@ def test_behaviour_96_channels_and_nodes_are_those_that_are_listed():
     sources = python_sources()
     calls = {}
     for path, text in sources.items():
-        if path == "port/modules/vchan.py":
+        if path == "port/modules/vchan/transport.py":
             continue  # its example
-        for call in re.findall(r"\bvchan\.(\w+)\(", text):
+        for call in re.findall(r"\btransport\.(\w+)\(", text):
             calls.setdefault(call, set()).add(path)
-    assert calls == {"connect": {"firewall/qubesdb.py"}}, "a server of a channel is a service"
-    text = sources["firewall/qubesdb.py"]
-    assert set(re.findall(r"vchan\.connect\(([^)]*)\)", text)) == {"self.store, DOM0, PORT"}
+    assert calls == {"connect": {"firewall/qubes/connection.py"}}, "a server of a channel is a service"
+    text = sources["firewall/qubes/connection.py"]
+    assert set(re.findall(r"transport\.connect\(([^)]*)\)", text)) == {"self.store, DOM0, PORT"}
     assert re.findall(r"^(?:DOM0|PORT) = const\((\d+)\)", text, re.M) in (["111", "0"], ["0", "111"])
     assert "domain 0, port 111" in LISTED
     assert "qrexec services: none" in LISTED and "vchan servers: none" in LISTED
@@ -84,7 +84,7 @@ def test_behaviour_96_channels_and_nodes_are_those_that_are_listed():
         "netback/watch.py": "backend/vif",
         "netfront/uplink.py": "device/vif",
     }
-    own = {"netback/vif.py", "port/modules/vchanmemory.py", "port/modules/xenstore.py"}  # below those; an example
+    own = {"netback/vif.py", "port/modules/vchan/memory.py", "port/modules/xenbus/store.py"}  # below those; an example
     assert watching == set(roots) | own
     for path, root in roots.items():
         assert '_ROOT = "%s"' % root in sources[path] and "`%s`" % root in LISTED and path in LISTED

@@ -2,7 +2,7 @@
 import pytest
 from packets import ACK, FIN, RST, SYN, Look, arp, echo, error, icmp_message, ip, tcp, udp
 
-from firewall import rules
+from firewall.rules import text as rules_text
 from tests.network import CLIENT_MAC, Network
 
 A, B = "10.137.0.21", "10.137.0.22"
@@ -80,8 +80,8 @@ def test_behaviour_05_two_kinds_of_destination_let_nothing_out(net):
 
 def test_behaviour_06_a_list_is_in_force_whole_or_not_at_all(net):
     client = net.client(A, ["action=accept dst4=%s/32" % SERVER])
-    with pytest.raises(rules.RuleError):
-        rules.parse({"policy": b"drop", "0000": b"action=accept", "0001": b"action=maybe"}, A)
+    with pytest.raises(rules_text.RuleError):
+        rules_text.parse({"policy": b"drop", "0000": b"action=accept", "0001": b"action=maybe"}, A)
     client.send(udp(A, 1, OTHER, 80))  # the half that was understood is not in force
     nothing(net.uplink)
     client.send(udp(A, 1, SERVER, 80))

@@ -8,7 +8,8 @@ import collections
 import pytest
 from packets import ACK, FIN, RST, SYN, Look, echo, ip, tcp, udp
 
-from firewall import flowstate, words
+from firewall.flows import state as flowstate
+from firewall.wire import byteorder
 from tests.network import Network
 
 A, B, C = "10.137.0.21", "10.137.0.22", "10.137.0.23"
@@ -113,7 +114,7 @@ def test_behaviour_69_the_largest_holder_gives_way_its_longest_idle_first():
         assert alive == [True, True] + [False] * 16 + [True] * 46
         b.send(udp(B, 6000, SERVER, 80))  # at its share, it recycles its own
         assert net.neighbours.flows.count == 64
-        assert net.neighbours.clients.by_address[words.swap(0x1600890A)].flows == 16
+        assert net.neighbours.clients.by_address[byteorder.swap(0x1600890A)].flows == 16
 
 
 def test_behaviour_69_unanswered_ones_go_before_any_held():
@@ -463,7 +464,7 @@ def test_a_slot_used_again_is_not_taken_for_its_last_owner():
         wires = [net.client("10.138.%d.%d" % (i >> 8, i & 255)) for i in range(1023)]
         assert net.neighbours.clients.by_address.keys() >= {0x0A8A0000 + i for i in range(1023)}
         assert not any(reaches(net, wires[-1], port) for port in ports)
-        assert net.client(B) and words.swap(0x1600890A) not in net.neighbours.clients.by_address, "too many clients"
+        assert net.client(B) and byteorder.swap(0x1600890A) not in net.neighbours.clients.by_address, "too many clients"
 
 
 def test_attach_and_detach_leave_nothing():

@@ -7,8 +7,9 @@ import pytest
 from packets import echo, tcp, udp
 
 from counting import bytecodes
-from firewall import ipv4, rules
-from firewall.sealed import NoNames
+from firewall.rules import text
+from firewall.rules.matcher import NoNames
+from firewall.wire import ipv4
 from tests.network import Network
 
 A, OURS, SERVER = "10.137.0.21", "10.138.0.2", "192.0.2.50"
@@ -112,7 +113,7 @@ def test_what_a_decision_costs(figure, rule):
     costs = {}
     for count in counts:
         entries = {"%04d" % i: rule(i) for i in range(count)}
-        made = rules.seal(rules.parse(dict(entries, policy=b"drop"), A), (), Names())
+        made = text.seal(text.parse(dict(entries, policy=b"drop"), A), (), Names())
         made.decide(ipv4.TCP, 0xC0000232, 443, -1, 0)  # names are asked once
         costs[count], decided = bytecodes(made.decide, ipv4.TCP, 0xC0000232, 443, -1, 0)
         assert decided == (False, None)
@@ -127,7 +128,7 @@ def test_a_commit_grows_with_its_rules_and_no_faster(rule):
     costs = {}
     for count in (50, 500):
         entries = {"%04d" % i: rule(i) for i in range(count)}
-        costs[count], _ = bytecodes(rules.load, dict(entries, policy=b"drop"), A, (), Names())
+        costs[count], _ = bytecodes(text.load, dict(entries, policy=b"drop"), A, (), Names())
     assert costs[500] < 12 * costs[50]
 
 

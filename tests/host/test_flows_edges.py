@@ -4,8 +4,8 @@ import itertools
 import pytest
 from test_flows_model import POOL, TIMEOUT, Table
 
-from firewall import flowstate
-from firewall.record import BACK, SEEN
+from firewall.flows import state as flowstate
+from firewall.flows.record import BACK, SEEN
 from tests.network import words
 
 

@@ -6,18 +6,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firewall import flowstate, ipv4
-from firewall.clients import SLOTS, Clients
-from firewall.flows import Flows
-from firewall.nat import Nat
-from firewall.record import BACK, EGRESS, GENERATION, KIND, LIFE, NEXT, RING, SEEN, SIDE_UPLINK, WORDS
-from firewall.words import swap
+from firewall.flows import state
+from firewall.flows.clients import SLOTS, Clients
+from firewall.flows.nat import Nat
+from firewall.flows.record import BACK, EGRESS, GENERATION, KIND, LIFE, NEXT, RING, SEEN, SIDE_UPLINK, WORDS
+from firewall.flows.table import Flows
+from firewall.wire import ipv4
+from firewall.wire.byteorder import swap
 from tests.network import words
 
 CAPACITY, SHARE = 32, 4
 POOL = 1  # the one that its mappings are counted in
-TIMEOUT = flowstate.TIMEOUT[flowstate.UDP_NEW]
-TIMEOUTS = (TIMEOUT, flowstate.TIMEOUT[flowstate.UDP_REPLIED], flowstate.TIMEOUT[flowstate.UDP_ASSURED])
+TIMEOUT = state.TIMEOUT[state.UDP_NEW]
+TIMEOUTS = (TIMEOUT, state.TIMEOUT[state.UDP_REPLIED], state.TIMEOUT[state.UDP_ASSURED])
 
 
 class Table:
@@ -37,7 +38,7 @@ class Table:
         client = self.clients.by_address[address]
         if not self.flows.room(client, now):
             return False
-        there = (address, remote, port, ipv4.UDP, 99, remote, swap(port << 16), 0, flowstate.UDP_NEW << 16, client.slot, 0)
+        there = (address, remote, port, ipv4.UDP, 99, remote, swap(port << 16), 0, state.UDP_NEW << 16, client.slot, 0)
         back = (remote, 99 + address, port << 16, ipv4.UDP | SIDE_UPLINK, remote, address, port << 16, 0, 1, 0, 0)
         mapped = self.flows.mappings.find(client, address, port, ipv4.UDP)
         return self.flows.add(client, there, back, mapped if mapped >= 0 else -1 - POOL, now) >= 0
@@ -50,7 +51,7 @@ class Table:
     def answer(self, half):
         """An answer comes, or, if there was one, the client's next packet."""
         egress = self.flows.records[(half & ~1) * 16 + EGRESS]
-        self.flows.turn(half >> 1, min(egress >> 16, flowstate.UDP_REPLIED) + 1)
+        self.flows.turn(half >> 1, min(egress >> 16, state.UDP_REPLIED) + 1)
 
     def touch(self, half, now):
         self.flows.records[(half & ~1) * 16 + SEEN] = now
@@ -67,11 +68,11 @@ class Table:
             if client is None:
                 continue
             mine = []
-            for rank in range(flowstate.RANKS):
+            for rank in range(state.RANKS):
                 link, before = client.first[rank], 0
                 while link:
                     at = (link - 1) * WORDS
-                    assert flowstate.RANK[w[at + EGRESS] >> 16] == rank and w[at + 14] == before
+                    assert state.RANK[w[at + EGRESS] >> 16] == rank and w[at + 14] == before
                     mine.append(link - 1)
                     link, before = w[at + NEXT], link
                 assert client.last[rank] == before
@@ -100,7 +101,7 @@ class Table:
                 while True:
                     at = record * WORDS + BACK
                     assert w[at + LIFE] == SLOTS + link - 1 and w[at + GENERATION] == self.clients.lives[w[at + LIFE]]
-                    ranks.append(flowstate.RANK[w[record * WORDS + EGRESS] >> 16] == flowstate.HELD)
+                    ranks.append(state.RANK[w[record * WORDS + EGRESS] >> 16] == state.HELD)
                     found.add(record)
                     following = w[at + RING] & 0xFFFF
                     assert w[following * WORDS + BACK + RING] >> 16 == record
@@ -134,7 +135,7 @@ class Model:
         return max(self.capacity - self.share * others, self.capacity // len(self.of))
 
     def recycle(self, address):
-        for rank in (flowstate.IDLE, flowstate.ANSWERED):
+        for rank in (state.IDLE, state.ANSWERED):
             for flow in self.of[address]:
                 if flow[1] == rank:
                     self.of[address].remove(flow)
@@ -160,14 +161,14 @@ class Model:
     def open(self, address, port, remote, now):
         if not self.room(address, now):
             return False
-        self.of[address].append([(port, remote), flowstate.IDLE, now])
+        self.of[address].append([(port, remote), state.IDLE, now])
         return True
 
     def find(self, address, port, remote):
         return next((flow for flow in self.of.get(address, ()) if flow[0] == (port, remote)), None)
 
     def answer(self, address, flow):
-        if flow[1] < flowstate.HELD:
+        if flow[1] < state.HELD:
             flow[1] += 1
             self.of[address].remove(flow)
             self.of[address].append(flow)
@@ -175,7 +176,7 @@ class Model:
     def mappings(self, address, held):
         """The ports of a client that have, or have not, a flow in use."""
         ports = {flow[0][0] for flow in self.of[address]}
-        return {p for p in ports if held == any(f[1] == flowstate.HELD and f[0][0] == p for f in self.of[address])}
+        return {p for p in ports if held == any(f[1] == state.HELD and f[0][0] == p for f in self.of[address])}
 
     def expire(self, now):
         for flows in self.of.values():

@@ -1,8 +1,8 @@
 """A frame's parts: however a peer splits it, its head comes to lie in one piece, and nothing of it is lost."""
 import pytest
-from frame import HEADERS, Frame
 from hypothesis import given
 from hypothesis import strategies as st
+from net.frame import HEADERS, Frame
 
 PAGE = 4096
 

@@ -4,7 +4,7 @@ from array import array
 
 import pytest
 
-from firewall.index import KEY_OCTETS, Index
+from firewall.flows.index import KEY_OCTETS, Index
 
 PRIME = 2**31 - 1
 SECOND = 5  # a record's word that is compared in the place of word 1, in one of the tests

@@ -3,7 +3,7 @@ import pytest
 from packets import ACK, SYN, Look, echo, error, ip, tcp, udp
 
 from firewall import reasons
-from firewall.record import BACK, KIND, OCTETS, PACKETS, WORDS
+from firewall.flows.record import BACK, KIND, OCTETS, PACKETS, WORDS
 from tests.network import Network
 
 A, OURS, SERVER = "10.137.0.21", "10.138.0.2", "192.0.2.50"

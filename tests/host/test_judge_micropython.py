@@ -28,10 +28,11 @@ class Generator:
 SET_UP = """
 import gc, xen
 from struct import pack_into
-from firewall import ipv4, rules
 from firewall.judge import Judge
 from firewall.neighbours import Neighbours
-from firewall.sealed import NoNames
+from firewall.rules import text as rules
+from firewall.rules.matcher import NoNames
+from firewall.wire import ipv4
 
 kept = []
 def words(count):

@@ -66,7 +66,7 @@ def test_seen_and_unseen(tmp_path):
         import sys
         sys.path.append("tests/stubs")
         from array import array
-        from firewall.index import Index
+        from firewall.flows.index import Index
 
         def test_it():
             records = array("I", bytes(4 * 64))

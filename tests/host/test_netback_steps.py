@@ -1,7 +1,7 @@
 """What a client's state means for ours: the whole table, and what the order of its words must lead to."""
 import pytest
 
-from netback.steps import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISING, step
+from netback.states import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISING, step
 
 OURS = (INIT_WAIT, CONNECTED, CLOSING, CLOSED)
 AFTER = {"offer": INIT_WAIT, "connect": CONNECTED, "part": CLOSING, "close": CLOSED}

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import netif
+from net import netif
 from peererror import PeerError
 
 BLANK, VALIDATED, MORE, EXTRA = 1, 2, 4, 8

@@ -8,10 +8,11 @@ import random
 import pytest
 from packets import ACK, SYN, Look, echo, tcp, udp
 
-from firewall import nat, reasons
-from firewall.ports import Ports
-from firewall.record import KIND, WORDS
-from firewall.words import first
+from firewall import reasons
+from firewall.flows import nat
+from firewall.flows.ports import Ports
+from firewall.flows.record import KIND, WORDS
+from firewall.wire.byteorder import first
 from tests.network import Network, words
 
 A, B, C = "10.137.0.21", "10.137.0.22", "10.137.0.23"

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
-from firewall import qdbwire, ruletrees
-from firewall.database import Database
+from firewall.qubes import messages as qdb_messages, ruletrees
+from firewall.qubes.database import Database
 from peererror import PeerError
 from test_qubesdb_wire import packed, read
 
@@ -73,7 +73,7 @@ def tree(*rules, policy=b"drop", base=True):
 
 
 def test_hdr():
-    assert qdbwire.HEADER == 72 and "72 bytes" in CASES["hdr"]["fact"]
+    assert qdb_messages.HEADER == 72 and "72 bytes" in CASES["hdr"]["fact"]
     assert read(packed(WRITE, "/a", b"xyz")) == [(WRITE, "/a", b"xyz")]
 
 
@@ -125,7 +125,7 @@ def test_rm_missing():
 def test_what_drops_the_channel_is_never_sent(case):
     octets = bytes.fromhex(CASES[case]["vm_sends"])
     with pytest.raises(ValueError):
-        qdbwire.pack(octets[0], octets[1:65].rstrip(b"\0").decode())
+        qdb_messages.pack(octets[0], octets[1:65].rstrip(b"\0").decode())
 
 
 def test_path_63():

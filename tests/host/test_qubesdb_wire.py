@@ -5,15 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall import qdbwire
+from firewall.qubes import messages as qdb_messages
 from peererror import PeerError
 
 PATH = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_/.:@-"
 paths = st.text(PATH, min_size=1, max_size=63)
 values = st.binary(max_size=3071)
 messages = st.one_of(
-    st.tuples(st.sampled_from([qdbwire.WRITE, qdbwire.CONTENT]), paths, values),
-    st.tuples(st.sampled_from([qdbwire.RM, qdbwire.OK, qdbwire.NOENT, qdbwire.ERROR]), paths, st.just(b"")),
+    st.tuples(st.sampled_from([qdb_messages.WRITE, qdb_messages.CONTENT]), paths, values),
+    st.tuples(st.sampled_from([qdb_messages.RM, qdb_messages.OK, qdb_messages.NOENT, qdb_messages.ERROR]), paths, st.just(b"")),
 )
 
 
@@ -24,7 +24,7 @@ def packed(kind, path, value=b"", length=None, junk=b"\0"):
 
 
 def read(*pieces):
-    inbox = qdbwire.Inbox()
+    inbox = qdb_messages.Inbox()
     found = []
     for piece in pieces:
         inbox.feed(piece)
@@ -119,17 +119,17 @@ def test_the_longest_of_everything_is_no_lie():
 
 
 def test_what_we_send_has_the_layout_of_the_document():
-    assert qdbwire.pack(qdbwire.WRITE, "/a/b", b"12") == packed(1, "/a/b", b"12")
-    assert qdbwire.pack(qdbwire.MULTIREAD, "") == packed(2, "")
+    assert qdb_messages.pack(qdb_messages.WRITE, "/a/b", b"12") == packed(1, "/a/b", b"12")
+    assert qdb_messages.pack(qdb_messages.MULTIREAD, "") == packed(2, "")
 
 
 @pytest.mark.parametrize("kind, path, value", [
-    (qdbwire.RM, "/a", b""),  # of a key dom0 has not, it would end the channel: never sent
-    (qdbwire.NOENT, "/a", b""), (5, "/", b""),
-    (qdbwire.WRITE, "a", b""), (qdbwire.WRITE, "/a/", b""), (qdbwire.WRITE, "", b""),
-    (qdbwire.WRITE, "/" + "x" * 63, b""), (qdbwire.WRITE, "/a", b"v" * 3072), (qdbwire.WRITE, "/a", b"\0"),
-    (qdbwire.WRITE, "/ä", b""), (qdbwire.OK, "/a", b"x"),
+    (qdb_messages.RM, "/a", b""),  # of a key dom0 has not, it would end the channel: never sent
+    (qdb_messages.NOENT, "/a", b""), (5, "/", b""),
+    (qdb_messages.WRITE, "a", b""), (qdb_messages.WRITE, "/a/", b""), (qdb_messages.WRITE, "", b""),
+    (qdb_messages.WRITE, "/" + "x" * 63, b""), (qdb_messages.WRITE, "/a", b"v" * 3072), (qdb_messages.WRITE, "/a", b"\0"),
+    (qdb_messages.WRITE, "/ä", b""), (qdb_messages.OK, "/a", b"x"),
 ])
 def test_what_would_end_the_channel_is_not_sent(kind, path, value):
     with pytest.raises(ValueError):
-        qdbwire.pack(kind, path, value)
+        qdb_messages.pack(kind, path, value)

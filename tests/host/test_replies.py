@@ -4,7 +4,8 @@ import types
 import pytest
 from packets import Look, arp, echo, ip, tcp, udp
 
-from firewall import ipv4, replies
+from firewall.packets import replies
+from firewall.wire import ipv4
 from tests.network import CLIENT_MAC, Network
 
 A, OURS, SERVER = "10.137.0.21", "10.138.0.2", "192.0.2.50"

@@ -5,9 +5,9 @@ import struct
 import pytest
 from packets import ACK, Look, address, echo, icmp_message, ip, pseudo, tcp, total, udp
 
-from firewall.packet import Packet
-from firewall.record import DELTAS, NEW_DST, NEW_PORTS, NEW_SRC
-from firewall.rewrite import rewrite
+from firewall.flows.record import DELTAS, NEW_DST, NEW_PORTS, NEW_SRC
+from firewall.packets.packet import Packet
+from firewall.packets.rewrite import rewrite
 
 AT = 16  # the half's first word: others lie around it
 

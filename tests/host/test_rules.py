@@ -5,7 +5,8 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firewall import ipv4, rules, sealed
+from firewall.rules import matcher, text as rules_text
+from firewall.wire import ipv4
 from images import explain
 
 import rulegen
@@ -38,8 +39,8 @@ def entries(*texts, policy="drop"):
 
 
 def sealed_list(*texts, policy="drop", names=None):
-    parsed = rules.parse(entries(*texts, policy=policy), CLIENT)
-    return rules.seal(parsed, RESOLVERS, names or sealed.NoNames())
+    parsed = rules_text.parse(entries(*texts, policy=policy), CLIENT)
+    return rules_text.seal(parsed, RESOLVERS, names or matcher.NoNames())
 
 
 def accepts(rule_list, dst=ELSEWHERE, proto=ipv4.TCP, dport=443, icmp_type=-1, now=0):
@@ -48,22 +49,22 @@ def accepts(rule_list, dst=ELSEWHERE, proto=ipv4.TCP, dport=443, icmp_type=-1, n
 
 def error(*texts, address=CLIENT):
     try:
-        rules.parse(entries(*texts), address)
-    except rules.RuleError as fault:
+        rules_text.parse(entries(*texts), address)
+    except rules_text.RuleError as fault:
         return fault
     return None
 
 
 def test_behaviour_02_a_client_without_a_rules_entry_gets_nothing_out():
     for proto in range(256):
-        assert rules.DENY.decide(proto, ELSEWHERE, 443, 8, 0) == (False, None)
-    refused, why = rules.load({}, CLIENT, RESOLVERS, sealed.NoNames())
-    assert refused is rules.DENY and "policy" in why
+        assert rules_text.DENY.decide(proto, ELSEWHERE, 443, 8, 0) == (False, None)
+    refused, why = rules_text.load({}, CLIENT, RESOLVERS, matcher.NoNames())
+    assert refused is rules_text.DENY and "policy" in why
 
 
 def test_behaviour_03_one_bad_rule_refuses_all_of_that_client_and_only_of_that_client():
-    bad, why = rules.load(entries("action=accept", "action=maybe"), CLIENT, RESOLVERS, sealed.NoNames())
-    good, none = rules.load(entries("action=accept"), "10.137.7.22", RESOLVERS, sealed.NoNames())
+    bad, why = rules_text.load(entries("action=accept", "action=maybe"), CLIENT, RESOLVERS, matcher.NoNames())
+    good, none = rules_text.load(entries("action=accept"), "10.137.7.22", RESOLVERS, matcher.NoNames())
     assert not accepts(bad) and why == "0001: action: got 'maybe', expected accept or drop"
     assert accepts(good) and none is None
 
@@ -87,8 +88,8 @@ def test_behaviour_05_more_than_one_destination_kind_is_an_error():
 
 def test_behaviour_06_a_list_in_force_is_whole_whatever_happens_to_what_it_came_from():
     source = entries("action=accept proto=tcp", "action=accept proto=udp")
-    parsed = rules.parse(source, CLIENT)
-    rule_list = rules.seal(parsed, RESOLVERS, sealed.NoNames())
+    parsed = rules_text.parse(source, CLIENT)
+    rule_list = rules_text.seal(parsed, RESOLVERS, matcher.NoNames())
     source.clear()
     parsed.rules.clear()
     assert accepts(rule_list) and accepts(rule_list, proto=ipv4.UDP)
@@ -100,18 +101,18 @@ def test_behaviour_07_a_tree_half_removed_or_half_written_widens_nothing():
     whole = entries("action=accept", "action=accept proto=tcp", policy="accept")
     del whole["policy"]
     while whole:
-        rule_list, why = rules.load(whole, CLIENT, RESOLVERS, sealed.NoNames())
-        assert rule_list is rules.DENY and "policy" in why
+        rule_list, why = rules_text.load(whole, CLIENT, RESOLVERS, matcher.NoNames())
+        assert rule_list is rules_text.DENY and "policy" in why
         whole.popitem()
-    assert rules.load(whole, CLIENT, RESOLVERS, sealed.NoNames())[0] is rules.DENY
+    assert rules_text.load(whole, CLIENT, RESOLVERS, matcher.NoNames())[0] is rules_text.DENY
 
 
 def test_behaviour_11_an_expired_rule_is_a_gap_in_the_numbers():
     """dom0 leaves it out and writes the rest under their old numbers, which the verdicts keep."""
     source = entries("action=drop proto=udp", "action=accept dst4=192.0.2.50/32", "action=drop")
-    before = rules.load(source, CLIENT, RESOLVERS, sealed.NoNames())[0]
+    before = rules_text.load(source, CLIENT, RESOLVERS, matcher.NoNames())[0]
     del source["0001"]
-    after = rules.load(source, CLIENT, RESOLVERS, sealed.NoNames())[0]
+    after = rules_text.load(source, CLIENT, RESOLVERS, matcher.NoNames())[0]
     assert before.decide(ipv4.TCP, ELSEWHERE, 443, -1, 0) == (True, 1)
     assert after.decide(ipv4.TCP, ELSEWHERE, 443, -1, 0) == (False, 2)
 
@@ -172,8 +173,8 @@ LETTERS = "action=ceptdro prostuhl0123456789./-"
 @settings(max_examples=500)
 def test_any_octets_are_a_rule_or_a_rule_error(value):
     try:
-        assert len(rules.parse({"policy": b"drop", "0000": value}, CLIENT).rules) == 1
-    except rules.RuleError as fault:
+        assert len(rules_text.parse({"policy": b"drop", "0000": value}, CLIENT).rules) == 1
+    except rules_text.RuleError as fault:
         assert fault.entry == "0000" and fault.expected and str(fault)
 
 
@@ -184,8 +185,8 @@ def test_any_octets_are_a_rule_or_a_rule_error(value):
     )
 )
 def test_any_entries_are_rules_or_a_rule_error(found):
-    rule_list, why = rules.load(found, CLIENT, RESOLVERS, sealed.NoNames())
-    assert (rule_list is rules.DENY) == (why is not None)
+    rule_list, why = rules_text.load(found, CLIENT, RESOLVERS, matcher.NoNames())
+    assert (rule_list is rules_text.DENY) == (why is not None)
 
 
 @given(st.text(max_size=30) | st.text(alphabet="0123456789abcdefABCDEF:./", max_size=30))
@@ -194,7 +195,7 @@ def test_address_takes_what_the_standard_library_takes(text):
         expected = int(ipaddress.ip_address(text)) if "%" not in text else -1
     except ValueError:
         expected = -1
-    assert rules.address(text) == expected
+    assert rules_text.address(text) == expected
 
 
 @given(st.randoms(use_true_random=False), st.integers(0, 200), st.sampled_from(("drop", "accept")))
@@ -202,7 +203,7 @@ def test_address_takes_what_the_standard_library_takes(text):
 def test_decisions_are_those_of_walking_down_the_list(rng, length, policy):
     texts = [rulegen.rule(rng) for _ in range(length)]
     names = explain.Names(rulegen.NAMES)
-    rule_list = rules.seal(rules.parse(entries(*texts, policy=policy), CLIENT), RESOLVERS, names)
+    rule_list = rules_text.seal(rules_text.parse(entries(*texts, policy=policy), CLIENT), RESOLVERS, names)
     for _ in range(20):
         packet = rulegen.packet(rng)
         proto = explain.protocol(packet)
@@ -240,10 +241,10 @@ def test_a_thousand_rules_of_every_kind():
 def test_a_long_list_is_sealed_in_steps():
     """For each protocol one for every 60 rules and one more; what comes of it is what seal() makes."""
     texts = ["action=%s dst4=192.0.2.%d/32 dstports=%d-%d" % (("accept", "drop")[i % 2], i % 200, i, i + 9) for i in range(300)]
-    parsed = rules.parse(entries(*texts), CLIENT)
-    *steps, made = rules.sealing(parsed, (), sealed.NoNames())
+    parsed = rules_text.parse(entries(*texts), CLIENT)
+    *steps, made = rules_text.sealing(parsed, (), matcher.NoNames())
     assert steps == [None] * (5 + 4)  # TCP and UDP share their groups, the others have none
-    whole = rules.seal(parsed, (), sealed.NoNames())
+    whole = rules_text.seal(parsed, (), matcher.NoNames())
     for i in range(0, 300, 7):
         asked = (6, ipv4.address("192.0.2.%d" % (i % 200)), i + 3, -1, 0)
         assert made.decide(*asked) == whole.decide(*asked)
@@ -251,12 +252,12 @@ def test_a_long_list_is_sealed_in_steps():
 
 def test_ports_to_65536_are_read_as_to_65535():
     """dom0 before 2026-04 lets them through; refusing the client for it would cut it off at an upgrade."""
-    parsed = rules.parse(entries("action=accept proto=tcp dstports=1024-65536"), CLIENT)
+    parsed = rules_text.parse(entries("action=accept proto=tcp dstports=1024-65536"), CLIENT)
     assert (parsed.rules[0].first, parsed.rules[0].last, parsed.rules[0].never) == (1024, 65535, False)
     assert "0000" in parsed.note and "65535" in parsed.note
     rule_list = sealed_list("action=accept proto=tcp dstports=1024-65536")
     assert accepts(rule_list, dport=65535) and accepts(rule_list, dport=1024) and not accepts(rule_list, dport=1023)
-    assert rules.parse(entries("action=accept dstports=1024-65535"), CLIENT).note == ""
+    assert rules_text.parse(entries("action=accept dstports=1024-65535"), CLIENT).note == ""
     for text in ("65536-65536", "65536", "1-65537", "65537", "65536-65535", "1-99999", "1-065536"):
         assert error("action=accept proto=tcp dstports=" + text)
     assert not accepts(sealed_list("action=accept specialtarget=dns dstports=53-65536"), dst=RESOLVERS[0], dport=53)

@@ -3,18 +3,19 @@ import ipaddress
 
 import pytest
 
-from firewall import ipv4, rules, sealed
+from firewall.rules import matcher, text as rules_text
+from firewall.wire import ipv4
 from test_rules import CLIENT, ELSEWHERE, RESOLVERS, Names, accepts, entries, error, sealed_list
 
 CLIENT6 = "fd09:24ef:4179::a89:7"
-SERVER6 = rules.address("2001:db8::1")
+SERVER6 = rules_text.address("2001:db8::1")
 
 
 @pytest.mark.parametrize("octet", range(256))
 def test_printable_ascii_is_what_may_be_in_an_entry(octet):
     """What is printable is read, and found to be no host name; the rest is not even read."""
-    with pytest.raises(rules.RuleError) as fault:
-        rules.parse({"policy": b"drop", "0000": b"action=accept dsthost=a" + bytes((octet,)) + b"^"}, CLIENT)
+    with pytest.raises(rules_text.RuleError) as fault:
+        rules_text.parse({"policy": b"drop", "0000": b"action=accept dsthost=a" + bytes((octet,)) + b"^"}, CLIENT)
     assert (fault.value.expected != "printable ASCII") == (0x20 <= octet <= 0x7E)
 
 
@@ -31,7 +32,7 @@ def test_a_number_of_any_length_is_refused_unread():
     "1:2:3:4:5:6:255.254.253.252", "64:ff9b::0.0.255.1", "::255.255.0.1", "::1.2.0.0",
 ])
 def test_ipv6_addresses(text):
-    assert rules.address(text) == int(ipaddress.ip_address(text))
+    assert rules_text.address(text) == int(ipaddress.ip_address(text))
 
 
 @pytest.mark.parametrize("text", [
@@ -39,13 +40,13 @@ def test_ipv6_addresses(text):
     "1:2:3:4:5:6:7:", "1:2:3:4:5:6:7:8::", "::1:2:3:4:5:6:7:8", "::192.0.2", "::192.0.2.256", "1:2:3:4:5:6:7:1.2.3.4", "::1.2.3.4:5", "::-1", "::+1",
 ])
 def test_what_is_no_ipv6_address(text):
-    assert rules.address(text) == -1
+    assert rules_text.address(text) == -1
 
 
 def test_icmp_of_an_ipv6_list_is_icmpv6():
     """Protocol 58; ICMP's own number, and those beside, mean nothing there."""
-    found = rules.parse(entries("action=accept proto=icmp icmptype=128", "action=drop proto=icmp", policy="accept"), CLIENT6)
-    rule_list = rules.seal(found, (), sealed.NoNames())
+    found = rules_text.parse(entries("action=accept proto=icmp icmptype=128", "action=drop proto=icmp", policy="accept"), CLIENT6)
+    rule_list = rules_text.seal(found, (), matcher.NoNames())
     assert rule_list.decide(58, SERVER6, -1, 128, 0) == (True, 0)
     assert rule_list.decide(58, SERVER6, -1, 129, 0) == (False, 1)
     for proto in (1, 57, 59):
@@ -54,14 +55,14 @@ def test_icmp_of_an_ipv6_list_is_icmpv6():
 
 def test_a_list_is_parsed_in_steps():
     """One for each entry, so that whoever takes them may do something else between."""
-    *steps, parsed = rules.parsing(entries(*["action=drop proto=udp"] * 7), CLIENT)
+    *steps, parsed = rules_text.parsing(entries(*["action=drop proto=udp"] * 7), CLIENT)
     assert steps == [None] * 8 and len(parsed.rules) == 7
 
 
 def told(*texts):
     """What sealing() says it will take of the heap, once and before it takes it."""
     asked = []
-    steps = list(rules.sealing(rules.parse(entries(*texts), CLIENT), RESOLVERS, sealed.NoNames(), asked.append))
+    steps = list(rules_text.sealing(rules_text.parse(entries(*texts), CLIENT), RESOLVERS, matcher.NoNames(), asked.append))
     assert len(asked) == 1 and asked[0] == steps[-1].octets
     return asked[0]
 
@@ -91,7 +92,7 @@ def test_nothing_is_taken_where_the_room_is_refused():
 
     def full(octets):
         raise Full
-    steps = rules.sealing(rules.parse(entries("action=accept"), CLIENT), RESOLVERS, sealed.NoNames(), full)
+    steps = rules_text.sealing(rules_text.parse(entries("action=accept"), CLIENT), RESOLVERS, matcher.NoNames(), full)
     with pytest.raises(Full):
         for step in steps:
             assert step is None
@@ -108,8 +109,8 @@ def test_a_group_has_a_bit_for_each_rule_and_a_small_int_has_room_for_them(lengt
 def test_resolvers_side_by_side(first):
     """In whichever order a set gives them: the end of the one is the beginning of the other, and nothing behind is open."""
     for resolvers in ((first, first + 1), (first + 1, first), (first, first + 1, first + 2), (first + 2, first + 1, first)):
-        parsed = rules.parse(entries("action=accept specialtarget=dns"), CLIENT)
-        rule_list = rules.seal(parsed, resolvers, sealed.NoNames())
+        parsed = rules_text.parse(entries("action=accept specialtarget=dns"), CLIENT)
+        rule_list = rules_text.seal(parsed, resolvers, matcher.NoNames())
         for dst in (0, *range(first - 2, first + 6), 0xFFFFFFFF):
             assert accepts(rule_list, dst=dst, proto=ipv4.UDP, dport=53) == (dst in resolvers)
 

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from firewall import arp, checksum, ethernet, icmp, ipv4, rules, tcp, udp
+from firewall.rules import text
+from firewall.wire import arp, checksum, ethernet, icmp, ipv4, tcp, udp
 from images import explain
 
 import interpreter
@@ -25,7 +26,7 @@ def questions():
             packet = row.get("packet")
             asked = None
             if packet:
-                dst = rules.address(packet["dst"])
+                dst = text.address(packet["dst"])
                 asked = explain.protocol(packet), dst, packet.get("dport", -1), packet.get("type", -1), 0
             names = {
                 host: None if found is None else explain.addresses(found)
@@ -49,7 +50,7 @@ def show(value):
 exec(SHOW)
 
 ANSWER = """
-from firewall import rules
+from firewall.rules import text as rules
 
 class Names:
     def __init__(self, names):
@@ -108,15 +109,16 @@ def calls(rng):
     yield "icmp.message", 8, 0, address, data
     yield "arp.build", 2, data[:6], address, data[:6], 7
     groups = [rng.choice(("", "0", "ffff", "12345", "1.2.3.4")) for _ in range(rng.randrange(9))]
-    yield "rules.address", ":".join(groups)
+    yield "text.address", ":".join(groups)
 
 
 @under_micropython
 def test_wire_formats_have_the_same_answer():
     rng = random.Random(3)
     asked = [call for _ in range(100) for call in calls(rng)]
-    space = {module.__name__.split(".")[1]: module for module in WIRE + (rules,)}
-    script = [SHOW, "from firewall import " + ", ".join(space)]
+    space = {module.__name__.split(".")[-1]: module for module in WIRE + (text,)}
+    script = [SHOW, "from firewall.rules import text"]
+    script += ["from firewall.wire import %s" % name for name in space if name != "text"]
     expected = []
     for name, *arguments in asked:
         call = "%s(*%r)" % (name, tuple(arguments))
@@ -130,7 +132,7 @@ def test_deciding_allocates_nothing():
     texts = [rulegen.rule(random.Random(seed)).encode() for seed in range(100)]
     script = """
 from micropython import heap_lock, heap_unlock
-from firewall import rules, sealed
+from firewall.rules import text as rules, matcher as sealed
 
 entries = {"policy": b"drop"}
 for i, text in enumerate(%r):
@@ -158,7 +160,7 @@ print(count, len(asked))
 
 
 COST = """
-from firewall import rules, sealed
+from firewall.rules import text as rules, matcher as sealed
 
 class Names:
     def lookup(self, host, now):

@@ -13,7 +13,8 @@ import struct
 
 import pytest
 
-from firewall import ipv4, rules
+from firewall.rules import text as rules_text
+from firewall.wire import ipv4
 from images import explain
 
 import linux_router
@@ -134,7 +135,7 @@ def disagreements(router, rng, lists):
             texts, policy = round_lists[i // PACKETS]
             entries = {"%04d" % n: text.encode() for n, text in enumerate(texts)}
             entries["policy"] = policy.encode()
-            sealed = rules.seal(rules.parse(entries, rulegen.CLIENT), resolvers, names)
+            sealed = rules_text.seal(rules_text.parse(entries, rulegen.CLIENT), resolvers, names)
             packet = packets[i]
             proto = explain.protocol(packet)
             dst = ipv4.address(packet["dst"])
@@ -151,5 +152,5 @@ def test_verdicts_are_those_of_linux(router, request):
 
 def test_a_disagreement_would_be_seen(router, monkeypatch):
     """The comparison itself: with one of our predicates broken, Linux differs."""
-    monkeypatch.setattr(rules, "_ports", lambda entry, value: (53, 53))
+    monkeypatch.setattr(rules_text, "_ports", lambda entry, value: (53, 53))
     assert disagreements(router, random.Random(1), 100) != []

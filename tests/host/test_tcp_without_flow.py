@@ -7,7 +7,7 @@ import struct
 import pytest
 from packets import ACK, FIN, PSH, RST, SYN, URG, Look, error, ip, tcp, tcp_segment
 
-from firewall import flowstate
+from firewall.flows import state
 from tests.network import Network
 
 A, B = "10.137.0.21", "10.137.0.22"
@@ -44,7 +44,7 @@ def segment(src, sport, flags, data=b"", dst=SERVER, dport=22, seq=0x89ABCDEF, a
 
 
 def nothing(*wires):
-    assert [wire.recv(0) for wire in wires] == [None] * len(wires)
+    assert [tcp.recv(0) for tcp in wires] == [None] * len(wires)
 
 
 @pytest.mark.parametrize("flags", [ACK, ACK | PSH, ACK | URG, ACK | PSH | URG])
@@ -231,14 +231,14 @@ def test_ports_used_again_and_errors_pass(net):
 
 def test_a_reset_without_an_acknowledgement_counts_the_segment():
     """SYN and FIN count as an octet each (RFC 9293 3.4). Our judge has no use for it, the format has."""
-    from firewall import tcp as wire
+    from firewall.wire import tcp
 
     for flags in range(64):
         if flags & RST:
             continue
         for data in (b"", b"12345"):
             sent = segment(A, 7, flags, data, seq=0xFFFFFFFE)
-            rst = bytes(wire.reset(bytearray(sent), 34, len(sent)))
+            rst = bytes(tcp.reset(bytearray(sent), 34, len(sent)))
             body = rst[:16] + struct.pack("!H", 0) + rst[18:]
             sport, dport, sequence, acknowledged, offset, told = struct.unpack("!HHIIBB", body[:14])
             assert (sport, dport, offset) == (22, 7, 0x50)
@@ -250,6 +250,6 @@ def test_a_reset_without_an_acknowledgement_counts_the_segment():
 
 
 def test_the_state_is_the_one_of_an_open_connection_only_after_an_answer():
-    assert flowstate.RANK[flowstate.PICKED] == flowstate.IDLE
-    answered = flowstate.step(flowstate.PICKED, flowstate.DATA, True)
-    assert answered == flowstate.OPEN and flowstate.RANK[answered] == flowstate.HELD
+    assert state.RANK[state.PICKED] == state.IDLE
+    answered = state.step(state.PICKED, state.DATA, True)
+    assert answered == state.OPEN and state.RANK[answered] == state.HELD

@@ -2,7 +2,7 @@
 import struct
 
 import pytest
-from firewall.segment import complete, segments
+from firewall.packets.segment import complete, segments
 from packets import ACK, DF, PSH, SYN, Look, error, fragments, ip, pseudo, tcp, tcp_segment, total, udp, udp_datagram
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether

@@ -2,7 +2,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall import checksum
+from firewall.wire import checksum
 
 words = st.integers(0, 0xFFFF)
 addresses = st.integers(0, 0xFFFFFFFF)

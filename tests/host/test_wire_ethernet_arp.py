@@ -2,7 +2,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall import arp, ethernet
+from firewall.wire import arp, ethernet
 
 macs = st.binary(min_size=6, max_size=6)
 addresses = st.integers(0, 0xFFFFFFFF)

@@ -2,7 +2,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall import icmp
+from firewall.wire import icmp
 
 octets = st.integers(0, 255)
 

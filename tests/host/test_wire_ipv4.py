@@ -4,7 +4,7 @@ import ipaddress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall import ipv4
+from firewall.wire import ipv4
 
 addresses = st.integers(0, 0xFFFFFFFF)
 words = st.integers(0, 0xFFFF)

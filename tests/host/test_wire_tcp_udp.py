@@ -4,7 +4,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firewall import checksum, tcp, udp
+from firewall.wire import checksum, tcp, udp
 
 words = st.integers(0, 0xFFFF)
 octets = st.integers(0, 255)

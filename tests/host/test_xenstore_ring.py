@@ -30,13 +30,13 @@ class Hypervisor(types.ModuleType):
 
 
 @pytest.fixture(scope="module")
-def xsring():
+def xenbus_ring():
     stub = Hypervisor()
-    before = {name: sys.modules.pop(name, None) for name in ("xen", "xsring")}
+    before = {name: sys.modules.pop(name, None) for name in ("xen", "xenbus.ring")}
     sys.modules["xen"] = stub
-    import xsring
+    from xenbus import ring as xenbus_ring
 
-    yield xsring
+    yield xenbus_ring
     for name, module in before.items():
         sys.modules.pop(name, None)
         if module:
@@ -72,9 +72,9 @@ chunks = st.lists(st.integers(0, 1500), min_size=1, max_size=20)
 
 
 @given(near_wrap, st.binary(min_size=1, max_size=5000), chunks)
-def test_requests_stream_through(xsring, index, message, takes):
+def test_requests_stream_through(xenbus_ring, index, message, takes):
     daemon = Daemon(index)
-    ring = xsring.Ring(daemon.page, PORT)
+    ring = xenbus_ring.Ring(daemon.page, PORT)
     sent, seen = 0, b""
     while len(seen) < len(message):
         for limit in takes + [1]:
@@ -85,9 +85,9 @@ def test_requests_stream_through(xsring, index, message, takes):
 
 
 @given(near_wrap, st.binary(min_size=1, max_size=5000), chunks)
-def test_responses_stream_through(xsring, index, message, limits):
+def test_responses_stream_through(xenbus_ring, index, message, limits):
     daemon = Daemon(index)
-    ring = xsring.Ring(daemon.page, PORT)
+    ring = xenbus_ring.Ring(daemon.page, PORT)
     given_, seen = 0, b""
     while len(seen) < len(message):
         for limit in limits + [1]:
@@ -97,9 +97,9 @@ def test_responses_stream_through(xsring, index, message, limits):
     assert ring.receive(1024) == b""
 
 
-def test_only_what_moved_is_told(xsring):
+def test_only_what_moved_is_told(xenbus_ring):
     daemon = Daemon(0)
-    ring = xsring.Ring(daemon.page, PORT)
+    ring = xenbus_ring.Ring(daemon.page, PORT)
     before = sys.modules["xen"].events
     ring.receive(1024)
     ring.send(b"", 0)
@@ -110,9 +110,9 @@ def test_only_what_moved_is_told(xsring):
     assert sys.modules["xen"].events == before + 2
 
 
-def test_a_full_ring_is_no_lie(xsring):
+def test_a_full_ring_is_no_lie(xenbus_ring):
     daemon = Daemon(5)
-    ring = xsring.Ring(daemon.page, PORT)
+    ring = xenbus_ring.Ring(daemon.page, PORT)
     assert ring.send(bytes(2000), 0) == 1024
     assert ring.send(bytes(2000), 1024) == 0
     daemon.words[RSP_PROD] += 1024
@@ -120,31 +120,31 @@ def test_a_full_ring_is_no_lie(xsring):
 
 
 @given(st.integers(1025, 2**32 - 1))
-def test_an_index_that_cannot_be(xsring, distance):
+def test_an_index_that_cannot_be(xenbus_ring, distance):
     daemon = Daemon(0)
-    ring = xsring.Ring(daemon.page, PORT)
+    ring = xenbus_ring.Ring(daemon.page, PORT)
     daemon.words[RSP_PROD] = distance
-    with pytest.raises(xsring.ProtocolError):
+    with pytest.raises(xenbus_ring.ProtocolError):
         ring.receive(1024)
     daemon.words[REQ_CONS] = -distance % 2**32
-    with pytest.raises(xsring.ProtocolError):
+    with pytest.raises(xenbus_ring.ProtocolError):
         ring.send(b"x", 0)
     before = bytes(daemon.page[2048:2064])
     assert struct.unpack("<IIII", before)[1:3] == (0, 0)  # ours stand as they stood
 
 
-def test_an_error_word_ends_it(xsring):
+def test_an_error_word_ends_it(xenbus_ring):
     daemon = Daemon(0)
-    ring = xsring.Ring(daemon.page, PORT)
+    ring = xenbus_ring.Ring(daemon.page, PORT)
     daemon.words[ERROR] = 2
     for act in (lambda: ring.send(b"x", 0), lambda: ring.receive(1)):
-        with pytest.raises(xsring.ProtocolError, match="error 2"):
+        with pytest.raises(xenbus_ring.ProtocolError, match="error 2"):
             act()
 
 
-def test_reconnecting_is_asked_only_of_who_can(xsring):
+def test_reconnecting_is_asked_only_of_who_can(xenbus_ring):
     daemon = Daemon(0)
-    ring = xsring.Ring(daemon.page, PORT)
+    ring = xenbus_ring.Ring(daemon.page, PORT)
     assert not ring.reconnect() and ring.connected()
     daemon.words[FEATURES] = 1
     assert ring.reconnect() and not ring.connected()
@@ -152,9 +152,9 @@ def test_reconnecting_is_asked_only_of_who_can(xsring):
 
 
 @given(near_wrap, st.integers(0, 2**32 - 1))
-def test_what_came_in_can_be_dropped_whatever_it_claims(xsring, index, claimed):
+def test_what_came_in_can_be_dropped_whatever_it_claims(xenbus_ring, index, claimed):
     daemon = Daemon(index)
-    ring = xsring.Ring(daemon.page, PORT)
+    ring = xenbus_ring.Ring(daemon.page, PORT)
     daemon.words[RSP_PROD] = claimed
     ring.drop_received()
     assert ring.receive(1024) == b""

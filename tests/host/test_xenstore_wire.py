@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import xswire
+from xenbus import wire
 
 u32 = st.integers(0, 0xFFFFFFFF)
 word = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E))
@@ -11,97 +11,97 @@ word = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E))
 
 @given(u32, u32, u32, st.binary(max_size=4096))
 def test_a_message_there_and_back(kind, req_id, tx_id, payload):
-    message = xswire.pack(kind, req_id, tx_id, payload)
-    assert xswire.unpack_header(message) == (kind, req_id, tx_id, len(payload))
-    assert message[xswire.HEADER :] == payload
+    message = wire.pack(kind, req_id, tx_id, payload)
+    assert wire.unpack_header(message) == (kind, req_id, tx_id, len(payload))
+    assert message[wire.HEADER :] == payload
 
 
 @given(st.binary(min_size=16, max_size=16))
 def test_a_header_is_judged_by_its_length(header):
     octets = int.from_bytes(header[12:], "little")
     if octets > 4096:
-        with pytest.raises(xswire.ProtocolError):
-            xswire.unpack_header(header)
+        with pytest.raises(wire.ProtocolError):
+            wire.unpack_header(header)
     else:
-        assert xswire.unpack_header(header)[3] == octets
+        assert wire.unpack_header(header)[3] == octets
 
 
 @given(st.lists(word, min_size=1))
 def test_strings_there_and_back(parts):
-    assert xswire.texts(xswire.strings(*parts)) == parts
+    assert wire.texts(wire.strings(*parts)) == parts
 
 
 def test_no_string_ends_early():
-    with pytest.raises(xswire.StoreError) as raised:
-        xswire.strings("device/vif", "a\0b")
+    with pytest.raises(wire.StoreError) as raised:
+        wire.strings("device/vif", "a\0b")
     assert raised.value.name == "EINVAL"
 
 
 @pytest.mark.parametrize("path, fits", [("/" * 3072, True), ("/" * 3073, False), ("a" * 2048, True), ("a" * 2049, False)])
 def test_paths_have_a_longest(path, fits):
     if fits:
-        assert xswire.path_ok(path) == path
+        assert wire.path_ok(path) == path
     else:
-        with pytest.raises(xswire.StoreError):
-            xswire.path_ok(path)
+        with pytest.raises(wire.StoreError):
+            wire.path_ok(path)
 
 
 def test_payloads_have_a_longest():
-    assert len(xswire.checked(bytes(4096))) == 4096
-    with pytest.raises(xswire.StoreError) as raised:
-        xswire.checked(bytes(4097))
+    assert len(wire.checked(bytes(4096))) == 4096
+    with pytest.raises(wire.StoreError) as raised:
+        wire.checked(bytes(4097))
     assert raised.value.name == "E2BIG"
 
 
 @pytest.mark.parametrize(
     "name, kind",
     [
-        ("ENOENT", xswire.Missing),
-        ("EACCES", xswire.Denied),
-        ("ENOSPC", xswire.QuotaError),
-        ("EQUOTA", xswire.QuotaError),
-        ("EAGAIN", xswire.Again),
-        ("EINVAL", xswire.StoreError),
-        ("E2BIG", xswire.QuotaError),
+        ("ENOENT", wire.Missing),
+        ("EACCES", wire.Denied),
+        ("ENOSPC", wire.QuotaError),
+        ("EQUOTA", wire.QuotaError),
+        ("EAGAIN", wire.Again),
+        ("EINVAL", wire.StoreError),
+        ("E2BIG", wire.QuotaError),
     ],
 )
 def test_errors_keep_the_daemons_name(name, kind):
-    refusal = xswire.error(name.encode() + b"\0", "request 2 domid")
+    refusal = wire.error(name.encode() + b"\0", "request 2 domid")
     assert type(refusal) is kind and refusal.name == name
     assert str(refusal) == name + ": request 2 domid"
 
 
 @given(st.binary(max_size=60))
 def test_any_error_is_one(payload):
-    refusal = xswire.error(payload, "")
-    assert isinstance(refusal, xswire.StoreError)
+    refusal = wire.error(payload, "")
+    assert isinstance(refusal, wire.StoreError)
     assert refusal.name.isascii() and refusal.name.isprintable()
 
 
 @given(st.binary(max_size=200))
 def test_any_reply_is_understood_or_refused(payload):
-    for judge in (xswire.texts, xswire.expect_ok, xswire.number):
+    for judge in (wire.texts, wire.expect_ok, wire.number):
         try:
             judge(payload)
-        except xswire.StoreError as refusal:
+        except wire.StoreError as refusal:
             assert refusal.name == "EPROTO"
-    named = xswire.event(payload)
+    named = wire.event(payload)
     assert named is None or (len(named) == 2 and all(isinstance(part, str) for part in named))
 
 
 def test_an_event_names_path_and_token():
-    assert xswire.event(b"device/vif\x0017\0") == ("device/vif", "17")
-    assert xswire.event(b"device/vif\x0017\0more\0") == ("device/vif", "17")
+    assert wire.event(b"device/vif\x0017\0") == ("device/vif", "17")
+    assert wire.event(b"device/vif\x0017\0more\0") == ("device/vif", "17")
     for nonsense in (b"", b"\0", b"path\0", b"path\0token", b"pa\xffth\0token\0"):
-        assert xswire.event(nonsense) is None
+        assert wire.event(nonsense) is None
 
 
 @pytest.mark.parametrize("reply, value", [(b"1\0", 1), (b"4294967295\0", 4294967295), (b"7", 7)])
 def test_numbers(reply, value):
-    assert xswire.number(reply) == value
+    assert wire.number(reply) == value
 
 
 @pytest.mark.parametrize("reply", [b"", b"\0", b"0\0", b"-1\0", b"4294967296\0", b"1 \0", b"0x1\0", b"9" * 5000])
 def test_no_numbers(reply):
-    with pytest.raises(xswire.StoreError):
-        xswire.number(reply)
+    with pytest.raises(wire.StoreError):
+        wire.number(reply)

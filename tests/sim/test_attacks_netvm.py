@@ -3,10 +3,10 @@ import pytest
 from attacks import (FRIEND, HONEST, LIAR, SERVER, Lies, begin, forwarding_between_clients, frame, rest, row,
                      still_serves, storm, works)
 from frontend import CLOSED
-from network import Network
 from netvm import Netvm
-from rings import EXTRA_INFO, GSO, GSO_TCPV4, MORE_DATA, OKAY, PAGE
+from network import Network
 from packets import ACK, Look, ip, tcp, udp
+from rings import EXTRA_INFO, GSO, GSO_TCPV4, MORE_DATA, OKAY, PAGE
 
 lie_of = Lies()  # the connection to the netvm ends, and is made again
 

@@ -4,9 +4,9 @@ Otherwise the end of its time finds a datagram that is in one list and not in th
 """
 _SCRIPT = """
 import starve
-from firewall import ipv4
-from firewall.fragments import Reassembly
-from firewall.packet import Packet
+from firewall.packets.fragments import Reassembly
+from firewall.packets.packet import Packet
+from firewall.wire import ipv4
 
 state = [12345]
 

@@ -6,14 +6,15 @@ same. Otherwise the next packet that meets the damage ends the domain by a faile
 _SCRIPT = """
 import starve
 import xen
-from firewall import ethernet, flowstate, ipv4, words
-from firewall.clients import SLOTS
+from firewall.flows import state as flowstate
+from firewall.flows.clients import SLOTS
+from firewall.flows.record import *
 from firewall.judge import Judge
 from firewall.main import _words
 from firewall.neighbours import Neighbours
-from firewall.record import *
-from firewall.rules import load
-from firewall.sealed import NoNames
+from firewall.rules.matcher import NoNames
+from firewall.rules.text import load
+from firewall.wire import ethernet, ipv4, byteorder as words
 
 ACCEPT = load({"policy": b"accept"}, "10.137.0.21", (), NoNames())[0]
 A, OURS, SERVER = 0x0A890015, 0x0A8A0002, 0xC0000201

@@ -6,10 +6,10 @@ _FAULTY = """
 import gc
 import xen
 import netfront.link as link_module
-import netfront.quarantine as quarantine_module
-from frame import Frame, from_octets
-from pool import Pool
-from netfront.quarantine import Quarantine
+import net.quarantine as quarantine_module
+from net.frame import Frame, from_octets
+from net.pool import Pool
+from net.quarantine import Quarantine
 
 COUNTED = {"grant": ("grants", 1), "revoke": ("grants", -1), "evtchn_alloc": ("ports", 1), "evtchn_close": ("ports", -1),
            "mem": ("pieces", 1), "free": ("pieces", -1)}

@@ -6,9 +6,9 @@ before that it may never see.
 import math
 
 import pytest
+from device import CLOSED, CLOSING
 from netvm import Netvm
 from network import Network
-from device import CLOSED, CLOSING
 from packets import Look, udp
 
 A, SERVER = "10.137.0.21", "192.0.2.50"

@@ -15,7 +15,7 @@ CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__fil
 PROGRAM = os.environ.get("FIREWALL_SIM") or os.path.join(CHECKOUT, "build", "firewall-sim")
 HEAD = """
 import asyncio, loop, supervisor, vchan
-from channel import Closed
+from vchan.channel import Closed
 
 class Store:  # sockets need nothing of xenstore but this
     async def read(self, path):
@@ -128,7 +128,7 @@ class Served:
 def test_our_client_finds_a_server_and_streams(tmp_path, script):
     one = script("""
 async def main():
-    channel = await vchan.connect(store, 0, 600)
+    channel = await transport.connect(store, 0, 600)
     print("connected")
     await channel.write(await channel.read(200000))
     try:
@@ -157,7 +157,7 @@ def test_our_server_serves_one_client_after_the_other(tmp_path, script):
     one = script("""
 async def main():
     while True:
-        channel = await vchan.accept(store, 0, 512, 4096, 4096)
+        channel = await transport.accept(store, 0, 512, 4096, 4096)
         print("client")
         try:
             while True:

@@ -1,0 +1,1 @@
+"""Flows: their records, states, index and limits, and network address translation."""

@@ -1,0 +1,152 @@
+"""Who is attached: clients by address, each with its links, rules and what it may still use.
+
+A client is an address, not an interface: an HVM's two vifs with one address share rules and limits. Its slot, a small
+number, stands in flow records. Two arrays that are indexed by slot decide whether a record still counts, so that a
+commit and a detach cost the same however many flows there are:
+
+    generations[slot]   another number after each commit of rules
+    lives[slot]         another number for each client that ever had the slot; 0 for slot 0, the uplink; behind the
+                        slots, mappings likewise (mappings.py)
+"""
+from micropython import const
+
+from firewall.flows.state import RANKS
+from firewall.rules.text import RuleList
+from firewall.wire import ipv4
+
+SLOTS = const(1024)  # clients attached, and detached with flows not yet swept
+_POOLS = const(3)  # of ports, see nat.py
+_BURST = const(1000)  # tokens; one more comes every ms
+NO_RULES = RuleList(False, ipv4.ICMP, None)  # of a client whose list has not come yet: nothing is let out
+ERROR_COST = const(20)  # tokens of an ICMP error: 50 at once, then 50 a second
+ECHO_COST = const(1)  # tokens of an answered ping: 1000 a second
+
+
+class Bucket:
+    """How many ICMP messages of our own one neighbour may cause (RFC 1812 4.3.2.8, behaviours 65)."""
+
+    def __init__(self):
+        self._tokens = _BURST
+        self._at = 0
+
+    def has(self, cost, now):
+        """True if a message of this cost may be sent now (ms)."""
+        self._tokens = min(self._tokens + now - self._at, _BURST)
+        self._at = now
+        return self._tokens >= cost
+
+    def take(self, cost, now):
+        """As has(), and it is sent."""
+        if not self.has(cost, now):
+            return False
+        self._tokens -= cost
+        return True
+
+
+class Link:
+    """One interface. number: 0 for the uplink. client: whose it is, None for the uplink.
+
+    header: the 14 octets in front of every IPv4 datagram that leaves here. mtu: octets of a datagram. gso: the far
+    side takes TCPv4 super-frames. bucket: for ICMP about what came in here. ident: the IP identification that our last
+    datagram here had, -1 before the first.
+    """
+
+    def __init__(self, number, client, header, mtu, gso, bucket):
+        self.number = number
+        self.client = client
+        self.header = header
+        self.mtu = mtu
+        self.gso = gso
+        self.bucket = bucket
+        self.ident = -1
+
+
+class Client:
+    """flows: how many it has. first, last: ends of its lists (record + 1), one for each rank of state.py.
+
+    mapped: how many mappings it has, for each pool of ports (nat.POOLS). maps_first, maps_last: ends of their lists.
+    """
+
+    def __init__(self, address, slot):
+        self.address = address
+        self.slot = slot
+        self.links = []  # the newest last
+        self.rules = NO_RULES
+        self.bucket = Bucket()
+        self.clear()
+
+    def clear(self):
+        """It has no flows."""
+        self.flows = 0
+        self.first = [0] * RANKS
+        self.last = [0] * RANKS
+        self.mapped = [0] * _POOLS
+        self.maps_first = [0] * (2 * _POOLS)
+        self.maps_last = [0] * (2 * _POOLS)
+
+
+class Clients:
+    def __init__(self, words, mappings):
+        """words(n): a zeroed u32 view of n words outside the heap. mappings: how many there can be."""
+        self.generations = words(SLOTS)
+        self.lives = words(SLOTS + mappings)
+        self.by_address = {}  # attached ones
+        self.by_slot = [None] * SLOTS  # leaving ones too
+        self.leaving = []  # detached, with flows left
+        self._free = list(range(SLOTS - 1, 0, -1))
+        self._serial = 0
+
+    def attach(self, address):
+        """The client with this address, a new one if there is none. None: no slot is free."""
+        client = self.by_address.get(address)
+        if client is None and self._free:
+            client = Client(address, self._free[-1])
+            self.by_address[address] = self.by_slot[client.slot] = client
+            self._free.pop()  # now that there is memory for it
+            self.lives[client.slot] = self._next()
+            self.set_rules(client, NO_RULES)  # (behaviours 1, 2)
+        return client
+
+    def detach(self, client):
+        """Its flows are worth nothing from now on; call release() when the last is gone, if it has any."""
+        self.leaving.append(client)  # first: it may want memory
+        del self.by_address[client.address]
+        self.lives[client.slot] = self._next()
+        self.generations[client.slot] = self._next()
+        if not client.flows:
+            self.release(client)
+
+    def release(self, client):
+        """A leaving client without flows is forgotten."""
+        self.leaving.remove(client)
+        self.by_slot[client.slot] = None
+        self._free.append(client.slot)
+
+    def set_rules(self, client, rules):
+        """The list counts for the next packet of every flow; each is judged again when it comes."""
+        client.rules = rules
+        self.generations[client.slot] = self._next()
+
+    def largest(self):
+        """The attached client with most flows; None if none has any."""
+        found = None
+        for client in self.by_address.values():
+            if client.flows and (found is None or client.flows > found.flows):
+                found = client
+        return found
+
+    def largest_mapped(self, pool):
+        """The client with most mappings of a pool, one that is leaving before all others; None if there are none."""
+        for gone in self.leaving:
+            if gone.mapped[pool]:
+                return gone
+        found = None
+        for client in self.by_address.values():
+            if client.mapped[pool] and (found is None or client.mapped[pool] > found.mapped[pool]):
+                found = client
+        return found
+
+    def _next(self):
+        # 2**32 commits and attachments are decades at 1 a second; no number comes twice
+        self._serial += 1
+        return self._serial

@@ -1,0 +1,1 @@
+"""What dom0 tells us: QubesDB, and the settings and rules in it."""

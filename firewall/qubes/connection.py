@@ -1,0 +1,85 @@
+"""The connection to QubesDB: dom0's small store of what this domain should know, and how it hears of changes.
+
+One task. dom0's daemon may go and come again (a restart, or we asked for everything anew): until the new copy is
+complete the old one stays in force.
+"""
+from asyncio import TimeoutError, sleep_ms, wait_for_ms
+from micropython import const
+
+from log import Log
+from vchan import transport
+from vchan.channel import Closed
+
+DOM0 = const(0)
+PORT = const(111)
+_PIECE = const(1024)  # octets taken at once: 14 messages, then everybody else has his turn
+_PATIENCE_MS = const(10000)  # then a line in the log
+_PAUSE_MS = const(100)  # between two connections
+
+_log = Log("qubesdb")
+
+
+class Connection:
+    """store: xenstore. database: what the messages are for."""
+
+    def __init__(self, store, database):
+        self.store = store
+        self.database = database
+        self.channel = None
+        self.anew = False  # we have closed it ourselves
+
+    async def run(self):
+        """For the supervisor, as a SERVICE. Ends only by PeerError or StoreError."""
+        while True:
+            channel = await self._connect()
+            self.channel = channel
+            try:
+                await self._serve(channel)
+            except Closed:
+                if not self.anew:
+                    _log.warning("dom0 has closed the channel; the last values stay in force")
+                self.anew = False
+            finally:
+                self.channel = None
+                channel.close()
+            await sleep_ms(_PAUSE_MS)
+
+    def read_anew(self):
+        """Read everything once more: something that was forgotten is needed. dom0 allows it once a connection."""
+        if self.channel:
+            self.anew = True
+            self.channel.close()
+
+    def wake(self):
+        """The database has something to send."""
+        if self.channel:
+            self.channel.wake()
+
+    async def _connect(self):
+        try:
+            return await wait_for_ms(transport.connect(self.store, DOM0, PORT), _PATIENCE_MS)
+        except TimeoutError:
+            _log.warning("waiting for dom0's QubesDB")
+        return await transport.connect(self.store, DOM0, PORT)
+
+    async def _serve(self, channel):
+        database = self.database
+        database.begin()
+        while True:
+            done = 0
+            while database.step():
+                done += 1
+                if database.committing:
+                    await sleep_ms(0)
+            out = database.outgoing()
+            if out:
+                n = channel.put(out)
+                database.sent(n)
+                done += n
+            reading = not database.choked()
+            octets = channel.take(_PIECE) if reading else b""
+            if octets:
+                database.feed(octets)
+            elif not done:
+                await channel.wait_any(reading, len(out) > 0)
+            await sleep_ms(0)

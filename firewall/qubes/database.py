@@ -1,0 +1,261 @@
+"""Our copy of QubesDB: what dom0's messages do to it, and what is to be answered. Octets in, octets out; no waiting.
+
+    begin()      a connection is there: ask for everything, once
+                 CONTENT ... CONTENT, in descending order of paths, into a fresh copy; the old one stays in force
+                 CONTENT without a path: the fresh copy takes the old one's place
+    from then on WRITE and RM, each answered with OK, whether or not we know the key (NOENT would end the channel)
+
+Only what somebody has asked for is kept: keys and prefixes given to watch(), and the rule trees.
+
+Source: core-qubesdb daemon/db-cmds.c, db-core.c.
+"""
+from micropython import const
+
+from peererror import PeerError
+
+from firewall.qubes import messages, ruletrees
+from firewall.wire import ipv4
+
+RULES = "/qubes-firewall/"
+HANDLED = "/qubes-firewall-handled/"
+_KEYS = const(1024)  # of those that are watched; each has two octets of address and little more
+_OUT = const(8192)  # octets not yet sent: beyond it nothing more is read
+_OWN = const(256)  # values of ours not yet sent, or not yet answered
+
+
+class Copy:
+    """Keys and rule trees as dom0 has them, as far as they matter to us."""
+
+    def __init__(self, kept):
+        self.values = {}
+        self.trees = ruletrees.RuleTrees(kept)
+
+
+class Database:
+    """on_commit(address, packed nodes): a rule tree is whole. on_synced(): the fresh copy is in force.
+
+    Addresses are text. kept: those that are attached, see ruletrees.
+    """
+
+    def __init__(self, on_commit, on_synced):
+        self.on_commit = on_commit
+        self.on_synced = on_synced
+        self.kept = set()
+        self.copy = Copy(self.kept)
+        self.synced = False  # the copy is dom0's, as of this connection
+        self.left_out = 0  # keys beyond _KEYS
+        self.errors = 0  # of our writes that dom0 refused
+        self._watches = []  # (path or prefix that ends in "/", function, keep)
+        self._told = {}  # path -> value, of those that are watched: what failed to be told is told by the next full reading
+        self.committing = None  # (address, copy, steps or None): a tree that is being packed; nothing else goes on
+        self._fresh = None
+        self._inbox = None
+        self._out = bytearray()
+        self._own = {}  # path -> value, to be written to dom0
+        self._unanswered = {}  # path -> value, written on this connection; dom0 has not said yet that it has it
+
+    def watch(self, path, function, keep=None):
+        """Keep this key, or with "/" at the end all below: function(path, value) at every change, value None: removed.
+
+        keep(path, value): False for what need not be kept after all; asked before. To be called before begin().
+        """
+        self._watches.append((path, function, keep))
+
+    def write(self, path, value):
+        """Set a key in dom0, as soon as there is a connection. Of several values for one key only the last matters.
+
+        False: dom0 would refuse the path (a name too long, above all), or too much is waiting.
+        """
+        full = len(self._own) + len(self._unanswered) >= _OWN
+        if not messages.writable(path) or (full and path not in self._own):
+            return False
+        self._own[path] = value
+        return True
+
+    def handled(self, address):
+        """Tell dom0 that the rules of this address are in force, once more."""
+        self.write(HANDLED + address, b"%d" % self.copy.trees.handled(address))
+
+    # ---- the connection -----------------------------------------------------------------------
+
+    def begin(self):
+        """A channel is there, with nothing said on it yet. What the last one may have lost is written again."""
+        self.synced = False
+        self._unanswered.update(self._own)
+        self._own = self._unanswered
+        self._unanswered = {}
+        self._fresh = Copy(self.kept)
+        self._fresh.trees.before = self.copy.trees
+        self.committing = None
+        self._inbox = messages.Inbox()
+        self._out = bytearray(messages.pack(messages.MULTIREAD, ""))
+
+    def feed(self, octets):
+        """What came in on the channel; then step() until it says False."""
+        self._inbox.feed(octets)
+
+    def step(self):
+        """Deal with one message, or a part of a large commit. False: there is none, or too much waits to be sent. PeerError."""
+        if self.committing:
+            self._go_on()
+            return True
+        if self.choked():
+            return False
+        message = self._inbox.message()
+        if message is None:
+            return False
+        kind, path, value = message
+        if kind == messages.CONTENT:
+            self._content(path, value)
+        elif kind == messages.WRITE:
+            self._write(path, value)
+            self._answer(path)
+        elif kind == messages.RM:
+            self._remove(path)
+            self._answer(path)
+        else:
+            self._unanswered.pop(path, None)
+            if kind != messages.OK:
+                self.errors += 1
+        return True
+
+    def outgoing(self):
+        """Octets to be sent; sent(n) when they are."""
+        if self.synced and self._own:
+            for path in list(self._own):
+                if self.choked():
+                    break
+                if path not in self._unanswered:  # one at a time, so that an answer is to the last value
+                    self._unanswered[path] = self._own.pop(path)
+                    self._out += messages.pack(messages.WRITE, path, self._unanswered[path])
+        return self._out
+
+    def choked(self):
+        """So much waits to be sent that nothing is to be read."""
+        return len(self._out) > _OUT
+
+    def sent(self, n):
+        self._out = self._out[n:]
+
+    def _answer(self, path):
+        self._out += messages.pack(messages.OK, path)
+
+    # ---- what messages do ---------------------------------------------------------------------
+
+    def _content(self, path, value):
+        if self._fresh is None:
+            raise PeerError("QubesDB: content that was not asked for")
+        if path:
+            self._store(self._fresh, path, value)
+            return
+        for path, value in self._own.items():
+            self._set_handled(path, value)  # counted by us, and not told yet
+        self.copy = self._fresh
+        self.copy.trees.before = None
+        self._fresh = None
+        after = self.copy.values
+        for name in list(self._told):
+            if name not in after:
+                self._tell(name, None)
+        for name in sorted(after):
+            if self._told.get(name) != after[name]:
+                self._tell(name, after[name])
+        self.synced = True
+        self.on_synced()
+
+    def _write(self, path, value):
+        if self._fresh:
+            self._store(self._fresh, path, value)
+            return
+        self._store(self.copy, path, value)
+        if path in self.copy.values:
+            self._tell(path, value)
+        elif path in self._told:  # it has become one that need not be kept
+            self._tell(path, None)
+
+    def _store(self, copy, path, value):
+        """Into this copy."""
+        if path.startswith(RULES):
+            address, _, key = path[len(RULES) :].partition("/")
+            if ipv4.address(address) < 0:
+                return  # the list of an IPv6 address: we forward none
+            if key:
+                self._change(copy.trees, address, copy.trees.write, key, value)
+            elif not value:
+                self.committing = address, copy, None
+                self._go_on()
+        elif path.startswith(HANDLED):
+            if copy is self._fresh:
+                self._set_handled(path, value)
+        elif not self._wanted(path, value):
+            copy.values.pop(path, None)
+        elif path in copy.values or len(copy.values) < _KEYS:
+            copy.values[path] = value
+        else:
+            self.left_out += 1
+
+    def _go_on(self):
+        """A step of the commit that is under way. One that fails is a commit too: of a tree that nobody takes."""
+        address, copy, steps = self.committing
+        try:
+            if steps is None:
+                steps = copy.trees.committing(address)
+                self.committing = address, copy, steps
+            packed = next(steps)
+        except AssertionError:
+            raise
+        except Exception:
+            steps = self.committing = None  # what they hold is free for what follows
+            packed = copy.trees.spoiled(address)
+        if packed is not None:
+            self.committing = None
+            if copy is self.copy:
+                self.on_commit(address, packed)
+
+    def _change(self, trees, address, change, *args):
+        """change(address, *args) of the trees; if it fails, no commit of what is left of this one may count."""
+        try:
+            change(address, *args)
+        except AssertionError:
+            raise
+        except Exception:
+            trees.spoil(address)
+
+    def _set_handled(self, path, value):
+        if path.startswith(HANDLED) and value.isdigit():
+            self._fresh.trees.set_handled(path[len(HANDLED) :], int(value[:9]))
+
+    def _remove(self, path):
+        copy = self._fresh or self.copy
+        directory = path.endswith("/")
+        if path.startswith(RULES) and path != RULES:
+            address, _, key = path[len(RULES) :].partition("/")
+            # without the slash it is the commit's own node, which means nothing without a commit
+            if key or directory:
+                self._change(copy.trees, address, copy.trees.remove, key or None)
+            return
+        if directory and RULES.startswith(path):
+            copy.trees.remove_all()
+        for name in [name for name in copy.values if name == path or (directory and name.startswith(path))]:
+            del copy.values[name]
+            if copy is self.copy:
+                self._tell(name, None)
+
+    def _wanted(self, path, value):
+        for wanted, _, keep in self._watches:
+            if _covers(wanted, path) and (keep is None or keep(path, value)):
+                return True
+        return False
+
+    def _tell(self, path, value):
+        for wanted, function, _ in self._watches:
+            if _covers(wanted, path):
+                function(path, value)
+        if value is None:
+            self._told.pop(path, None)
+        else:
+            self._told[path] = value
+
+
+def _covers(wanted, path):
+    return path == wanted or (wanted[-1] == "/" and path.startswith(wanted))

@@ -1,0 +1,210 @@
+"""A rule list made ready to be asked: which rule is the first that matches, in a few look-ups.
+
+For each kind of protocol the rules that can apply are taken in groups of 60, a bit for each. A
+group has two scales, one of destination addresses and one of ports (or ICMP types). Each is cut
+wherever some rule begins or ends, and for each piece there is the set of rules that cover it, as
+the bits of a small int. A packet falls into one piece of each scale; the lowest bit that both sets
+share is the first rule that matches. So a decision costs two binary searches for every 60 rules,
+and allocates nothing: the verdicts are made beforehand.
+
+Host names hang beside the first scale: a dict from address to the set of rules whose name has it.
+"""
+from micropython import const
+
+from firewall.wire import ipv4
+
+_ANY = const(-1)
+_GROUP = const(60)  # bits that a small int of MicroPython holds (62) with some to spare
+_RULE_OCTETS = const(175)  # of heap for each rule with its part of a group, measured: at most 173
+_LIST_OCTETS = const(1600)  # and for each list of groups, however few its rules
+
+
+class NoNames:
+    """What seal() needs of a names table; this one never has an answer.
+
+    lookup(host, now): addresses as a tuple or set of ints; () if the name does not exist; None for
+    no answer. epoch(now): an int that is another whenever some lookup() may have another result.
+    """
+
+    def lookup(self, host, now):
+        return None
+
+    def epoch(self, now):
+        return 0
+
+
+class RuleList:
+    """Sealed rules, none before filling(). Made by rules.seal(); never changes but for what names resolve to.
+
+    octets: of heap that it takes, about; known from plan() on.
+    """
+
+    def __init__(self, accept, icmp, names):
+        self.icmp = icmp  # protocol number of ICMP in this family
+        self._names = names
+        self._epoch = None
+        self._named = []  # groups that hold a rule with a host name
+        self._otherwise = (accept, None)
+        self._of = {_ANY: ()}  # protocol -> groups; protocols with the same rules share them
+        self._plan = None  # [(protocols, their rules)] until it is filled
+        self.octets = 0
+
+    def planning(self, rules):
+        """What there is to be done for these rules, in steps, so that `octets` is known before it is done."""
+        self._plan = []
+        for proto in (ipv4.TCP, ipv4.UDP, self.icmp, _ANY):
+            chosen = _chosen(rules, proto)
+            for protocols, others in self._plan:
+                if others == chosen:
+                    protocols.append(proto)
+                    break
+            else:
+                self._plan.append(([proto], chosen))
+                self.octets += len(chosen) * _RULE_OCTETS + _LIST_OCTETS
+            yield None
+
+    def filling(self, resolvers):
+        """Take the rules that were planned, in steps: yields after each group. Not to be asked before the last."""
+        plan, self._plan = self._plan, None
+        for protocols, chosen in plan:
+            groups = []
+            for i in range(0, len(chosen), _GROUP):
+                groups.append(_Group(chosen[i : i + _GROUP], resolvers))
+                yield None
+            self._named.extend(group for group in groups if group.named)
+            for proto in protocols:
+                self._of[proto] = groups
+
+    def decide(self, proto, dst, dport, icmp_type, now):
+        """(accept, number of the deciding rule or None: the policy) for the first packet of a flow.
+
+        proto: of the IP header. dst: int. dport: of TCP and UDP; icmp_type: of ICMP; -1 otherwise,
+        and a predicate on what is -1 does not match. now: handed on to the names table.
+        """
+        groups = self._of.get(proto)
+        if groups is None:
+            groups = self._of[_ANY]
+            point = _ANY
+        else:
+            point = icmp_type if proto == self.icmp else dport
+        if self._named and self._names.epoch(now) != self._epoch:
+            self._resolve(now)
+        for group in groups:
+            found = _at(group.points, group.point_rules, point)
+            if group.named:
+                found &= (
+                    _at(group.addresses, group.address_rules, dst)
+                    | group.by_address.get(dst, 0)
+                    | group.unanswered
+                )
+            else:
+                found &= _at(group.addresses, group.address_rules, dst)
+            if found:
+                return group.verdicts[found & -found]
+        return self._otherwise
+
+    def _resolve(self, now):
+        """Ask for all names anew. Costs one lookup a rule; once per epoch, whatever the packets."""
+        for group in self._named:
+            group.resolve(self._names, now)
+        self._epoch = self._names.epoch(now)
+
+
+def _chosen(rules, proto):
+    """The rules that can match packets of proto; _ANY: of none of the three that rules name."""
+    chosen = []
+    for rule in rules:
+        if rule.never or (rule.proto != _ANY and rule.proto != proto):
+            continue
+        # without proto, ports and resolvers mean TCP and UDP
+        if rule.proto == _ANY and rule.first != _ANY and proto not in (ipv4.TCP, ipv4.UDP):
+            continue
+        chosen.append(rule)
+        if rule.low == _ANY and rule.host is None and not rule.dns and rule.first == _ANY:
+            break  # it matches all: nothing after it is ever reached
+    return chosen
+
+
+class _Group:
+    """Up to 60 rules, a bit each, the first rule the lowest."""
+
+    def __init__(self, rules, resolvers):
+        points = _Scale()
+        addresses = _Scale()
+        self.verdicts = {}  # bit -> what decide() returns
+        self.named = []  # (bit, host, accept, targets); targets: None, or what the addresses must be among
+        self.by_address = {}  # address -> bits of rules whose host has it
+        self.unanswered = 0  # bits of drop rules whose host has no answer: they match everything
+        bit = 1
+        for rule in rules:
+            self.verdicts[bit] = (rule.accept, rule.number)
+            points.add(rule.first, rule.last, bit)
+            if rule.host is not None:
+                self.named.append((bit, rule.host, rule.accept, resolvers if rule.dns else None))
+            elif rule.dns:
+                for resolver in set(resolvers):
+                    if rule.low == _ANY or rule.low <= resolver <= rule.high:
+                        addresses.add(resolver, resolver, bit)
+            else:
+                addresses.add(rule.low, rule.high, bit)
+            bit <<= 1
+        self.points, self.point_rules = points.cut()
+        self.addresses, self.address_rules = addresses.cut()
+
+    def resolve(self, names, now):
+        by_address = {}
+        unanswered = 0
+        for bit, host, accept, targets in self.named:
+            found = names.lookup(host, now)
+            if found is None:
+                # closed either way: an accept rule matches nothing, a drop rule everything
+                if accept:
+                    continue
+                if targets is None:
+                    unanswered |= bit
+                    continue
+                found = targets
+            for address in found:
+                if targets is None or address in targets:
+                    by_address[address] = by_address.get(address, 0) | bit
+        self.by_address = by_address
+        self.unanswered = unanswered
+
+
+class _Scale:
+    """Collects ranges with their bits, then cuts the scale at each range's ends."""
+
+    def __init__(self):
+        self.everywhere = 0
+        self.changes = {}  # value -> bits that begin or end there
+
+    def add(self, first, last, bit):
+        """Cover first...last with bit; first _ANY: cover all, absent values (-1) too."""
+        if first == _ANY:
+            self.everywhere |= bit
+        else:
+            self.changes[first] = self.changes.get(first, 0) ^ bit
+            self.changes[last + 1] = self.changes.get(last + 1, 0) ^ bit
+
+    def cut(self):
+        """(where pieces begin, ascending from -1; the bits of each piece)."""
+        begins = [_ANY]
+        bits = [self.everywhere]
+        for value in sorted(self.changes):
+            if self.changes[value]:
+                begins.append(value)
+                bits.append(bits[-1] ^ self.changes[value])
+        return begins, bits
+
+
+def _at(begins, bits, value):
+    """Bits of the piece that value falls into."""
+    low = 0
+    high = len(begins)
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if begins[middle] <= value:
+            low = middle
+        else:
+            high = middle
+    return bits[low]

@@ -1,0 +1,206 @@
+"""IPv4 headers, options included (RFC 791, judged as RFC 1812 5.2.2 and RFC 7126 ask).
+
+parse() is the one place that judges lengths: established by it, for the buffer and the offsets it
+was given, is that the header with its options and the whole datagram lie inside, so that no
+reader below can run past an end. It does not sum the header: checksum_ok() does, so that the two
+faults can be counted apart. Addresses are ints; a larger one is a later one in wire order.
+"""
+from micropython import const
+
+from firewall.wire import checksum
+
+SIZE = const(20)  # octets of a header without options
+MAX_SIZE = const(60)
+MAX_TOTAL = const(65535)  # octets of the largest datagram, header included
+
+ICMP = const(1)
+TCP = const(6)
+UDP = const(17)
+DCCP = const(33)
+UDP_LITE = const(136)
+
+# the fragment word, as parse() returns it: flags and offset together
+DF = const(0x4000)
+MF = const(0x2000)
+OFFSET_MASK = const(0x1FFF)  # in units of 8 octets
+FRAGMENT_MASK = const(0x3FFF)  # MF and offset: not 0 in any piece of a datagram
+
+# offset of each field in the header, and its width in octets
+VERSION_IHL = const(0)  # 1
+TOS = const(1)  # 1
+TOTAL = const(2)  # 2
+IDENT = const(4)  # 2
+FRAGMENT = const(6)  # 2
+TTL = const(8)  # 1
+PROTOCOL = const(9)  # 1
+CHECKSUM = const(10)  # 2
+SRC = const(12)  # 4
+DST = const(16)  # 4
+OPTIONS = const(20)
+
+# options (RFC 791 3.1; the copied flag is the top bit)
+_END = const(0)
+_NOP = const(1)
+_LSRR = const(131)
+_SSRR = const(137)
+_COPIED = const(0x80)
+
+# what options() says
+PLAIN = const(0)  # none, or none that we mind
+SOURCE_ROUTE = const(1)
+BROKEN = const(2)  # a length that lies
+
+
+def parse(buf, at, end):
+    """(header octets, total octets, fragment word, TTL, protocol, src, dst), or None.
+
+    at: where the header begins; end: where the frame ends. None: fewer octets than a header,
+    version not 4, IHL below 5 or beyond the total length, total length beyond the frame. What the
+    frame holds behind the total length is padding. Accepted on purpose: any TOS, any TTL, the
+    reserved flag, any protocol.
+    """
+    fields = parse_quoted(buf, at, end)
+    if fields is None or fields[1] > end - at:
+        return None
+    return fields
+
+
+def header_size(buf, at, end):
+    """Octets of the header with its options, or 0 where parse_quoted() says None. Allocates nothing."""
+    if end - at < SIZE or buf[at] >> 4 != 4:
+        return 0
+    size = (buf[at] & 0x0F) << 2
+    if size < SIZE or size > end - at or size > buf[at + 2] << 8 | buf[at + 3]:
+        return 0
+    return size
+
+
+def parse_quoted(buf, at, end):
+    """As parse(), for the datagram that an ICMP error quotes: it may be cut after its header.
+
+    The total length is what the datagram had, not what is here: readers look at end themselves.
+    """
+    size = header_size(buf, at, end)
+    if not size:
+        return None
+    return (
+        size,
+        buf[at + 2] << 8 | buf[at + 3],
+        buf[at + 6] << 8 | buf[at + 7],
+        buf[at + 8],
+        buf[at + 9],
+        buf[at + 12] << 24 | buf[at + 13] << 16 | buf[at + 14] << 8 | buf[at + 15],
+        buf[at + 16] << 24 | buf[at + 17] << 16 | buf[at + 18] << 8 | buf[at + 19],
+    )
+
+
+def checksum_ok(buf, at, size):
+    """True if the header of size octets (as parse() said) sums up."""
+    return checksum.total(buf, at, size, 0) == 0xFFFF
+
+
+def ident(buf, at):
+    """The identification, which tells datagrams apart that are in pieces."""
+    return buf[at + IDENT] << 8 | buf[at + IDENT + 1]
+
+
+def options(buf, at, size):
+    """PLAIN, SOURCE_ROUTE or BROKEN for the options of a header that parse() took.
+
+    Unknown options pass unread. A length that is 0, 1 or leads behind the header is BROKEN:
+    nothing behind it can be believed, a source route could hide there. (behaviours 45, 46)
+    """
+    i = at + OPTIONS
+    end = at + size
+    while i < end:
+        kind = buf[i]
+        if kind == _END:
+            return PLAIN
+        if kind == _NOP:
+            i += 1
+            continue
+        if kind == _LSRR or kind == _SSRR:
+            return SOURCE_ROUTE
+        if i + 1 >= end or buf[i + 1] < 2 or i + buf[i + 1] > end:
+            return BROKEN
+        i += buf[i + 1]
+    return PLAIN
+
+
+def copied_options(buf, at, size):
+    """The options that later fragments repeat (RFC 791 3.2), padded to whole words; often b"".
+
+    For a header whose options() are PLAIN.
+    """
+    kept = b""
+    i = at + OPTIONS
+    end = at + size
+    while i < end and buf[i] != _END:
+        octets = 1 if buf[i] == _NOP else buf[i + 1]
+        if buf[i] & _COPIED:
+            kept += bytes(buf[i : i + octets])
+        i += octets
+    return kept + bytes(-len(kept) & 3)
+
+
+def header(total, ident, fragment, ttl, proto, src, dst, tos=0, options=b""):
+    """A header with its checksum. total: octets of the datagram with this header.
+
+    options: whole words, at most 40 octets.
+    """
+    size = SIZE + len(options)
+    buf = bytearray(size)
+    buf[VERSION_IHL] = 0x40 | size >> 2
+    buf[TOS] = tos
+    put16(buf, TOTAL, total)
+    put16(buf, IDENT, ident)
+    put16(buf, FRAGMENT, fragment)
+    buf[TTL] = ttl
+    buf[PROTOCOL] = proto
+    put32(buf, SRC, src)
+    put32(buf, DST, dst)
+    buf[OPTIONS:] = options
+    put16(buf, CHECKSUM, checksum.total(buf, 0, size, 0) ^ 0xFFFF)
+    return buf
+
+
+def put16(buf, at, value):
+    """Write 16 bits in wire order."""
+    buf[at] = value >> 8
+    buf[at + 1] = value & 0xFF
+
+
+def put32(buf, at, value):
+    """Write 32 bits, such as an address, in wire order."""
+    buf[at] = value >> 24
+    buf[at + 1] = value >> 16 & 0xFF
+    buf[at + 2] = value >> 8 & 0xFF
+    buf[at + 3] = value & 0xFF
+
+
+def address(text):
+    """The address that a dotted quad (str) names, or -1.
+
+    Four decimal numbers of at most 255 without leading zeros, which some would read as octal.
+    """
+    parts = text.split(".")
+    if len(parts) != 4:
+        return -1
+    value = 0
+    for part in parts:
+        if not 1 <= len(part) <= 3 or (part[0] == "0" and part != "0"):
+            return -1
+        number = 0
+        for c in part:
+            if not "0" <= c <= "9":
+                return -1
+            number = number * 10 + ord(c) - 48
+        if number > 255:
+            return -1
+        value = value << 8 | number
+    return value
+
+
+def text(address):
+    """Dotted quad of an address."""
+    return "%d.%d.%d.%d" % (address >> 24, address >> 16 & 0xFF, address >> 8 & 0xFF, address & 0xFF)

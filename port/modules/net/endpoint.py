@@ -1,0 +1,30 @@
+"""One end of a connection over two network rings: what netback's and netfront's links have in common."""
+import xen
+from net.netif import PAGE
+
+
+class Endpoint:
+    """name: for the log. pool: of our pages. domid: the far side's. sg, gso, csum: what the far side can receive."""
+
+    def __init__(self, name, pool, domid, sg, gso, csum):
+        self.name = name
+        self.pool = pool
+        self.domid = domid
+        self.sg = sg
+        self.gso = gso and sg and csum  # a super-frame's checksum is always blank
+        self.csum = csum
+        self.dropped = 0  # frames towards the far side for which there was no room
+        self.failed = 0  # packets that an error has ended: told by the far side, by Xen, or of a form that is not taken
+
+    def see(self, pages, ring):
+        """Lay rings over two pages, tx and rx. ring: BackRing or FrontRing."""
+        octets = memoryview(pages)
+        self.tx = ring(octets[:PAGE], "tx")
+        self.rx = ring(octets[PAGE:], "rx")
+        self.tx_halves = xen.view(octets[:PAGE], "H")
+        self.rx_halves = xen.view(octets[PAGE:], "H")
+
+    def drop(self, frame):
+        """There is no room for it."""
+        self.dropped += 1
+        frame.release(self.pool)

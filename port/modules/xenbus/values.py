@@ -1,0 +1,68 @@
+"""What stands in xenstore about a device, read strictly: one function for each kind of value.
+
+A frontend's directory is the client's to fill: whatever is no plain number reads as the default, and required
+numbers that are missing raise PeerError.
+"""
+from micropython import const
+from peererror import PeerError
+from xenbus.wire import Denied, Missing
+
+_GROUPS = const(224)  # first octet of multicast, reserved and broadcast addresses
+
+
+def decimal(octets, limit):
+    """The number that these octets spell, 0 to limit; None if they spell none."""
+    if not 0 < len(octets) <= 10:
+        return None
+    for octet in octets:
+        if not 0x30 <= octet <= 0x39:
+            return None
+    value = int(octets)
+    return value if value <= limit else None
+
+
+def first_ipv4(octets):
+    """The first IPv4 address in dom0's `ip` node, a list separated by spaces, as an int; None if there is none.
+
+    An address that no host can have (0/8, 127/8, groups and above) is none.
+    """
+    for word in octets.split():
+        parts = [decimal(part, 255) for part in word.split(b".")]
+        if len(parts) == 4 and None not in parts and parts[0] not in (0, 127) and parts[0] < _GROUPS:
+            return parts[0] << 24 | parts[1] << 16 | parts[2] << 8 | parts[3]
+    return None
+
+
+def mac(octets):
+    """Six octets of an Ethernet address written as aa:bb:cc:dd:ee:ff; None for anything else, a group's, or zeros."""
+    parts = octets.split(b":")
+    if len(parts) != 6:
+        return None
+    out = bytearray()
+    for part in parts:
+        if len(part) != 2 or any(digit not in b"0123456789abcdefABCDEF" for digit in part):
+            return None
+        out.append(int(part, 16))
+    return None if out[0] & 1 or not any(out) else bytes(out)
+
+
+async def read(store, path):
+    """Value of a node, or b"" when it is not there. A node below a directory we may not read is not there."""
+    try:
+        return await store.read(path)
+    except (Missing, Denied):
+        return b""
+
+
+async def flag(store, path):
+    """Whether a feature node says 1."""
+    return await read(store, path) == b"1"
+
+
+async def required(store, path, limit):
+    """A number that a frontend must give. PeerError names the node and what it holds."""
+    octets = await read(store, path)
+    value = decimal(octets, limit)
+    if value is None:
+        raise PeerError("%s is %r, not a number up to %d" % (path.rsplit("/", 1)[-1], bytes(octets[:20]), limit))
+    return value
