@@ -20,7 +20,8 @@ _PLACES = "dev proc sys tmp run src cache/qubes-python-firewall micropython root
 _OMIT = ["./usr/share/" + name for name in ("doc", "man", "locale", "info", "lintian", "bug")]
 
 # Runs as root of a mount namespace of its own. $1: the root; then "FROM TO" pairs of folders to bind,
-# "--", and the command for chroot. The root itself becomes read-only: it is shared.
+# "--", and the command for chroot. The root itself becomes read-only: it is shared, and a folder more in it would make
+# it another one (see once.py), so that whoever comes next would make it anew under the feet of all who use it.
 _ENTER = """
 set -e
 umask 022
@@ -31,9 +32,9 @@ mount -t proc proc "$root/proc" 2>/dev/null || mount --rbind /proc "$root/proc"
 mount --rbind /sys "$root/sys"
 mount -t tmpfs tmpfs "$root/tmp"
 mount -t tmpfs tmpfs "$root/run"
+[ -n "$WRITABLE_ROOT" ] || mount -o remount,bind,ro "$root" 2>/dev/null || :
 while [ "$1" != -- ]; do mkdir -p "$root$2"; mount --bind "$1" "$root$2"; shift 2; done
 shift
-[ -n "$WRITABLE_ROOT" ] || mount -o remount,bind,ro "$root" 2>/dev/null || :
 # no exec: as process 1 of its namespace, make would spin on children that are not its own
 chroot "$root" "$@"
 exit $?

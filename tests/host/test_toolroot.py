@@ -1,6 +1,7 @@
 """The tool root's making: nothing half-made may be trusted later. No network, no packages."""
 import hashlib
 import os
+import subprocess
 
 import pytest
 
@@ -91,3 +92,14 @@ def test_no_committed_lock_names_a_mirror():
     for path in ("images/build.lock", "images/lab.lock"):
         with open(os.path.join(os.path.dirname(toolroot.__file__), "..", path)) as text:
             assert "//" not in text.read()
+
+
+def test_nothing_is_made_in_a_root_that_others_use(tmp_path):
+    """A place for a bind was made in the shared root itself: it was another root then, and was made anew under them."""
+    for place in ("dev", "proc", "sys", "tmp", "run", "src"):
+        (tmp_path / place).mkdir()
+    root = toolroot.Root(str(tmp_path), [], True)
+    done = root.run(["true"], [(str(tmp_path), "/src"), (str(tmp_path), "/before")], stderr=subprocess.PIPE, universal_newlines=True)
+    assert done.returncode != 0
+    assert "Read-only file system" in done.stderr
+    assert not (tmp_path / "before").exists()
