@@ -7,7 +7,9 @@ user's cache folder, which takes a few minutes and about 1.5 GB; later runs take
 import argparse
 import os
 import signal
+import subprocess
 import sys
+import tempfile
 
 sys.dont_write_bytecode = True
 from images import archive, kernel, lock, progress, release as releases, toolroot  # noqa: E402
@@ -74,6 +76,43 @@ def test(options):
 def mutate(options):
     """Plant small faults in the firewall's Python, one at a time, and say which ones no test sees."""
     return _run_in_lab(options, ["python3", "-m", "tests.mutation"] + options.modules + options.rest)
+
+
+def _commit(name):
+    """(folder, hash): what a commit has, unpacked once below build/."""
+    found = subprocess.run(["git", "-C", HERE, "rev-parse", "--verify", "--quiet", name + "^{commit}"], stdout=subprocess.PIPE, text=True)
+    if found.returncode:
+        raise progress.Problem("%s: git knows no such commit" % name)
+    commit = found.stdout.strip()
+    folder = os.path.join(HERE, "build", "equal", commit)
+    if not os.path.isdir(folder):
+        os.makedirs(os.path.dirname(folder), exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(folder)) as part:
+            tar = subprocess.run(["git", "-C", HERE, "archive", commit], stdout=subprocess.PIPE, check=True).stdout
+            subprocess.run(["tar", "-x", "-C", part], input=tar, check=True)
+            os.chmod(part, 0o755)
+            os.rename(part, folder)
+            os.mkdir(part)  # for who removes it
+    return folder, commit
+
+
+def equal(options):
+    """Say whether the checkout, or AFTER, does what BEFORE did; words after -- go to tests/equal."""
+    folders, binds = [], []
+    for name, place in ((options.before, "/before"), (options.after, "/after")):
+        folder, commit = _commit(name) if name else (HERE, "the checkout")
+        folders.append(folder)
+        binds.append((folder, place))
+        print("%s: %s" % (place[1:], commit), flush=True)
+        # its own build.py builds it
+        words = [sys.executable, os.path.join(folder, "build.py")]
+        words += ["--apt-sources", options.apt_sources] if options.apt_sources else []
+        words += ["--jobs", str(options.jobs)] if options.jobs else []
+        for more in [["test", "host", "--", "--version"]] + ([["image"]] if "--figures" in options.rest else []):
+            if subprocess.run(words + more, stdout=subprocess.DEVNULL).returncode:
+                raise progress.Problem("%s does not build" % commit)
+    root, fixed, kept = _lab(options)
+    return root.run(["python3", "-m", "tests.equal", "/before", "/after"] + options.rest, fixed + binds, "/src", kept).returncode
 
 
 def explain(options):
@@ -169,6 +208,10 @@ def _parser():
     some = command(mutate, "mutate", "plant faults in modules and say which ones no test of the host sees; words after -- go to tests/mutation",
                    epilog="example: ./build.py mutate nat flows; ./build.py mutate -- --help")
     some.add_argument("modules", nargs="*", metavar="MODULE", help="such as nat; all of them if none is named")
+    some = command(equal, "equal", "compare what the checkout does with what a commit did, by random frames and events; words after -- go to tests/equal",
+                   epilog="example: ./build.py equal HEAD~1; ./build.py equal HEAD~1 -- --ground host --seed 2; ./build.py equal HEAD~1 -- --help")
+    some.add_argument("before", metavar="COMMIT")
+    some.add_argument("after", metavar="AFTER", nargs="?", help="another commit, instead of the checkout")
     some = command(explain, "explain", "say what rule lists do with packets, by the firewall's own rule code",
                    epilog="the lines that FILE holds are described in images/explain.py")
     some.add_argument("file", metavar="FILE", help="one JSON object a line; - for standard input")

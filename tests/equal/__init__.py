@@ -1,0 +1,1 @@
+"""Does another commit do the same? See __main__.py."""
