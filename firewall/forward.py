@@ -63,7 +63,7 @@ class Forwarder:
         self._work = 0  # of the turn that goes on
         self._left = 0  # frames of our own making that this turn may still send
         self._heaped = 0  # of all neighbours' pieces
-        self._lost = 0  # frames for which links had no room that are gone by now
+        self._lost = 0  # frames that found no page, and those for which links that are gone had no room
 
     # ---- links come and go --------------------------------------------------------------------
 
@@ -101,7 +101,7 @@ class Forwarder:
         return number
 
     def lost(self):
-        """How many frames were dropped since boot, whole or in part, because a link had no room for them."""
+        """How many frames were dropped since boot, whole or in part, because a link had no room for them or we had no page."""
         return self._lost + self.cut + sum(port.rings.dropped for port in self.ports.values())
 
     def holding(self):
@@ -312,7 +312,7 @@ class Forwarder:
             return
         if whole:
             frame.release(self.pool)
-            copy = from_octets(self.pool, memoryview(whole)[:octets])
+            copy = self._made(memoryview(whole)[:octets])
             if copy is None:
                 return
             copy.blank = frame.blank
@@ -372,7 +372,7 @@ class Forwarder:
             if octets is None:
                 self.cut += 1  # the sender of such small ones will send the rest again
                 break
-            frame = from_octets(self.pool, octets)
+            frame = self._made(octets)
             if frame:
                 self._send(egress, frame)
             self._work += price
@@ -390,9 +390,16 @@ class Forwarder:
     def emit(self, egress, octets):
         """Send octets of our own making, whose checksums are complete."""
         port = self.ports.get(egress)
-        frame = from_octets(self.pool, octets) if port else None
+        frame = self._made(octets) if port else None
         if frame:
             self._send(port, frame)
+
+    def _made(self, octets):
+        """A Frame of our own making; None, and counted as lost, when all pages are in use. MemoryError."""
+        frame = from_octets(self.pool, octets)
+        if frame is None:
+            self._lost += 1
+        return frame
 
     def _send(self, port, frame):
         """Hand the frame and its pages to a link. One that breaks the protocol here is ended, and no other."""

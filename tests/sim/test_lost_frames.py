@@ -1,0 +1,61 @@
+"""Frames of our own making that find no free page: counted as lost, as those are that find no room in a ring."""
+
+_SCRIPT = """
+from firewall import cutting
+from firewall.forward import Forwarder, Port
+from net.frame import Frame, from_octets
+from net.pool import Pool
+
+class Ring:
+    rx = tx = None
+    dropped = 0
+    sg = gso = csum = True
+    def send(self, frame, *_):
+        sent.append(frame.octets)
+        frame.release(pool)
+
+class Owner:
+    name = "neighbour"
+    link = Ring()
+    def broken(self, reason):
+        raise AssertionError(reason)
+
+sent = []
+pool = Pool(4)
+forwarder = Forwarder(None, pool)
+forwarder.add(1, Owner())
+port = forwarder.ports[1]
+
+def said(what):
+    print(what, sent, forwarder.lost(), pool.free)
+    sent.clear()
+
+forwarder.emit(1, bytes(60))
+forwarder.emit(2, bytes(60))  # nobody is there
+said("emit")
+held = [pool.take() for _ in range(3)]
+forwarder.emit(1, bytes(60))
+forwarder.emit(1, bytes(5000))
+forwarder.emit(1, bytes(60))
+said("pages")
+port.pieces = cutting.Pieces(port, iter([bytes(60), bytes(5000), bytes(61), bytes(5001)]))
+forwarder._left = 8
+forwarder._send_pieces(port)
+said("pieces")
+frame = Frame(False, True, 0)
+frame.add(pool.take(), 0, 60)
+forwarder._forward(frame, bytearray(5000), 5000, 1)  # what was put together to be judged
+said("whole")
+held.append(pool.take())
+forwarder.emit(1, bytes(60))
+forwarder.remove(1)
+said("gone")
+"""
+
+
+def test_what_finds_no_page_is_counted(machine, run):
+    """It was dropped and in no figure of the status."""
+    firewall = run(machine, _SCRIPT)
+    assert firewall.lines()[-5:] == [
+        "emit [60] 0 4", "pages [60, 60] 1 1", "pieces [60, 61] 3 1", "whole [] 4 1", "gone [] 5 0",
+    ], firewall.console
