@@ -117,7 +117,8 @@ def equal(options):
 
 def explain(options):
     """Say what rules do with packets: JSON lines in, JSON lines or sentences out. Needs no tool root."""
-    sys.path.append(os.path.join(HERE, "tests", "stubs"))  # the firewall's code is MicroPython's
+    # the firewall's code is MicroPython's
+    sys.path += [os.path.join(HERE, "tests", "stubs"), os.path.join(HERE, "port", "modules")]
     from images import explain as questions
     return questions.main(options.file, options.text)
 

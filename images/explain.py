@@ -9,24 +9,24 @@ gets {"id", "rules": how many, "then": policy} or {"id", "deny_all": why}. Rules
 numbered from 0, as dom0 numbers them.
 
 It runs under CPython on the administrator's machine, but the rules are read and decided by the very
-code that is in the image, firewall/rules/text.py.
+code that is in the image, firewall/rules/.
 """
 import json
 import sys
 
-from firewall.rules import text as rules_text
+from firewall.rules import matcher, text as rules_text
 
 _PROTOCOLS = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "icmpv6": 58, "sctp": 132}
 _VERDICT = {True: "accept", False: "drop"}
 
 
 class Names:
-    """The names of one question, as a table for rules.seal()."""
+    """The names of one question, as a table for matcher.seal()."""
 
     def __init__(self, names):
         self._found = {host.rstrip("."): found for host, found in names.items()}
 
-    def lookup(self, host, now):
+    def addresses(self, host):
         found = self._found.get(host)
         return None if found is None else addresses(found)
 
@@ -42,9 +42,9 @@ def explain(row, text=False):
     if packet is None:
         return _what_a_list_is(row.get("id"), held, address, text)
     names = Names(row.get("names") or {})
-    sealed, why = rules_text.load(held, address, addresses(row.get("dns", ())), names)
+    rule_list, why = matcher.load(held, address, addresses(row.get("dns", ())), names)
     dst = rules_text.address(packet["dst"])
-    accept, number = sealed.decide(protocol(packet), dst, packet.get("dport", -1), packet.get("type", -1), 0)
+    accept, number = rule_list.decide(protocol(packet), dst, packet.get("dport", -1), packet.get("type", -1), 0)
     if text:
         return "%s: the packet is %s." % (row.get("id"), _because(held, accept, number, why))
     return {"id": row.get("id"), "verdict": _VERDICT[accept], "rule": number}

@@ -21,8 +21,8 @@ import random
 from firewall import reasons
 from firewall.judge import Judge
 from firewall.neighbours import Neighbours
-from firewall.rules import text as rules_text
-from firewall.rules.matcher import NoNames
+from firewall.rules import matcher
+from firewall.rules.names import NoNames
 from firewall.wire import ipv4
 
 ACCEPT = ("action=accept",)
@@ -120,7 +120,7 @@ class Network:
             entries = {"%04d" % i: text.encode() for i, text in enumerate(entries)}
             entries["policy"] = b"drop"
         resolvers = [ipv4.address(text) for text in self.resolvers]
-        sealed, self.complaint = rules_text.load(entries, ip, resolvers, NoNames())
+        sealed, self.complaint = matcher.load(entries, ip, resolvers, NoNames())
         self.neighbours.set_rules(ipv4.address(ip), sealed)
 
     def connected(self, *addresses, only=False):

@@ -11,13 +11,12 @@ commit and a detach cost the same however many flows there are:
 from micropython import const
 
 from firewall.flows.state import RANKS
-from firewall.rules.text import RuleList
-from firewall.wire import ipv4
+from firewall.rules.matcher import RuleList, refusal
 
 SLOTS = const(1024)  # clients attached, and detached with flows not yet swept
 _POOLS = const(3)  # of ports, see nat.py
 _BURST = const(1000)  # tokens; one more comes every ms
-NO_RULES = RuleList(False, ipv4.ICMP, None)  # of a client whose list has not come yet: nothing is let out
+NO_RULES = refusal()  # of a client whose list has not come yet: nothing is let out
 ERROR_COST = const(20)  # tokens of an ICMP error: 50 at once, then 50 a second
 ECHO_COST = const(1)  # tokens of an answered ping: 1000 a second
 
@@ -124,6 +123,7 @@ class Clients:
 
     def set_rules(self, client, rules):
         """The list counts for the next packet of every flow; each is judged again when it comes."""
+        assert isinstance(rules, RuleList)  # sealed: what was only read decides nothing
         client.rules = rules
         self.generations[client.slot] = self._next()
 

@@ -15,6 +15,7 @@ Memory has limits. A tree that finds no room, or during whose writing anything f
 never part of itself: in part it might allow more than the whole. No parser takes it, so its client is denied.
 """
 from micropython import const
+from steps import at_once
 
 LIMIT = const(2048)  # trees
 OCTETS = const(1 << 20)  # of all packed trees together
@@ -48,7 +49,7 @@ class RuleTrees:
         return len(self._trees)
 
     def write(self, address, key, value):
-        """A node is written. Its tree is not settled until commit()."""
+        """A node is written. Its tree is not settled until it is committed."""
         self._tree(address)[_SETTLED] = False
         nodes = self._opened(address)
         if _SPOILED in nodes:
@@ -80,7 +81,7 @@ class RuleTrees:
         return SPOILED
 
     def remove(self, address, key):
-        """A node is removed, or all below if key ends in "/", or all if it is None; not settled until commit()."""
+        """A node is removed, or all below if key ends in "/", or all if it is None; not settled until it is committed."""
         if address not in self._trees:
             return
         self._trees[address][_SETTLED] = False
@@ -99,14 +100,8 @@ class RuleTrees:
         for address in self._trees:
             self.remove(address, None)
 
-    def commit(self, address):
-        """The tree is whole now: its nodes, packed."""
-        for packed in self.committing(address):
-            pass
-        return packed
-
     def committing(self, address):
-        """commit() in steps: yields None between them, and what commit() returns at last. No node may change before."""
+        """The tree is whole now: its nodes, packed, in steps (see steps.py). No node may change before the last."""
         self._tree(address)
         nodes = self._drop_open(address)
         if nodes is not None:
@@ -218,13 +213,11 @@ def pack(nodes):
 
     In the keys' order, so that equal trees are equal octets, however their nodes came.
     """
-    for packed in packing(nodes):
-        pass
-    return packed
+    return at_once(packing(nodes))
 
 
 def packing(nodes):
-    """pack() in steps: yields None after every _SLICE nodes, and the octets at last."""
+    """pack() in steps (see steps.py), of _SLICE nodes each."""
     parts = []
     for key in sorted(nodes):
         value = nodes[key]
@@ -236,13 +229,11 @@ def packing(nodes):
 
 def unpack(packed):
     """The nodes again."""
-    for nodes in unpacking(packed):
-        pass
-    return nodes
+    return at_once(unpacking(packed))
 
 
 def unpacking(packed):
-    """unpack() in steps: yields None after every _SLICE nodes, and the nodes at last."""
+    """unpack() in steps (see steps.py), of _SLICE nodes each."""
     nodes = {}
     at = 0
     while at < len(packed):

@@ -22,19 +22,20 @@ Source: Qubes' VM interface document (vm-interface.rst); core-admin qubes/vm/mix
 """
 import binascii
 import gc
-from asyncio import sleep_ms
 
 import loop
 import supervisor
 import xen
 from log import Log
 from micropython import const
+from steps import in_turns
 
 from firewall.qubes import ruletrees
 from firewall.qubes.connection import Connection
 from firewall.qubes.database import Database
-from firewall.rules.matcher import NoNames
-from firewall.rules.text import DENY, RuleError, parsing, sealing
+from firewall.rules.matcher import DENY, sealing
+from firewall.rules.names import NoNames
+from firewall.rules.text import RuleError, parsing
 from firewall.wire import ipv4
 
 _SLICE = const(8)  # rules parsed before the rings have their turn
@@ -71,7 +72,7 @@ class _Client:
 
 class Settings:
     def __init__(self, store, firewall, names=None):
-        """names: what host names in rules resolve to; see sealed.NoNames."""
+        """names: what host names in rules resolve to, see rules/names.py."""
         self.firewall = firewall
         self.names = names or NoNames()
         self.addresses = {}  # key -> address as an int; the last good one
@@ -203,15 +204,9 @@ class Settings:
             raise NoRoom("more raw rules than there is memory for")
         if ruletrees.count(packed) * _NODE_OCTETS > self.heap // _MADE:
             raise NoRoom("%d nodes, more than there is memory for" % ruletrees.count(packed))
-        done = 0
-        for nodes in ruletrees.unpacking(packed):
-            if nodes is None:
-                await sleep_ms(0)
+        nodes = await in_turns(ruletrees.unpacking(packed))
         try:
-            for rules in parsing(nodes, text):
-                done += 1
-                if done % _SLICE == 0:
-                    await sleep_ms(0)
+            rules = await in_turns(parsing(nodes, text), _SLICE)
         except RuleError as error:
             _log.warning("%s: denied: %s", text, error)
             return DENY
@@ -226,9 +221,7 @@ class Settings:
         """Their RuleList, with the resolvers of now."""
         while True:
             resolvers = self.resolvers
-            for made in sealing(rules, resolvers, self.names, lambda octets: self._ask_room(client, octets)):
-                if made is None:
-                    await sleep_ms(0)
+            made = await in_turns(sealing(rules, resolvers, self.names, lambda octets: self._ask_room(client, octets)))
             if resolvers == self.resolvers:
                 return made
 

@@ -10,7 +10,9 @@ and allocates nothing: the verdicts are made beforehand.
 Host names hang beside the first scale: a dict from address to the set of rules whose name has it.
 """
 from micropython import const
+from steps import at_once
 
+from firewall.rules.text import ICMPV6, RuleError, parse
 from firewall.wire import ipv4
 
 _ANY = const(-1)
@@ -19,67 +21,29 @@ _RULE_OCTETS = const(175)  # of heap for each rule with its part of a group, mea
 _LIST_OCTETS = const(1600)  # and for each list of groups, however few its rules
 
 
-class NoNames:
-    """What seal() needs of a names table; this one never has an answer.
-
-    lookup(host, now): addresses as a tuple or set of ints; () if the name does not exist; None for
-    no answer. epoch(now): an int that is another whenever some lookup() may have another result.
-    """
-
-    def lookup(self, host, now):
-        return None
-
-    def epoch(self, now):
-        return 0
-
-
 class RuleList:
-    """Sealed rules, none before filling(). Made by rules.seal(); never changes but for what names resolve to.
+    """Rules that were validated and sealed: what can be put in force. Made by seal(), complete from the beginning;
+    never changes but for what names resolve to.
 
-    octets: of heap that it takes, about; known from plan() on.
+    octets: of heap that it takes, about.
     """
 
-    def __init__(self, accept, icmp, names):
+    def __init__(self, accept, icmp, names, groups, octets):
         self.icmp = icmp  # protocol number of ICMP in this family
+        self.octets = octets
         self._names = names
         self._epoch = None
-        self._named = []  # groups that hold a rule with a host name
         self._otherwise = (accept, None)
-        self._of = {_ANY: ()}  # protocol -> groups; protocols with the same rules share them
-        self._plan = None  # [(protocols, their rules)] until it is filled
-        self.octets = 0
-
-    def planning(self, rules):
-        """What there is to be done for these rules, in steps, so that `octets` is known before it is done."""
-        self._plan = []
-        for proto in (ipv4.TCP, ipv4.UDP, self.icmp, _ANY):
-            chosen = _chosen(rules, proto)
-            for protocols, others in self._plan:
-                if others == chosen:
-                    protocols.append(proto)
-                    break
-            else:
-                self._plan.append(([proto], chosen))
-                self.octets += len(chosen) * _RULE_OCTETS + _LIST_OCTETS
-            yield None
-
-    def filling(self, resolvers):
-        """Take the rules that were planned, in steps: yields after each group. Not to be asked before the last."""
-        plan, self._plan = self._plan, None
-        for protocols, chosen in plan:
-            groups = []
-            for i in range(0, len(chosen), _GROUP):
-                groups.append(_Group(chosen[i : i + _GROUP], resolvers))
-                yield None
-            self._named.extend(group for group in groups if group.named)
-            for proto in protocols:
-                self._of[proto] = groups
+        self._of = groups  # protocol -> groups; protocols with the same rules share them
+        self._named = []  # groups that hold a rule with a host name
+        for some in groups.values():
+            self._named += [group for group in some if group.named and group not in self._named]
 
     def decide(self, proto, dst, dport, icmp_type, now):
         """(accept, number of the deciding rule or None: the policy) for the first packet of a flow.
 
         proto: of the IP header. dst: int. dport: of TCP and UDP; icmp_type: of ICMP; -1 otherwise,
-        and a predicate on what is -1 does not match. now: handed on to the names table.
+        and a predicate on what is -1 does not match. now: handed on to the names table (names.py).
         """
         groups = self._of.get(proto)
         if groups is None:
@@ -104,10 +68,66 @@ class RuleList:
         return self._otherwise
 
     def _resolve(self, now):
-        """Ask for all names anew. Costs one lookup a rule; once per epoch, whatever the packets."""
+        """Ask for all names anew. Costs one look-up a rule; once per epoch, whatever the packets."""
         for group in self._named:
-            group.resolve(self._names, now)
+            group.resolve(self._names)
         self._epoch = self._names.epoch(now)
+
+
+def seal(rules, resolvers, names):
+    """The RuleList that decides as these Rules say. Seal again when resolvers change.
+
+    resolvers: our upstream resolvers' addresses (ints of the list's family), the target of
+    specialtarget=dns. names: what hosts resolve to, see names.py.
+    """
+    return at_once(sealing(rules, resolvers, names))
+
+
+def sealing(rules, resolvers, names, ask=None):
+    """seal() in steps, see steps.py.
+
+    ask(octets) is told how much of the heap it will take before any of it is taken; it may raise.
+    """
+    icmp = ICMPV6 if rules.family == 6 else ipv4.ICMP
+    plan = []  # [(protocols, their rules)]
+    octets = 0
+    for proto in (ipv4.TCP, ipv4.UDP, icmp, _ANY):
+        octets += _plan(plan, proto, _chosen(rules.rules, proto))
+        yield None
+    if ask:
+        ask(octets)
+    of = {}
+    for protocols, chosen in plan:
+        groups = []
+        for i in range(0, len(chosen), _GROUP):
+            groups.append(_Group(chosen[i : i + _GROUP], resolvers))
+            yield None
+        for proto in protocols:
+            of[proto] = groups
+    yield RuleList(rules.accept, icmp, names, of, octets)
+
+
+def load(entries, address, resolvers, names):
+    """(RuleList, None), or (DENY, why) for entries that parse() refuses. Never raises RuleError."""
+    try:
+        return seal(parse(entries, address), resolvers, names), None
+    except RuleError as error:
+        return DENY, str(error)
+
+
+def refusal():
+    """A RuleList that refuses everything."""
+    return RuleList(False, ipv4.ICMP, None, {_ANY: ()}, 0)
+
+
+def _plan(plan, proto, chosen):
+    """Add a protocol with its rules to the plan; octets that this costs: none where another has the same rules."""
+    for protocols, others in plan:
+        if others == chosen:
+            protocols.append(proto)
+            return 0
+    plan.append(([proto], chosen))
+    return len(chosen) * _RULE_OCTETS + _LIST_OCTETS
 
 
 def _chosen(rules, proto):
@@ -151,11 +171,11 @@ class _Group:
         self.points, self.point_rules = points.cut()
         self.addresses, self.address_rules = addresses.cut()
 
-    def resolve(self, names, now):
+    def resolve(self, names):
         by_address = {}
         unanswered = 0
         for bit, host, accept, targets in self.named:
-            found = names.lookup(host, now)
+            found = names.addresses(host)
             if found is None:
                 # closed either way: an accept rule matches nothing, a drop rule everything
                 if accept:
@@ -208,3 +228,6 @@ def _at(begins, bits, value):
         else:
             high = middle
     return bits[low]
+
+
+DENY = refusal()  # what a client without understood rules gets

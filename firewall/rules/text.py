@@ -1,16 +1,16 @@
-"""Rules of one client, as QubesDB holds them below /qubes-firewall/<ip>/ (qubes-vm-interface).
+"""Rules of one client, as QubesDB holds them below /qubes-firewall/<ip>/ (Qubes VM interface, "Firewall Rules").
 
     parse(entries, address) -> Rules, or RuleError   the text becomes meaning, or nothing does
-    seal(rules, resolvers, names) -> RuleList        the meaning becomes something to look up in
-    RuleList.decide(...) -> (accept, number)         per new flow; cost and form in matcher.py
 
-Whatever is not understood is an error, never skipped, and the caller then puts load()'s or DENY's
-refusal of everything in force for that client alone: fail closed. Where the two Qubes sources
-differ (the document, the Linux agent), the comments say which one is followed.
+Rules say what was read. Only what matcher.seal() makes of them, a RuleList, can be put in force.
+
+Whatever is not understood is an error, never skipped, and the caller then refuses everything from that client alone
+(matcher.DENY): fail closed. Where the two Qubes sources differ (the document, the Linux agent), the comments say which
+one is followed.
 """
 from micropython import const
+from steps import at_once
 
-from firewall.rules.matcher import RuleList
 from firewall.wire import ipv4
 
 ANY = const(-1)  # protocol of a rule without proto
@@ -65,9 +65,9 @@ class Rule:
 
 
 class Rules:
-    """A whole list that was understood: rules in order, and whether what none matches is accepted.
+    """A whole list that was read and understood: rules in order, and whether what none matches is accepted.
 
-    note: what was not taken by the letter, for the log; "" if nothing was.
+    It decides nothing: see matcher.seal(). note: what was not taken by the letter, for the log; "" if nothing was.
     """
 
     def __init__(self, rules, accept, family, note):
@@ -83,16 +83,11 @@ def parse(entries, address):
     address: the <ip>, text; a colon in it makes it the IPv6 list. Keys are "policy" and four
     decimal digits; gaps are normal, for dom0 leaves out expired rules and the other family's.
     """
-    for rules in parsing(entries, address):
-        pass
-    return rules
+    return at_once(parsing(entries, address))
 
 
 def parsing(entries, address):
-    """parse() in steps: yields None after each entry, and Rules at last. RuleError as parse().
-
-    For a long list: whoever takes the steps may do something else between them.
-    """
+    """parse() in steps (see steps.py), one for each entry. RuleError as parse()."""
     if "policy" not in entries:
         raise RuleError("policy", "policy", None, "accept or drop")
     family = 6 if ":" in address else 4
@@ -111,41 +106,6 @@ def parsing(entries, address):
             raise RuleError(entry, entry, text, "a key of four digits, or policy")
         yield None
     yield Rules(rules, accept, family, note)
-
-
-def seal(rules, resolvers, names):
-    """A RuleList that decides as rules say. Seal again when resolvers change.
-
-    resolvers: our upstream resolvers' addresses (ints of the list's family), the target of
-    specialtarget=dns. names: what hosts resolve to; see sealed.NoNames for what it must have.
-    """
-    for made in sealing(rules, resolvers, names):
-        pass
-    return made
-
-
-def sealing(rules, resolvers, names, ask=None):
-    """seal() in steps: yields None after each, and the RuleList at last; as parsing().
-
-    ask(octets) is told how much of the heap it will take before any of it is taken; it may raise.
-    """
-    icmp = ICMPV6 if rules.family == 6 else ipv4.ICMP
-    made = RuleList(rules.accept, icmp, names)
-    for step in made.planning(rules.rules):
-        yield step
-    if ask:
-        ask(made.octets)
-    for step in made.filling(resolvers):
-        yield step
-    yield made
-
-
-def load(entries, address, resolvers, names):
-    """(RuleList, None), or (DENY, why) for entries that parse() refuses. Never raises RuleError."""
-    try:
-        return seal(parse(entries, address), resolvers, names), None
-    except RuleError as error:
-        return DENY, str(error)
 
 
 def _text(entry, value):
@@ -308,6 +268,3 @@ def _address6(text):
             return -1
         value = value << 16 | int(group, 16)
     return value
-
-
-DENY = RuleList(False, ipv4.ICMP, None)  # what a client without understood rules gets

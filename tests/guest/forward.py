@@ -21,8 +21,8 @@ import gc
 import xen
 from firewall import reasons
 from firewall.main import Firewall
-from firewall.rules.matcher import NoNames
-from firewall.rules.text import load
+from firewall.rules.matcher import load
+from firewall.rules.names import NoNames
 from firewall.wire import ipv4
 from log import Log
 from netback.link import Link
@@ -50,7 +50,7 @@ class _Names(NoNames):
             host, *addresses = line.split()
             self.found[host] = _addresses(addresses)
 
-    def lookup(self, host, now):
+    def addresses(self, host):
         return self.found.get(host)
 
 

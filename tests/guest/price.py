@@ -11,8 +11,8 @@ import xen
 
 from firewall.judge import Judge
 from firewall.neighbours import Neighbours
-from firewall.rules import text as rules_text
-from firewall.rules.matcher import NoNames
+from firewall.rules import matcher
+from firewall.rules.names import NoNames
 from firewall.wire import ipv4
 from firewall.wire.checksum import total
 
@@ -49,7 +49,7 @@ class Bench:
         entries = {"%04d" % i: text for i, text in enumerate(texts)}
         entries["policy"] = b"drop"
         began = xen.ns()
-        self.n.set_rules(self.client, rules_text.load(entries, CLIENT, (), NoNames())[0])
+        self.n.set_rules(self.client, matcher.load(entries, CLIENT, (), NoNames())[0])
         return xen.ns() - began
 
     def send(self, i, now):

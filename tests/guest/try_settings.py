@@ -16,7 +16,7 @@ from firewall.qubes.settings import Settings
 from firewall.rules import matcher, text as rules_text
 from firewall.wire import ipv4
 
-_MODULES = {"database": database, "ruletrees": ruletrees, "rules": rules_text, "sealed": matcher, "settings": settings}
+_MODULES = {"database": database, "ruletrees": ruletrees, "text": rules_text, "matcher": matcher, "settings": settings}
 
 
 class Told:

@@ -7,8 +7,8 @@ import pytest
 from packets import echo, tcp, udp
 
 from counting import bytecodes
-from firewall.rules import text
-from firewall.rules.matcher import NoNames
+from firewall.rules import matcher, text
+from firewall.rules.names import NoNames
 from firewall.wire import ipv4
 from tests.network import Network
 
@@ -102,7 +102,7 @@ def hosts(i):
 
 
 class Names(NoNames):
-    def lookup(self, host, now):
+    def addresses(self, host):
         return (int(host[4:-8]),)
 
 
@@ -113,7 +113,7 @@ def test_what_a_decision_costs(figure, rule):
     costs = {}
     for count in counts:
         entries = {"%04d" % i: rule(i) for i in range(count)}
-        made = text.seal(text.parse(dict(entries, policy=b"drop"), A), (), Names())
+        made = matcher.seal(text.parse(dict(entries, policy=b"drop"), A), (), Names())
         made.decide(ipv4.TCP, 0xC0000232, 443, -1, 0)  # names are asked once
         costs[count], decided = bytecodes(made.decide, ipv4.TCP, 0xC0000232, 443, -1, 0)
         assert decided == (False, None)
@@ -128,7 +128,7 @@ def test_a_commit_grows_with_its_rules_and_no_faster(rule):
     costs = {}
     for count in (50, 500):
         entries = {"%04d" % i: rule(i) for i in range(count)}
-        costs[count], _ = bytecodes(text.load, dict(entries, policy=b"drop"), A, (), Names())
+        costs[count], _ = bytecodes(matcher.load, dict(entries, policy=b"drop"), A, (), Names())
     assert costs[500] < 12 * costs[50]
 
 

@@ -30,8 +30,8 @@ import gc, xen
 from struct import pack_into
 from firewall.judge import Judge
 from firewall.neighbours import Neighbours
-from firewall.rules import text as rules
-from firewall.rules.matcher import NoNames
+from firewall.rules import matcher as rules
+from firewall.rules.names import NoNames
 from firewall.wire import ipv4
 
 kept = []

@@ -8,6 +8,7 @@ import pytest
 from firewall.qubes import messages as qdb_messages, ruletrees
 from firewall.qubes.database import Database
 from peererror import PeerError
+from steps import at_once
 from test_qubesdb_wire import packed, read
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -54,6 +55,11 @@ class Side:
     def nodes(self, address="10.137.7.21"):
         packed_nodes = self.database.copy.trees.packed(address)
         return None if packed_nodes is None else ruletrees.unpack(packed_nodes)
+
+
+def committed(trees, address):
+    """The tree is whole now: what that makes."""
+    return at_once(trees.committing(address))
 
 
 def synced(*messages, attached=()):
@@ -359,7 +365,7 @@ def test_equal_trees_are_equal_octets_however_they_came():
         trees = ruletrees.RuleTrees(set())
         for key in random.Random(order).sample(keys, len(keys)):
             trees.write("10.0.0.1", key, key.encode())
-        seen.add(trees.commit("10.0.0.1"))
+        seen.add(committed(trees, "10.0.0.1"))
     assert len(seen) == 1
 
 
@@ -388,7 +394,7 @@ def test_rule_trees_against_a_plain_dict():
         else:
             model.setdefault(address, {})
             settled[address] = True
-            assert ruletrees.unpack(trees.commit(address)) == model[address]
+            assert ruletrees.unpack(committed(trees, address)) == model[address]
         nodes = trees.packed(address)
         assert (nodes is not None) == settled[address]
         assert nodes is None or ruletrees.unpack(nodes) == model[address]

@@ -2,14 +2,16 @@
 import ipaddress
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firewall.rules import matcher, text as rules_text
+from firewall.rules import matcher, names as rule_names, text as rules_text
 from firewall.wire import ipv4
 from images import explain
 
 import rulegen
+from tests.network import Network
 
 CLIENT = rulegen.CLIENT
 ELSEWHERE = ipv4.address("192.0.2.50")
@@ -24,7 +26,7 @@ class Names:
         self.now = 0
         self.asked = 0
 
-    def lookup(self, host, now):
+    def addresses(self, host):
         self.asked += 1
         return self.found.get(host)
 
@@ -40,7 +42,7 @@ def entries(*texts, policy="drop"):
 
 def sealed_list(*texts, policy="drop", names=None):
     parsed = rules_text.parse(entries(*texts, policy=policy), CLIENT)
-    return rules_text.seal(parsed, RESOLVERS, names or matcher.NoNames())
+    return matcher.seal(parsed, RESOLVERS, names or rule_names.NoNames())
 
 
 def accepts(rule_list, dst=ELSEWHERE, proto=ipv4.TCP, dport=443, icmp_type=-1, now=0):
@@ -57,14 +59,14 @@ def error(*texts, address=CLIENT):
 
 def test_behaviour_02_a_client_without_a_rules_entry_gets_nothing_out():
     for proto in range(256):
-        assert rules_text.DENY.decide(proto, ELSEWHERE, 443, 8, 0) == (False, None)
-    refused, why = rules_text.load({}, CLIENT, RESOLVERS, matcher.NoNames())
-    assert refused is rules_text.DENY and "policy" in why
+        assert matcher.DENY.decide(proto, ELSEWHERE, 443, 8, 0) == (False, None)
+    refused, why = matcher.load({}, CLIENT, RESOLVERS, rule_names.NoNames())
+    assert refused is matcher.DENY and "policy" in why
 
 
 def test_behaviour_03_one_bad_rule_refuses_all_of_that_client_and_only_of_that_client():
-    bad, why = rules_text.load(entries("action=accept", "action=maybe"), CLIENT, RESOLVERS, matcher.NoNames())
-    good, none = rules_text.load(entries("action=accept"), "10.137.7.22", RESOLVERS, matcher.NoNames())
+    bad, why = matcher.load(entries("action=accept", "action=maybe"), CLIENT, RESOLVERS, rule_names.NoNames())
+    good, none = matcher.load(entries("action=accept"), "10.137.7.22", RESOLVERS, rule_names.NoNames())
     assert not accepts(bad) and why == "0001: action: got 'maybe', expected accept or drop"
     assert accepts(good) and none is None
 
@@ -89,7 +91,7 @@ def test_behaviour_05_more_than_one_destination_kind_is_an_error():
 def test_behaviour_06_a_list_in_force_is_whole_whatever_happens_to_what_it_came_from():
     source = entries("action=accept proto=tcp", "action=accept proto=udp")
     parsed = rules_text.parse(source, CLIENT)
-    rule_list = rules_text.seal(parsed, RESOLVERS, matcher.NoNames())
+    rule_list = matcher.seal(parsed, RESOLVERS, rule_names.NoNames())
     source.clear()
     parsed.rules.clear()
     assert accepts(rule_list) and accepts(rule_list, proto=ipv4.UDP)
@@ -101,18 +103,18 @@ def test_behaviour_07_a_tree_half_removed_or_half_written_widens_nothing():
     whole = entries("action=accept", "action=accept proto=tcp", policy="accept")
     del whole["policy"]
     while whole:
-        rule_list, why = rules_text.load(whole, CLIENT, RESOLVERS, matcher.NoNames())
-        assert rule_list is rules_text.DENY and "policy" in why
+        rule_list, why = matcher.load(whole, CLIENT, RESOLVERS, rule_names.NoNames())
+        assert rule_list is matcher.DENY and "policy" in why
         whole.popitem()
-    assert rules_text.load(whole, CLIENT, RESOLVERS, matcher.NoNames())[0] is rules_text.DENY
+    assert matcher.load(whole, CLIENT, RESOLVERS, rule_names.NoNames())[0] is matcher.DENY
 
 
 def test_behaviour_11_an_expired_rule_is_a_gap_in_the_numbers():
     """dom0 leaves it out and writes the rest under their old numbers, which the verdicts keep."""
     source = entries("action=drop proto=udp", "action=accept dst4=192.0.2.50/32", "action=drop")
-    before = rules_text.load(source, CLIENT, RESOLVERS, matcher.NoNames())[0]
+    before = matcher.load(source, CLIENT, RESOLVERS, rule_names.NoNames())[0]
     del source["0001"]
-    after = rules_text.load(source, CLIENT, RESOLVERS, matcher.NoNames())[0]
+    after = matcher.load(source, CLIENT, RESOLVERS, rule_names.NoNames())[0]
     assert before.decide(ipv4.TCP, ELSEWHERE, 443, -1, 0) == (True, 1)
     assert after.decide(ipv4.TCP, ELSEWHERE, 443, -1, 0) == (False, 2)
 
@@ -185,8 +187,8 @@ def test_any_octets_are_a_rule_or_a_rule_error(value):
     )
 )
 def test_any_entries_are_rules_or_a_rule_error(found):
-    rule_list, why = rules_text.load(found, CLIENT, RESOLVERS, matcher.NoNames())
-    assert (rule_list is rules_text.DENY) == (why is not None)
+    rule_list, why = matcher.load(found, CLIENT, RESOLVERS, rule_names.NoNames())
+    assert (rule_list is matcher.DENY) == (why is not None)
 
 
 @given(st.text(max_size=30) | st.text(alphabet="0123456789abcdefABCDEF:./", max_size=30))
@@ -203,7 +205,7 @@ def test_address_takes_what_the_standard_library_takes(text):
 def test_decisions_are_those_of_walking_down_the_list(rng, length, policy):
     texts = [rulegen.rule(rng) for _ in range(length)]
     names = explain.Names(rulegen.NAMES)
-    rule_list = rules_text.seal(rules_text.parse(entries(*texts, policy=policy), CLIENT), RESOLVERS, names)
+    rule_list = matcher.seal(rules_text.parse(entries(*texts, policy=policy), CLIENT), RESOLVERS, names)
     for _ in range(20):
         packet = rulegen.packet(rng)
         proto = explain.protocol(packet)
@@ -242,9 +244,9 @@ def test_a_long_list_is_sealed_in_steps():
     """For each protocol one for every 60 rules and one more; what comes of it is what seal() makes."""
     texts = ["action=%s dst4=192.0.2.%d/32 dstports=%d-%d" % (("accept", "drop")[i % 2], i % 200, i, i + 9) for i in range(300)]
     parsed = rules_text.parse(entries(*texts), CLIENT)
-    *steps, made = rules_text.sealing(parsed, (), matcher.NoNames())
+    *steps, made = matcher.sealing(parsed, (), rule_names.NoNames())
     assert steps == [None] * (5 + 4)  # TCP and UDP share their groups, the others have none
-    whole = rules_text.seal(parsed, (), matcher.NoNames())
+    whole = matcher.seal(parsed, (), rule_names.NoNames())
     for i in range(0, 300, 7):
         asked = (6, ipv4.address("192.0.2.%d" % (i % 200)), i + 3, -1, 0)
         assert made.decide(*asked) == whole.decide(*asked)
@@ -261,3 +263,11 @@ def test_ports_to_65536_are_read_as_to_65535():
     for text in ("65536-65536", "65536", "1-65537", "65537", "65536-65535", "1-99999", "1-065536"):
         assert error("action=accept proto=tcp dstports=" + text)
     assert not accepts(sealed_list("action=accept specialtarget=dns dstports=53-65536"), dst=RESOLVERS[0], dport=53)
+
+
+def test_only_a_sealed_list_can_be_put_in_force():
+    """What was only read decides nothing: to hand it over is a mistake of ours, not a rule that somehow applies."""
+    net = Network()
+    net.client(CLIENT)
+    with pytest.raises(AssertionError):
+        net.neighbours.set_rules(ipv4.address(CLIENT), rules_text.parse(entries("action=accept"), CLIENT))

@@ -3,7 +3,7 @@ import ipaddress
 
 import pytest
 
-from firewall.rules import matcher, text as rules_text
+from firewall.rules import matcher, names as rule_names, text as rules_text
 from firewall.wire import ipv4
 from test_rules import CLIENT, ELSEWHERE, RESOLVERS, Names, accepts, entries, error, sealed_list
 
@@ -46,7 +46,7 @@ def test_what_is_no_ipv6_address(text):
 def test_icmp_of_an_ipv6_list_is_icmpv6():
     """Protocol 58; ICMP's own number, and those beside, mean nothing there."""
     found = rules_text.parse(entries("action=accept proto=icmp icmptype=128", "action=drop proto=icmp", policy="accept"), CLIENT6)
-    rule_list = rules_text.seal(found, (), matcher.NoNames())
+    rule_list = matcher.seal(found, (), rule_names.NoNames())
     assert rule_list.decide(58, SERVER6, -1, 128, 0) == (True, 0)
     assert rule_list.decide(58, SERVER6, -1, 129, 0) == (False, 1)
     for proto in (1, 57, 59):
@@ -62,7 +62,7 @@ def test_a_list_is_parsed_in_steps():
 def told(*texts):
     """What sealing() says it will take of the heap, once and before it takes it."""
     asked = []
-    steps = list(rules_text.sealing(rules_text.parse(entries(*texts), CLIENT), RESOLVERS, matcher.NoNames(), asked.append))
+    steps = list(matcher.sealing(rules_text.parse(entries(*texts), CLIENT), RESOLVERS, rule_names.NoNames(), asked.append))
     assert len(asked) == 1 and asked[0] == steps[-1].octets
     return asked[0]
 
@@ -92,7 +92,7 @@ def test_nothing_is_taken_where_the_room_is_refused():
 
     def full(octets):
         raise Full
-    steps = rules_text.sealing(rules_text.parse(entries("action=accept"), CLIENT), RESOLVERS, matcher.NoNames(), full)
+    steps = matcher.sealing(rules_text.parse(entries("action=accept"), CLIENT), RESOLVERS, rule_names.NoNames(), full)
     with pytest.raises(Full):
         for step in steps:
             assert step is None
@@ -110,7 +110,7 @@ def test_resolvers_side_by_side(first):
     """In whichever order a set gives them: the end of the one is the beginning of the other, and nothing behind is open."""
     for resolvers in ((first, first + 1), (first + 1, first), (first, first + 1, first + 2), (first + 2, first + 1, first)):
         parsed = rules_text.parse(entries("action=accept specialtarget=dns"), CLIENT)
-        rule_list = rules_text.seal(parsed, resolvers, matcher.NoNames())
+        rule_list = matcher.seal(parsed, resolvers, rule_names.NoNames())
         for dst in (0, *range(first - 2, first + 6), 0xFFFFFFFF):
             assert accepts(rule_list, dst=dst, proto=ipv4.UDP, dport=53) == (dst in resolvers)
 

@@ -50,15 +50,15 @@ def show(value):
 exec(SHOW)
 
 ANSWER = """
-from firewall.rules import text as rules
+from firewall.rules import matcher
 
 class Names:
     def __init__(self, names):
-        self.lookup = lambda host, now: names.get(host)
+        self.addresses = lambda host: names.get(host)
         self.epoch = lambda now: 0
 
 def answer(entries, address, resolvers, names, asked):
-    rule_list, why = rules.load(entries, address, resolvers, Names(names))
+    rule_list, why = matcher.load(entries, address, resolvers, Names(names))
     return why, rule_list.decide(*asked) if asked else None
 """
 
@@ -132,12 +132,12 @@ def test_deciding_allocates_nothing():
     texts = [rulegen.rule(random.Random(seed)).encode() for seed in range(100)]
     script = """
 from micropython import heap_lock, heap_unlock
-from firewall.rules import text as rules, matcher as sealed
+from firewall.rules import text as rules, matcher, names
 
 entries = {"policy": b"drop"}
 for i, text in enumerate(%r):
     entries["%%04d" %% i] = text
-decide = rules.seal(rules.parse(entries, "10.137.0.7"), (1, 2), sealed.NoNames()).decide
+decide = matcher.seal(rules.parse(entries, "10.137.0.7"), (1, 2), names.NoNames()).decide
 asked = [(proto, dst, port, kind) for proto in (1, 6, 17, 47) for dst in (1, 0xC0000232, 0xFFFFFFFF)
          for port in (-1, 53, 65535) for kind in (-1, 8)]
 answers = [decide(proto, dst, port, kind, 0) for proto, dst, port, kind in asked]
@@ -160,10 +160,10 @@ print(count, len(asked))
 
 
 COST = """
-from firewall.rules import text as rules, matcher as sealed
+from firewall.rules import text as rules, matcher, names
 
 class Names:
-    def lookup(self, host, now):
+    def addresses(self, host):
         return (int(host[4:-8]),)
 
     def epoch(self, now):
@@ -181,7 +181,7 @@ def cost(rule, count, clock, rounds):
         found["%04d" % i] = rule(i)
     start = clock()
     parsed = rules.parse(found, "10.137.0.7")
-    made = rules.seal(parsed, (), Names())
+    made = matcher.seal(parsed, (), Names())
     commit = clock() - start
     best = 1 << 60
     for _ in range(9):

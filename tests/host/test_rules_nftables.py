@@ -13,7 +13,7 @@ import struct
 
 import pytest
 
-from firewall.rules import text as rules_text
+from firewall.rules import matcher, text as rules_text
 from firewall.wire import ipv4
 from images import explain
 
@@ -135,7 +135,7 @@ def disagreements(router, rng, lists):
             texts, policy = round_lists[i // PACKETS]
             entries = {"%04d" % n: text.encode() for n, text in enumerate(texts)}
             entries["policy"] = policy.encode()
-            sealed = rules_text.seal(rules_text.parse(entries, rulegen.CLIENT), resolvers, names)
+            sealed = matcher.seal(rules_text.parse(entries, rulegen.CLIENT), resolvers, names)
             packet = packets[i]
             proto = explain.protocol(packet)
             dst = ipv4.address(packet["dst"])

@@ -30,7 +30,7 @@ MODULES = {
     "rewrite": ("firewall/packets/rewrite.py", "firewall.packets.rewrite", None, ["rewrite"]),
     "replies": ("firewall/packets/replies.py", "firewall.packets.replies", None, ["behaviours", "wire", "icmp", "replies", "tcp_without_flow", "identification"]),
     "rules": ("firewall/rules/text.py", "firewall.rules.text", None, ["rules", "rule_cases", "explain"]),
-    "sealed": ("firewall/rules/matcher.py", "firewall.rules.matcher", None, ["rules", "rule_cases"]),
+    "matcher": ("firewall/rules/matcher.py", "firewall.rules.matcher", None, ["rules", "rule_cases"]),
     "netif": ("port/modules/net/netif.py", "net.netif", ["parse", "_parse_extras", "Packet"], ["netif"]),
     "steps": ("netback/states.py", "netback.states", None, ["netback_steps"]),
 }

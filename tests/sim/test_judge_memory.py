@@ -12,8 +12,8 @@ from firewall.flows.record import *
 from firewall.judge import Judge
 from firewall.main import _words
 from firewall.neighbours import Neighbours
-from firewall.rules.matcher import NoNames
-from firewall.rules.text import load
+from firewall.rules.matcher import load
+from firewall.rules.names import NoNames
 from firewall.wire import ethernet, ipv4, byteorder as words
 
 ACCEPT = load({"policy": b"accept"}, "10.137.0.21", (), NoNames())[0]

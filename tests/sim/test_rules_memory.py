@@ -86,8 +86,8 @@ def test_one_list_too_long_for_the_memory(machine, start):
 WAYS = [
     "ruletrees.RuleTrees.remove", "ruletrees.RuleTrees.write", "ruletrees._size", "ruletrees.RuleTrees.committing",
     "ruletrees.packing", "ruletrees.RuleTrees._store", "settings.Settings._put_in_force", "settings.Settings._parse",
-    "ruletrees.unpacking", "ruletrees.count", "settings.parsing", "rules._rule", "rules._ports", "settings.sealing",
-    "sealed._chosen", "sealed._Scale.cut", "settings.Settings._ask_room", "Told.set_rules",
+    "ruletrees.unpacking", "ruletrees.count", "settings.parsing", "text._rule", "text._ports", "settings.sealing",
+    "matcher._chosen", "matcher._Scale.cut", "settings.Settings._ask_room", "Told.set_rules",
     "settings.Settings._tell_handled", "database.Database.handled",
 ]
 
