@@ -98,12 +98,11 @@ def _commit(name):
 
 def equal(options):
     """Say whether the checkout, or AFTER, does what BEFORE did; words after -- go to tests/equal."""
-    folders, binds = [], []
-    for name, place in ((options.before, "/before"), (options.after, "/after")):
+    places = []  # of the two in the lab's root
+    for which, name in (("before", options.before), ("after", options.after)):
         folder, commit = _commit(name) if name else (HERE, "the checkout")
-        folders.append(folder)
-        binds.append((folder, place))
-        print("%s: %s" % (place[1:], commit), flush=True)
+        places.append(os.path.normpath(os.path.join("/src", os.path.relpath(folder, HERE))))
+        print("%s: %s" % (which, commit), flush=True)
         # its own build.py builds it
         words = [sys.executable, os.path.join(folder, "build.py")]
         words += ["--apt-sources", options.apt_sources] if options.apt_sources else []
@@ -111,8 +110,7 @@ def equal(options):
         for more in [["test", "host", "--", "--version"]] + ([["image"]] if "--figures" in options.rest else []):
             if subprocess.run(words + more, stdout=subprocess.DEVNULL).returncode:
                 raise progress.Problem("%s does not build" % commit)
-    root, fixed, kept = _lab(options)
-    return root.run(["python3", "-m", "tests.equal", "/before", "/after"] + options.rest, fixed + binds, "/src", kept).returncode
+    return _run_in_lab(options, ["python3", "-m", "tests.equal"] + places + options.rest)
 
 
 def explain(options):
