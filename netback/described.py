@@ -5,12 +5,10 @@ holds and what was expected, and something safe is taken instead.
 """
 from log import Log
 from micropython import const
+from net.netif import MTU, MTU_LEAST, MTU_MOST
 from xenbus import values
+from xennumbers import DOMID_MAX
 
-_DOMID_MAX = const(0x7FEF)
-_MTU = const(1500)
-_MTU_LEAST = const(576)  # what every IPv4 host takes (RFC 791), and what netfront asks of a netvm
-_MTU_MOST = const(65521)  # with the Ethernet header: the longest packet that a ring can carry
 _TOLD = const(40)  # octets of a wrong value in the log
 
 _log = Log("netback")
@@ -27,7 +25,7 @@ class Described:
         self.frontend = ""
         self.address = None
         self.mac = None
-        self.mtu = _MTU
+        self.mtu = MTU
         self._told = {}  # node: the wrong value last told
 
     async def find(self):
@@ -36,7 +34,7 @@ class Described:
         owner = await values.read(self.store, self.path + "/frontend-id")
         home = b"/local/domain/%d/" % self.domid
         path = frontend.startswith(home) and all(0x20 < octet < 0x7F for octet in frontend)
-        whose = values.decimal(owner, _DOMID_MAX) == self.domid
+        whose = values.decimal(owner, DOMID_MAX) == self.domid
         self._judge("frontend", frontend, path, "a path below " + home.decode(), "waits", b"")
         self._judge("frontend-id", owner, whose, self.domid, "waits", b"")
         if not path or not whose:
@@ -53,11 +51,11 @@ class Described:
         self._judge("ip", ip, address is not None, "an IPv4 address", "nothing is forwarded")
         ethernet = values.mac(mac)
         self._judge("mac", mac, ethernet is not None, "aa:bb:cc:dd:ee:ff of one interface", "Qubes' own is taken")
-        octets = values.decimal(mtu, _MTU_MOST) or 0
-        limits = "%d to %d" % (_MTU_LEAST, _MTU_MOST)
-        if not self._judge("mtu", mtu, octets >= _MTU_LEAST, limits, "%d is taken" % _MTU, b""):
-            octets = _MTU
-        return address, ethernet, octets if mtu else _MTU
+        octets = values.decimal(mtu, MTU_MOST) or 0
+        limits = "%d to %d" % (MTU_LEAST, MTU_MOST)
+        if not self._judge("mtu", mtu, octets >= MTU_LEAST, limits, "%d is taken" % MTU, b""):
+            octets = MTU
+        return address, ethernet, octets if mtu else MTU
 
     def wrong_online(self, value, offered):
         """`online` is neither 0 nor 1. offered: it has been 1; until then dom0 may still be about to write it."""

@@ -150,7 +150,7 @@ class Link(Endpoint):
                 frame.add(page, 0, octets)
                 page = -1  # it is the frame's
                 part = frame.parts[-1][0]
-                copies.in_(self.domid, gref, offset, self.pool.frame(part), 0, octets)
+                copies.in_(self.domid, gref, offset, self.pool.gfn(part), 0, octets)
                 self.pool.written(part, octets)
         finally:
             if page >= 0:
@@ -207,7 +207,7 @@ class Link(Endpoint):
             for i in range(len(parts)):
                 page, offset, octets = parts[i]
                 gref = words[_FIRST_WORD + (index & (SLOTS - 1)) * RX_WORDS + 1]
-                copies.out(self.pool.frame(page), offset, self.domid, gref, 0, octets)
+                copies.out(self.pool.gfn(page), offset, self.domid, gref, 0, octets)
                 index += 2 if i == 0 and frame.gso_size else 1
         except BaseException:
             copies.forget(first)

@@ -6,15 +6,9 @@ A frontend writes its own state whenever and however it likes, so the table is t
 Windows closes once before it first connects, and waits at high priority for our 5 and our 6: so 5 and 6 are followed
 from InitWait as well. Linux may jump from 4 to 6 or to 1.
 
-Source: Xen public/io/xenbus.h (numbers), Linux xen-netback frontend_changed().
+Source: Linux xen-netback frontend_changed().
 """
-from micropython import const
-
-INITIALISING = const(1)
-INIT_WAIT = const(2)
-CONNECTED = const(4)
-CLOSING = const(5)
-CLOSED = const(6)
+from xenbus.states import CLOSED, CLOSING, CONNECTED, INIT_WAIT
 
 _OURS = (INIT_WAIT, CONNECTED, CLOSING, CLOSED)
 _STEPS = (

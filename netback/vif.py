@@ -16,11 +16,13 @@ import xen
 from loop import Flag
 from log import Log
 from micropython import const
+from net.netif import MTU_ONE_PAGE
 from netback import published
 from netback.described import Described
-from netback.states import CLOSED, CLOSING, CONNECTED, INITIALISING, INIT_WAIT, step
+from netback.states import step
 from peererror import PeerError
 from xenbus import values
+from xenbus.states import CLOSED, CLOSING, CONNECTED, INITIALISING, INIT_WAIT, RECONFIGURED
 from xenbus.wire import Denied, Missing, StoreError
 
 _PART_MS = const(4000)  # for a client to follow our Closing when dom0 detaches it
@@ -31,9 +33,6 @@ _FREE_CONNECTS = const(5)
 _WINDOW_NS = const(10000000000)
 _SLOW_NS = const(5000000000)
 _NS_PER_MS = const(1000000)
-_STATE_MAX = const(8)
-_PAGE = const(4096)
-_ETHERNET = const(14)
 
 _log = Log("netback")
 
@@ -89,7 +88,7 @@ class Vif:
 
     def mtu(self):
         """Octets of the largest datagram for the client: without scatter-gather a frame has one page."""
-        return self.described.mtu if self.link.sg else min(self.described.mtu, _PAGE - _ETHERNET)
+        return self.described.mtu if self.link.sg else min(self.described.mtu, MTU_ONE_PAGE)
 
     # ---- the task -----------------------------------------------------------------------------
 
@@ -193,7 +192,7 @@ class Vif:
             self.stale = True
             await self._offer()  # new nodes: one refused for the quota must be removable without them
             self.offered = True
-        elif values.decimal(state, _STATE_MAX) is None:
+        elif values.decimal(state, RECONFIGURED) is None:
             self.described.wrong_state(state, self.state)
             await self._set_state(self.state)
         if self.stale:
@@ -242,7 +241,7 @@ class Vif:
             await self._set_state(CLOSED)
 
     async def _their_state(self):
-        return values.decimal(await values.read(self.store, self.described.frontend + "/state"), _STATE_MAX) or 0
+        return values.decimal(await values.read(self.store, self.described.frontend + "/state"), RECONFIGURED) or 0
 
     async def _set_state(self, state):
         """Write our state, unless the directory is gone: that would bring it back. Raises Missing then."""

@@ -8,6 +8,7 @@ from log import Log
 from netback.vif import Vif
 from xenbus import values
 from xenbus.wire import Denied, Missing
+from xennumbers import DOMID_MAX
 
 _ROOT = "backend/vif"
 _log = Log("netback")
@@ -39,7 +40,7 @@ class Backends:
             for name in await self._children(path):
                 await self._look(names + [name])
             return
-        domid = values.decimal(names[0].encode(), 0x7FEF)
+        domid = values.decimal(names[0].encode(), DOMID_MAX)
         devid = values.decimal(names[1].encode(), 0xFFFF)
         if domid is None or devid is None:
             return

@@ -13,12 +13,14 @@ from micropython import const
 from net import netif
 from net.endpoint import Endpoint
 from net.frame import HEADERS, Frame
-from net.netif import PAGE, RX_WORDS, TX_WORDS
+from net.netif import RX_WORDS, TX_WORDS
 from net.quarantine import TX_RESERVE, Rings
 from net.ring import SLOTS, FrontRing
 from netfront.backlog import LONGEST, Backlog
 from peererror import PeerError
+from xennumbers import PAGE
 
+_PAGE = const(4096)
 _FIRST_HALF = const(32)
 _GREF_NONE = const(0)
 _POSTED = const(32)  # pages lent in one pass: a new netvm is due 256, and each has to be cleared whole first
@@ -72,9 +74,9 @@ class Link(Endpoint):
     def _lay(self):
         self._rings.memory = memory = xen.mem(2 * PAGE)
         self.see(memory, FrontRing)
-        frame = xen.frame(memory)
+        first = xen.gfn(memory)
         for page in range(2):
-            self.refs[page] = xen.grant(frame + page, self.domid, False)
+            self.refs[page] = xen.grant(first + page, self.domid, False)
 
     def _release(self):
         for port in self.ports:
@@ -162,7 +164,7 @@ class Link(Endpoint):
             page, offset, octets = parts[i]
             self.pool.clear(page, offset, offset + octets)
             try:
-                self._granted[i] = xen.grant(self.pool.frame(page), self.domid, True)
+                self._granted[i] = xen.grant(self.pool.gfn(page), self.domid, True)
             except (OSError, MemoryError):
                 while i:
                     i -= 1
@@ -259,7 +261,7 @@ class Link(Endpoint):
             page = self.pool.take()
             self.pool.clear(page, 0, 0)
             try:
-                gref = xen.grant(self.pool.frame(page), self.domid, False)
+                gref = xen.grant(self.pool.gfn(page), self.domid, False)
             except (OSError, MemoryError):
                 self.pool.give(page)
                 break
@@ -324,7 +326,7 @@ class Link(Endpoint):
             if status & 0x8000:
                 failed = True
                 status = 0
-            if offset + status > PAGE:
+            if offset + status > _PAGE:
                 self.pool.give(page)
                 raise PeerError("rx response crosses a page: offset %d, %d octets" % (offset, status))
             if not status or not self._add(frame, page, offset, status):

@@ -9,15 +9,8 @@ for one whose script has failed: it may be there all the same.
 
 A backend writes its own state whenever and however it likes, so the table is total: 9 states of theirs, 5 of ours.
 
-Source: Xen public/io/xenbus.h (numbers), Linux xen-netfront netback_changed(), xen-netback backend_switch_state().
+Source: Linux xen-netfront netback_changed(), xen-netback backend_switch_state().
 """
-from micropython import const
-
-INITIALISING = const(1)
-CONNECTED = const(4)
-CLOSING = const(5)
-CLOSED = const(6)
-
 OFFERED, WAITING, EARLY, OPEN, ENDED = range(5)
 
 _STEPS = (

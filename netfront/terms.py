@@ -2,13 +2,10 @@
 
 Source: Xen public/io/netif.h (feature nodes; split event channels), docs/misc/xenstore-paths.pandoc.
 """
-from micropython import const
-from netfront.states import CONNECTED
+from net.netif import MTU, MTU_LEAST, MTU_MOST
 from xenbus import values
+from xenbus.states import CONNECTED
 
-_MTU = const(1500)
-_MTU_LEAST = const(576)
-_MTU_MOST = const(65521)
 _FEATURES = ("request-rx-copy", "feature-rx-notify", "feature-sg", "feature-gso-tcpv4")
 _ONE_CHANNEL = ("event-channel",)
 _TWO_CHANNELS = ("event-channel-tx", "event-channel-rx")
@@ -22,11 +19,11 @@ async def read(store, path, backend):
     """Terms, of what dom0 wrote below path and the netvm below backend. StoreError."""
     terms = Terms()
     terms.mac = values.mac(await values.read(store, path + "/mac"))
-    mtu = values.decimal(await values.read(store, path + "/mtu"), _MTU_MOST)
-    terms.mtu = mtu if mtu and mtu >= _MTU_LEAST else _MTU
+    mtu = values.decimal(await values.read(store, path + "/mtu"), MTU_MOST)
+    terms.mtu = mtu if mtu and mtu >= MTU_LEAST else MTU
     terms.sg = await values.flag(store, backend + "/feature-sg")
     if not terms.sg:
-        terms.mtu = min(terms.mtu, _MTU)  # one slot for each frame
+        terms.mtu = min(terms.mtu, MTU)  # one slot for each frame
     terms.gso = await values.flag(store, backend + "/feature-gso-tcpv4")
     terms.csum = not await values.flag(store, backend + "/feature-no-csum-offload")
     terms.split = await values.flag(store, backend + "/feature-split-event-channels")

@@ -20,13 +20,14 @@ from loop import Flag
 from micropython import const
 from netfront import states, terms
 from netfront.link import Link
-from netfront.states import CLOSED, CLOSING, EARLY, ENDED, INITIALISING, OFFERED, OPEN, WAITING
+from netfront.states import EARLY, ENDED, OFFERED, OPEN, WAITING
 from supervisor import explain
 from xenbus import values
+from xenbus.states import CLOSED, CLOSING, INITIALISING, RECONFIGURED
 from xenbus.wire import Denied, Missing, StoreError
+from xennumbers import DOMID_MAX
 
 _ROOT = "device/vif"
-_DOMID_MAX = const(0x7FEF)
 _FIRST_DELAY_MS = const(200)
 _LAST_DELAY_MS = const(5000)
 _LAST_TROUBLE_MS = const(60000)
@@ -134,7 +135,7 @@ class Uplink:
     async def _backend(self, path):
         """(its path, its domain) as the directory names them; None: it does not."""
         backend = await values.read(self.store, path + "/backend")
-        domid = values.decimal(await values.read(self.store, path + "/backend-id"), _DOMID_MAX)
+        domid = values.decimal(await values.read(self.store, path + "/backend-id"), DOMID_MAX)
         if domid is None or not backend.startswith(b"/") or any(not 0x20 < octet < 0x7F for octet in backend):
             return None
         return backend.decode(), domid
@@ -173,8 +174,8 @@ class Uplink:
 
     async def _step(self, path, backend, domid, seen):
         """One look at both sides; returns the netvm's state, as `seen` for the next look. StoreError, OSError, MemoryError."""
-        theirs = values.decimal(await values.read(self.store, backend + "/state"), 8) or 0
-        ours = values.decimal(await values.read(self.store, path + "/state"), 8) or 0
+        theirs = values.decimal(await values.read(self.store, backend + "/state"), RECONFIGURED) or 0
+        ours = values.decimal(await values.read(self.store, path + "/state"), RECONFIGURED) or 0
         online = await values.read(self.store, backend + "/online")
         if online == b"0":
             theirs = CLOSING  # dom0 says both at once

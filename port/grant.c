@@ -38,7 +38,7 @@ void grant_init(grant_entry_t *at, unsigned n) {
     }
 }
 
-int grant_page(unsigned frame, unsigned domid, bool readonly) {
+int grant_page(unsigned gfn, unsigned domid, bool readonly) {
     unsigned ref = first_free;
     if (ref == 0) {
         return -ENOSPC;
@@ -46,7 +46,7 @@ int grant_page(unsigned frame, unsigned domid, bool readonly) {
     first_free = next_free[ref];
     lent[ref] = true;
     table[ref].domid = domid;
-    table[ref].frame = frame;
+    table[ref].frame = gfn;
     // the entry becomes valid by this store alone, and only after the other two
     __atomic_store_n(&table[ref].flags, GTF_PERMIT_ACCESS | (readonly ? GTF_READONLY : 0), __ATOMIC_RELEASE);
     return ref;
@@ -70,9 +70,9 @@ int grant_revoke(unsigned ref) {
     return 0;
 }
 
-bool grant_holds(uint64_t first_frame, uint64_t frames) {
+bool grant_holds(uint64_t first_gfn, uint64_t pages) {
     for (unsigned ref = RESERVED; ref < entries; ref++) {
-        if (lent[ref] && table[ref].frame - first_frame < frames) {
+        if (lent[ref] && table[ref].frame - first_gfn < pages) {
             return true;
         }
     }

@@ -45,9 +45,9 @@ typedef struct _grant_entry_t {
 } grant_entry_t; // Xen public/grant_table.h, struct grant_entry_v1
 
 void grant_init(grant_entry_t *table, unsigned entries);
-int grant_page(unsigned frame, unsigned domid, bool readonly); // reference >= 8, or -ENOSPC (28)
+int grant_page(unsigned gfn, unsigned domid, bool readonly); // reference >= 8, or -ENOSPC (28)
 int grant_revoke(unsigned ref);          // 0, -EBUSY (16) while the peer holds the page, -EINVAL if never lent
-bool grant_holds(uint64_t first_frame, uint64_t frames); // is any of these frames lent at the moment?
+bool grant_holds(uint64_t first_gfn, uint64_t pages); // is any of these pages lent at the moment?
 
 // ---- a peer's pages (gntmap.c)
 void *hal_map(unsigned domid, const uint32_t *refs, unsigned n, int *error); // contiguous, read-write; or NULL and -errno

@@ -218,15 +218,15 @@ static mp_obj_t xen_addr(mp_obj_t buf) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(xen_addr_obj, xen_addr);
 
-// frame(buf) -> int: guest frame number of its first octet. ValueError: as addr(), or not at the start of a page.
-static mp_obj_t xen_frame(mp_obj_t buf) {
+// gfn(buf) -> int: guest frame number of its first octet. ValueError: as addr(), or not at the start of a page.
+static mp_obj_t xen_gfn(mp_obj_t buf) {
     uint64_t address = machine_address_of(buf);
     if (address % PAGE_SIZE) {
         mp_raise_ValueError(MP_ERROR_TEXT("not at the start of a page"));
     }
     return MP_OBJ_NEW_SMALL_INT(address / PAGE_SIZE);
 }
-static MP_DEFINE_CONST_FUN_OBJ_1(xen_frame_obj, xen_frame);
+static MP_DEFINE_CONST_FUN_OBJ_1(xen_gfn_obj, xen_gfn);
 
 // memory() -> (total, free): octets that mem() owns, and those not given out.
 static mp_obj_t xen_memory(void) {
@@ -248,11 +248,11 @@ static MP_DEFINE_CONST_FUN_OBJ_0(xen_heap_obj, xen_heap);
 
 // ---- grants -----------------------------------------------------------------------------------
 
-// grant(frame, domid, readonly) -> reference, 8 or more. OSError ENOSPC: the table is full.
-static mp_obj_t xen_grant(mp_obj_t frame, mp_obj_t domid, mp_obj_t readonly) {
-    mp_int_t number = mp_obj_get_int(frame), domain = mp_obj_get_int(domid);
+// grant(gfn, domid, readonly) -> reference, 8 or more. OSError ENOSPC: the table is full.
+static mp_obj_t xen_grant(mp_obj_t gfn, mp_obj_t domid, mp_obj_t readonly) {
+    mp_int_t number = mp_obj_get_int(gfn), domain = mp_obj_get_int(domid);
     if (number <= 0 || number > UINT32_MAX || domain < 0 || domain > 0x7fef) {
-        mp_raise_ValueError(MP_ERROR_TEXT("no such frame or domain"));
+        mp_raise_ValueError(MP_ERROR_TEXT("no such page or domain"));
     }
     return value_or_raise(grant_page(number, domain, mp_obj_is_true(readonly)));
 }
@@ -469,7 +469,7 @@ static const mp_rom_map_elem_t xen_globals_table[] = {
     FUNCTION(ns), FUNCTION(wall), FUNCTION(own), FUNCTION(collecting),
     FUNCTION(sleep), FUNCTION(pending),
     FUNCTION(evtchn_alloc), FUNCTION(evtchn_bind), FUNCTION(evtchn_send), FUNCTION(evtchn_close),
-    FUNCTION(mem), FUNCTION(free), FUNCTION(view), FUNCTION(addr), FUNCTION(frame), FUNCTION(memory), FUNCTION(heap),
+    FUNCTION(mem), FUNCTION(free), FUNCTION(view), FUNCTION(addr), FUNCTION(gfn), FUNCTION(memory), FUNCTION(heap),
     FUNCTION(grant), FUNCTION(revoke), FUNCTION(map), FUNCTION(unmap), FUNCTION(copy),
     FUNCTION(mb), FUNCTION(cmpxchg32), FUNCTION(and8), FUNCTION(or8),
     FUNCTION(zero), FUNCTION(csum), FUNCTION(random), FUNCTION(seed),

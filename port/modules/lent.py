@@ -7,9 +7,9 @@ import xen
 import supervisor
 from asyncio import sleep_ms
 from micropython import const
+from xennumbers import PAGE
 
 LIMIT = const(256)  # pages held by peers without a right to them; beyond it nothing more is lent
-_PAGE = const(4096)
 _RETRY_MS = const(1000)
 
 _held = []  # [grefs not yet revoked, memory]
@@ -21,10 +21,10 @@ def lend(memory, domid):
     if held() > LIMIT:
         raise OSError(28)  # ENOSPC
     refs = []
-    frame = xen.frame(memory)
+    first = xen.gfn(memory)
     try:
-        for page in range(len(memory) // _PAGE):
-            refs.append(xen.grant(frame + page, domid, False))
+        for page in range(len(memory) // PAGE):
+            refs.append(xen.grant(first + page, domid, False))
     except OSError:
         for ref in refs:
             xen.revoke(ref)  # nobody knows it yet

@@ -10,7 +10,7 @@ async def main(store, words):
 
     async def grants():
         while True:
-            reference = xen.grant(xen.frame(page), 0, False)
+            reference = xen.grant(xen.gfn(page), 0, False)
             xen.evtchn_send(port)
             assert xen.revoke(reference)
             await asyncio.sleep_ms(0)

@@ -1,7 +1,8 @@
 """What a client's state means for ours: the whole table, and what the order of its words must lead to."""
 import pytest
 
-from netback.states import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISING, step
+from netback.states import step
+from xenbus.states import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISING
 
 OURS = (INIT_WAIT, CONNECTED, CLOSING, CLOSED)
 AFTER = {"offer": INIT_WAIT, "connect": CONNECTED, "part": CLOSING, "close": CLOSED}

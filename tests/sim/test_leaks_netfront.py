@@ -147,7 +147,7 @@ link_module.xen = quarantine_module.xen = xen  # the counting itself would need 
 def room():
     # how many grants and ports can be had
     page, counts = xen.mem(4096), []
-    for get, give in ((lambda: xen.grant(xen.frame(page), 1, False), xen.revoke), (lambda: xen.evtchn_alloc(1), xen.evtchn_close)):
+    for get, give in ((lambda: xen.grant(xen.gfn(page), 1, False), xen.revoke), (lambda: xen.evtchn_alloc(1), xen.evtchn_close)):
         had = []
         try:
             while True:

@@ -91,7 +91,7 @@ def copy(source, source_domid, source_at, dest, dest_domid, dest_at, octets, fla
     return failed, struct.unpack_from("<h", ops, 36)[0]
 words = dict(word.split("=") for word in xen.cmdline().decode().split())
 ref, ro, other = int(words["ref"]), int(words["readonly"]), int(words["other"])
-frame = xen.frame(page)
+frame = xen.gfn(page)
 print("whole", copy(ref, 5, 0, frame, 0x7FF0, 0, 4096, 1), bytes(page[:4]))
 print("beyond", copy(ref, 5, 1, frame, 0x7FF0, 0, 4096, 1))
 print("no ref", copy(70000, 5, 0, frame, 0x7FF0, 0, 1, 1))
@@ -174,7 +174,7 @@ def until_it_fails(make):
     except Exception as error:
         return len(kept), repr(error), kept
 page = xen.mem(4096)
-n, error, refs = until_it_fails(lambda: xen.grant(xen.frame(page), 5, False))
+n, error, refs = until_it_fails(lambda: xen.grant(xen.gfn(page), 5, False))
 print("grants", n, error)
 n, error, maps = until_it_fails(lambda: xen.map(5, list(range(8, 40))))
 print("maps", n, error)
@@ -232,7 +232,7 @@ def test_zeros_go_where_they_should_and_nowhere_else(machine, tmp_path):
 REVOKED = """
 import xen
 page = xen.mem(4096)
-ref = xen.grant(xen.frame(page), 5, False)
+ref = xen.grant(xen.gfn(page), 5, False)
 port = xen.evtchn_alloc(5)
 ports = xen.view(bytearray(8), "H")
 def wait():  # events of the console's daemon come too
@@ -268,7 +268,7 @@ def test_a_page_that_a_peer_holds_is_not_taken_back(machine, pair, tmp_path):
 EAGAIN = """
 import struct, xen
 ops = xen.mem(4096)
-frame = xen.frame(xen.mem(4096))
+frame = xen.gfn(xen.mem(4096))
 for i in range(6):
     struct.pack_into("<QHHIQHHIHHhH", ops, 40 * i, frame, 0x7FF0, 0, 0, frame, 0x7FF0, 64, 0, 64, 0, 99, 0)
 print(xen.copy(ops, 6), [struct.unpack_from("<h", ops, 40 * i + 36)[0] for i in range(6)])

@@ -1,6 +1,6 @@
 """One end of a connection over two network rings: what netback's and netfront's links have in common."""
 import xen
-from net.netif import PAGE
+from xennumbers import PAGE
 
 
 class Endpoint:

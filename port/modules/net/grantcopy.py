@@ -13,7 +13,7 @@ _SELF = const(0x7FF0)
 _SOURCE_GREF = const(1)
 _DEST_GREF = const(2)
 _STATUS = const(36)  # octet offset in an operation
-# source gref or frame, domain, offset, pad; destination likewise; length, flags, status, pad
+# source gref or gfn, domain, offset, pad; destination likewise; length, flags, status, pad
 _LAYOUT = "<QHHIQHHIHHhH"
 _POISON = const(-1)  # a status that Xen never reached
 
@@ -29,13 +29,13 @@ class Copies:
         """How many more operations fit."""
         return self.most - self.count
 
-    def in_(self, domid, gref, offset, frame, at, octets):
-        """From the peer's page to octet `at` of our frame. Returns the operation's number."""
-        return self._add(gref, domid, offset, frame, _SELF, at, octets, _SOURCE_GREF)
+    def in_(self, domid, gref, offset, gfn, at, octets):
+        """From the peer's page to octet `at` of our page. Returns the operation's number."""
+        return self._add(gref, domid, offset, gfn, _SELF, at, octets, _SOURCE_GREF)
 
-    def out(self, frame, at, domid, gref, offset, octets):
-        """From octet `at` of our frame to the peer's page. Returns the operation's number."""
-        return self._add(frame, _SELF, at, gref, domid, offset, octets, _DEST_GREF)
+    def out(self, gfn, at, domid, gref, offset, octets):
+        """From octet `at` of our page to the peer's page. Returns the operation's number."""
+        return self._add(gfn, _SELF, at, gref, domid, offset, octets, _DEST_GREF)
 
     def _add(self, source, source_domid, source_at, dest, dest_domid, dest_at, octets, flags):
         n = self.count

@@ -31,10 +31,17 @@ OKAY = const(0)
 ERROR = const(-1)
 NULL = const(1)  # response to an extra info
 
-PAGE = const(4096)
+_PAGE = const(4096)
 SLOTS_MAX = const(18)  # data slots of one packet: XEN_NETIF_NR_SLOTS_MIN
 _SLOTS_FATAL = const(20)  # more is no mistake any more
-_ETHERNET = const(14)  # octets; less is no frame
+_ETHERNET = const(14)  # octets of the header; less is no frame
+
+
+# octets of datagrams, which the header of Ethernet is not counted among
+MTU = const(1500)
+MTU_LEAST = const(576)  # what every IPv4 host takes (RFC 791)
+MTU_MOST = const(65521)  # the longest packet that a ring can carry is one of 65,535 octets
+MTU_ONE_PAGE = const(4082)  # the longest where a frame is one slot, without feature-sg
 
 
 class Packet:
@@ -72,7 +79,7 @@ def parse(slots, first, n):
         gref = slots[at]
         octets = slots[at + 2] >> 16
         offset = slots[at + 1] & 0xFFFF
-        if offset + octets > PAGE:
+        if offset + octets > _PAGE:
             raise PeerError("tx fragment crosses a page: offset %d, %d octets" % (offset, octets))
         if octets:
             fragments.append((gref, offset, octets, packet.end))
@@ -85,7 +92,7 @@ def parse(slots, first, n):
     packet.bad = rest < 0 or packet.total < _ETHERNET or count > SLOTS_MAX
     if not packet.bad and rest:
         offset = word & 0xFFFF
-        if offset + rest > PAGE:
+        if offset + rest > _PAGE:
             raise PeerError("tx packet crosses a page: offset %d, %d octets" % (offset, rest))
         fragments.insert(0, (slots[first * TX_WORDS], offset, rest, first))
     return packet

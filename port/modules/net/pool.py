@@ -12,16 +12,16 @@ moves to another domain, forget() raises every mark to a whole page.
 import xen
 from micropython import const
 
-PAGE = const(4096)
+_PAGE = const(4096)
 
 
 class Pool:
     def __init__(self, pages):
         """pages: how many, at most 65,535. MemoryError."""
         self.pages = pages
-        self.memory = xen.mem(pages * PAGE)
+        self.memory = xen.mem(pages * _PAGE)
         self.octets = memoryview(self.memory)
-        self.first_frame = xen.frame(self.memory)
+        self.first_gfn = xen.gfn(self.memory)
         self.stack = xen.view(xen.mem(2 * pages), "H")  # free pages
         self.free = pages
         self.mark = xen.view(xen.mem(2 * pages), "H")
@@ -47,7 +47,7 @@ class Pool:
 
     def clear(self, page, start, end):
         """Before the page is lent to the netvm: only octets from start to end may be seen, the rest becomes zero."""
-        at = page * PAGE
+        at = page * _PAGE
         mark = self.mark[page]
         if start:
             xen.zero(self.memory, at, min(start, mark))
@@ -58,13 +58,13 @@ class Pool:
     def forget(self):
         """The uplink is another domain from now on: nothing in here may reach it but packets."""
         for page in range(self.pages):
-            self.mark[page] = PAGE
+            self.mark[page] = _PAGE
 
-    def frame(self, page):
+    def gfn(self, page):
         """Its guest frame number, for grants and copies."""
-        return self.first_frame + page
+        return self.first_gfn + page
 
     def part(self, page, offset, octets):
         """A view of octets of a page."""
-        at = page * PAGE + offset
+        at = page * _PAGE + offset
         return self.octets[at : at + octets]

@@ -11,6 +11,7 @@ page() and ring() allocate nothing: they are called when a connection ends, for 
 import xen
 from loop import Flag
 from micropython import const
+from xennumbers import PAGE
 
 LIMIT = const(512)  # pages of one domain
 TX_RESERVE = const(64)  # of them, for what is sent: receiving leaves them alone
@@ -96,7 +97,7 @@ class Quarantine:
         for i in range(self._count):
             gref, page, domid = self.grefs[i], self.pages[i], self.domids[i]
             if xen.revoke(gref):
-                self.pool.mark[page] = 4096  # it may have been written to meanwhile, by whoever held it
+                self.pool.mark[page] = PAGE  # it may have been written to meanwhile, by whoever held it
                 self.pool.give(page)
                 self._hold(domid, -1)
             else:

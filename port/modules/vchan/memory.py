@@ -17,9 +17,8 @@ from vchan import page as vchan_page
 from vchan.channel import Channel
 from xenbus.store import StoreError
 from xenbus.values import decimal, read
+from xennumbers import PAGE, PORT_MAX, REF_MAX
 
-_REF_MAX = const(0xFFFFFFFF)
-_PORT_MAX = const(0x1FFFF)
 _RETRY_MS = const(5000)  # after a server that was announced could not be reached
 
 _log = Log("vchan")
@@ -107,8 +106,8 @@ async def connect(store, server, port):
 
 def _connect(name, server, ring_ref, event_channel):
     """The channel behind two nodes of xenstore. PeerError, everything given back."""
-    ref = decimal(ring_ref, _REF_MAX)
-    remote = decimal(event_channel, _PORT_MAX)
+    ref = decimal(ring_ref, REF_MAX)
+    remote = decimal(event_channel, PORT_MAX)
     if not ref or not remote:  # 0 means failure for either
         raise PeerError("ring-ref %r, event-channel %r" % (ring_ref[:20], event_channel[:20]))
     mapped = []
@@ -185,12 +184,12 @@ def _offer(name, client, octets_in, octets_out):
     """(channel, reference of its control page): memory and a port for a client that is to come."""
     left, right = vchan_page.order_for(octets_in), vchan_page.order_for(octets_out)
     n_left, n_right = vchan_page.pages(left), vchan_page.pages(right)
-    memory = xen.mem((1 + n_left + n_right) * vchan_page.PAGE)
+    memory = xen.mem((1 + n_left + n_right) * PAGE)
     octets = memoryview(memory)
-    page = octets[: vchan_page.PAGE]
-    end = (1 + n_left) * vchan_page.PAGE
+    page = octets[:PAGE]
+    end = (1 + n_left) * PAGE
     vchan_page.set_orders(page, left, right)
-    side = vchan_page.Side(page, octets[vchan_page.PAGE : end], octets[end:], True)
+    side = vchan_page.Side(page, octets[PAGE:end], octets[end:], True)
     side.await_peer()
     try:
         refs = lent.lend(memory, client)

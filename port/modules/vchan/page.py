@@ -26,7 +26,6 @@ import xen
 from micropython import const
 from peererror import PeerError
 
-PAGE = const(4096)
 WRITE = const(1)  # "when you have written"
 READ = const(2)  # "when you have read"
 ABSENT = const(0)

@@ -1,0 +1,66 @@
+"""Each number has one owner. Private copies, which the compiler puts in their place, are compared with it here."""
+import ast
+import glob
+import os
+import re
+
+CHECKOUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+PAGE = "port/modules/xennumbers.py", "PAGE"
+SELF = "port/modules/xennumbers.py", "DOMID_SELF"
+ETHERNET = "firewall/wire/ethernet.py", "SIZE"
+FIRST = "port/modules/net/ring.py", "FIRST"
+TWIN = {  # name of a copy: its owner, and what the owner's number is divided by
+    "_PAGE": (PAGE, 1), "_SELF": (SELF, 1), "_ETHERNET": (ETHERNET, 1), "IP": (ETHERNET, 1), "_IP": (ETHERNET, 1),
+    "_FIRST_HALF": (FIRST, 2), "_FIRST_WORD": (FIRST, 4),
+}
+
+
+def constants():
+    """(file, name) -> number of each `NAME = const(NUMBER)` in the image."""
+    found = {}
+    for pattern in ("port/modules/**/*.py", "net*/*.py", "firewall/**/*.py"):
+        for path in glob.glob(os.path.join(CHECKOUT, pattern), recursive=True):
+            with open(path, encoding="utf-8") as text:
+                tree = ast.parse(text.read())
+            for each in tree.body:
+                if isinstance(each, ast.Assign) and isinstance(each.value, ast.Call) and getattr(each.value.func, "id", "") == "const":
+                    value = each.value.args[0]
+                    if isinstance(value, ast.Constant):
+                        found[os.path.relpath(path, CHECKOUT), each.targets[0].id] = value.value
+    return found
+
+
+CONSTANTS = constants()
+
+
+def test_copies_are_as_their_owners():
+    copies = {place: number for place, number in CONSTANTS.items() if place[1] in TWIN}
+    assert len(copies) > 8
+    for place, number in copies.items():
+        owner, parts = TWIN[place[1]]
+        assert number * parts == CONSTANTS[owner], place
+
+
+def test_nobody_else_owns_them():
+    names = {"PAGE", "DOMID_MAX", "DOMID_SELF", "PORT_MAX", "REF_MAX", "MTU", "MTU_LEAST", "MTU_MOST"}
+    owners = [place for place in CONSTANTS if place[1].strip("_") in names and place[1] not in TWIN and place[0] != "firewall/wire/icmp.py"]  # a field
+    assert sorted(name for _, name in owners) == sorted(names), owners
+    numbers = {CONSTANTS[PAGE[0], "DOMID_MAX"], CONSTANTS[SELF]}
+    assert {place[0] for place, number in CONSTANTS.items() if number in numbers and place[1] not in TWIN} == {PAGE[0]}
+
+
+def test_what_follows_from_others():
+    netif = "port/modules/net/netif.py"
+    assert CONSTANTS[netif, "MTU_ONE_PAGE"] == CONSTANTS[PAGE] - CONSTANTS[ETHERNET]
+    assert CONSTANTS[netif, "MTU_MOST"] == 0xFFFF - CONSTANTS[ETHERNET]
+    assert CONSTANTS[PAGE[0], "DOMID_MAX"] == CONSTANTS[SELF] - 1
+    with open(os.path.join(CHECKOUT, "port", "modxen.c")) as text:
+        (most,) = re.findall(r"domain > (\w+)", text.read())
+    assert int(most, 16) == CONSTANTS[PAGE[0], "DOMID_MAX"]
+
+
+def test_the_states_of_a_device_are_xens_and_stand_once():
+    """Xen public/io/xenbus.h"""
+    names = ("UNKNOWN", "INITIALISING", "INIT_WAIT", "INITIALISED", "CONNECTED", "CLOSING", "CLOSED", "RECONFIGURING", "RECONFIGURED")
+    assert [CONSTANTS["port/modules/xenbus/states.py", name] for name in names] == list(range(9))
+    assert {place[0] for place in CONSTANTS if place[1] in names} <= {"port/modules/xenbus/states.py", "port/modules/vchan/page.py"}
