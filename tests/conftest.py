@@ -9,7 +9,7 @@ import pytest
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 KINDS = ("host", "sim", "xen")
-for folder in ("", "port/modules", "tests/stubs"):  # stubs stand in for MicroPython's own modules
+for folder in ("", "port/modules", "tests/host", "tests/stubs"):  # stubs stand in for MicroPython's own modules
     sys.path.insert(0, os.path.join(CHECKOUT, folder) if folder else CHECKOUT)
 
 try:

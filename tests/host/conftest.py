@@ -1,4 +1,4 @@
-"""What the tests of builds share: the image of this checkout, and copies of it that were built otherwise."""
+"""Fixtures: a whole firewall with wires; and for tests of builds, the image of this checkout, and copies built otherwise."""
 import os
 import shutil
 from types import SimpleNamespace
@@ -6,6 +6,14 @@ from types import SimpleNamespace
 import pytest
 
 from tests.host import rebuilding
+from tests.network import Network
+
+
+@pytest.fixture
+def net():
+    """A firewall with an uplink; tests add clients."""
+    with Network() as net:
+        yield net
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,11 @@ import struct
 
 import pytest
 from packets import ACK, FIN, PSH, RST, SYN, Look, arp, echo, icmp_message, ip, tcp, udp
+from scenes import A, OURS, SERVER
 
 from tests.network import CLIENT_MAC, Network
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-A, OURS, SERVER = "10.137.0.21", "10.138.0.2", "192.0.2.50"
 COMMANDS = re.compile(r"\b((?:EVTCHNOP|GNTTABOP|VCPUOP|HVMOP|XENMEM|SCHEDOP|__HYPERVISOR)_\w+)")
 
 

@@ -3,22 +3,9 @@ import itertools
 
 import pytest
 from packets import DF, MF, SYN, Look, fragments, ip, tcp, tcp_segment, udp, udp_datagram
+from scenes import A, B, OURS, SERVER, nothing
 
-from tests.network import Network
-
-A, B = "10.137.0.21", "10.137.0.22"
-OURS, SERVER = "10.138.0.2", "192.0.2.50"
 WHOLE = udp(A, 4001, SERVER, 80, bytes(range(200)) * 15, ident=77)  # 3008 octets behind the IP header
-
-
-@pytest.fixture
-def net():
-    with Network() as net:
-        yield net
-
-
-def nothing(*wires):
-    assert [wire.recv(0) for wire in wires] == [None] * len(wires)
 
 
 def joined(wire):

@@ -3,21 +3,9 @@ import struct
 
 import pytest
 from packets import ACK, FIN, PSH, RST, SYN, URG, Look, arp, echo, ip, tcp, tcp_segment, total, udp, udp_datagram
+from scenes import A, OURS, SERVER, nothing
 
-from tests.network import CLIENT_MAC, OUR_MAC, Network
-
-A = "10.137.0.21"
-OURS, SERVER = "10.138.0.2", "192.0.2.50"
-
-
-@pytest.fixture
-def net():
-    with Network() as net:
-        yield net
-
-
-def nothing(*wires):
-    assert [wire.recv(0) for wire in wires] == [None] * len(wires)
+from tests.network import CLIENT_MAC, OUR_MAC
 
 
 def resum(frame):

@@ -1,27 +1,7 @@
 """Behaviours 59 to 67: ICMP, through the whole firewall."""
 import pytest
 from packets import ACK, DF, ICMP, SYN, Look, echo, error, icmp_message, ip, tcp, udp
-
-from tests.network import Network
-
-A, B = "10.137.0.21", "10.137.0.22"
-OURS, SERVER, ROUTER = "10.138.0.2", "192.0.2.50", "203.0.113.1"
-
-
-@pytest.fixture
-def net():
-    with Network() as net:
-        yield net
-
-
-def nothing(*wires):
-    assert [wire.recv(0) for wire in wires] == [None] * len(wires)
-
-
-def begun(net, build=udp, **header):
-    client = net.client(A)
-    client.send(build(A, 4001, SERVER, 80, **header))
-    return client, Look(net.uplink.recv())
+from scenes import A, B, OURS, ROUTER, SERVER, begun, nothing
 
 
 def wrong_quotes(port):

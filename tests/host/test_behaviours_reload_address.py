@@ -1,33 +1,20 @@
 """Behaviours 2 to 11 and 14 (failing closed, reload) and 17 to 30 (address truth), through the whole firewall."""
 import pytest
 from packets import ACK, FIN, RST, SYN, Look, arp, echo, error, icmp_message, ip, tcp, udp
+from scenes import A, B, OURS, SERVER, nothing, opened
 
 from firewall.rules import text as rules_text
 from tests.network import CLIENT_MAC, Network
 
-A, B = "10.137.0.21", "10.137.0.22"
-OURS, SERVER, OTHER = "10.138.0.2", "192.0.2.50", "192.0.2.60"
-
-
-@pytest.fixture
-def net():
-    with Network() as net:
-        yield net
-
-
-def nothing(*wires):
-    assert [wire.recv(0) for wire in wires] == [None] * len(wires)
+OTHER = "192.0.2.60"
 
 
 def stream(net, client, server, sport=4001):
     """A TCP connection with data both ways; the port it has outside."""
-    client.send(tcp(client.address, sport, server, 80))
-    seen = Look(net.uplink.recv())
-    net.uplink.send(tcp(server, 80, OURS, seen.sport, SYN | ACK))
-    assert Look(client.recv()).dport == sport
+    port = opened(net, client, sport, server)
     client.send(tcp(client.address, sport, server, 80, ACK, b"data"))
     assert Look(net.uplink.recv()).data == b"data"
-    return seen.sport
+    return port
 
 
 def flows_both_ways(net, client, server, port, sport=4001):

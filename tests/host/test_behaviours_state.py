@@ -7,62 +7,13 @@ import collections
 
 import pytest
 from packets import ACK, FIN, RST, SYN, Look, echo, ip, tcp, udp
+from scenes import A, B, C, OURS, SERVER, drained, in_use, nothing, opened, reaches, replied
 
 from firewall.flows import state as flowstate
 from firewall.wire import byteorder
 from tests.network import Network
 
-A, B, C = "10.137.0.21", "10.137.0.22", "10.137.0.23"
-OURS, SERVER = "10.138.0.2", "192.0.2.50"
 MINUTE = 60
-
-
-@pytest.fixture
-def net():
-    with Network() as net:
-        yield net
-
-
-def nothing(*wires):
-    assert [wire.recv(0) for wire in wires] == [None] * len(wires)
-
-
-def drained(*wires):
-    for wire in wires:
-        while wire.recv(0):
-            pass
-
-
-def replied(net, client, sport, server=SERVER):
-    """A UDP flow with an answer; its port outside."""
-    client.send(udp(client.address, sport, server, 80))
-    port = Look(net.uplink.recv()).sport
-    net.uplink.send(udp(server, 80, OURS, port))
-    assert Look(client.recv()).dport == sport
-    return port
-
-
-def opened(net, client, sport=4001, server=SERVER):
-    """A TCP connection; its port outside."""
-    client.send(tcp(client.address, sport, server, 80))
-    port = Look(net.uplink.recv()).sport
-    net.uplink.send(tcp(server, 80, OURS, port, SYN | ACK))
-    client.send(tcp(client.address, sport, server, 80, ACK))
-    assert client.recv() and net.uplink.recv()
-    return port
-
-
-def reaches(net, client, port, server=SERVER, build=udp, *flags):
-    net.uplink.send(build(server, 80, OURS, port, *flags))
-    return client.recv(0) is not None
-
-
-def in_use(net, client, sport, server=SERVER):
-    """A UDP flow whose client sent again after the answer; its port outside."""
-    port = replied(net, client, sport, server)
-    client.send(udp(client.address, sport, server, 80))
-    assert Look(net.uplink.recv()).sport == port
-    return port
 
 
 def test_behaviour_68_at_its_limit_a_client_recycles_its_oldest_unanswered(net):

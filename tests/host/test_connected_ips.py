@@ -1,26 +1,13 @@
 """/connected-ips says whose addresses are clients': each change of it counts at the next packet of every flow."""
 import pytest
 from packets import ACK, RST, SYN, Look, echo, tcp, udp
+from scenes import A, B, OURS, SERVER, nothing
 
-from tests.network import Network
-
-A, B, C = "10.137.0.21", "10.137.0.22", "10.137.0.23"
-OURS, SERVER = "10.138.0.2", "192.0.2.50"
 BUILDS = {
     "udp": lambda src, dst: udp(src, 4001, dst, 4001),
     "tcp": lambda src, dst: tcp(src, 4001, dst, 4001),
     "echo": lambda src, dst: echo(src, dst),
 }
-
-
-@pytest.fixture
-def net():
-    with Network() as net:
-        yield net
-
-
-def nothing(*wires):
-    assert [wire.recv(0) for wire in wires] == [None] * len(wires)
 
 
 def told(wire):

@@ -5,6 +5,7 @@ way of a packet becomes longer, or depends on how many flows or rules there are.
 """
 import pytest
 from packets import echo, tcp, udp
+from scenes import A, SERVER
 
 from counting import bytecodes
 from firewall.rules import matcher, text
@@ -12,7 +13,6 @@ from firewall.rules.names import NoNames
 from firewall.wire import ipv4
 from tests.network import Network
 
-A, OURS, SERVER = "10.137.0.21", "10.138.0.2", "192.0.2.50"
 FIRST, KNOWN = 4000, 1700  # bytecodes: the most that a packet may take; they leave about a quarter
 
 

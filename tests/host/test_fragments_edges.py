@@ -4,11 +4,11 @@ import struct
 
 import pytest
 from packets import Look, echo, fragments, ip, total, udp, udp_datagram
+from scenes import A, B, OURS, SERVER
 
 from firewall import reasons
 from tests.network import Network
 
-A, B, OURS, SERVER = "10.137.0.21", "10.137.0.22", "10.138.0.2", "192.0.2.50"
 STAMP = bytes((68, 4, 5, 0))  # not copied (its first bit is 0)
 ALERT = bytes((148, 4, 0, 0))  # copied
 

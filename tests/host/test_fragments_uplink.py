@@ -3,21 +3,7 @@ import itertools
 
 import pytest
 from packets import ACK, MF, SYN, Look, echo, error, fragments, ip, tcp, udp
-
-from tests.network import Network
-
-A, B = "10.137.0.21", "10.137.0.22"
-OURS, SERVER = "10.138.0.2", "192.0.2.50"
-
-
-@pytest.fixture
-def net():
-    with Network() as net:
-        yield net
-
-
-def nothing(*wires):
-    assert [wire.recv(0) for wire in wires] == [None] * len(wires)
+from scenes import A, B, OURS, SERVER, nothing
 
 
 def answers(net, wire, count, octets=8192, sport=4001):

@@ -5,11 +5,10 @@ An identifier that equals the type's number once made the words of a question an
 import pytest
 from packets import Look, icmp_message, ip
 from packets import ICMP as PROTO
+from scenes import A, B, OURS, SERVER
 
 from tests.network import Network
 
-A, B = "10.137.0.21", "10.137.0.22"
-OURS, SERVER = "10.138.0.2", "192.0.2.50"
 QUERIES = {8: 0, 13: 14}  # question: answer
 
 

@@ -5,22 +5,9 @@ import struct
 
 import pytest
 from packets import ACK, SYN, Look, echo, error, tcp, total, udp
+from scenes import A, B, C, OURS, ROUTER, SERVER, nothing
 
-from tests.network import Network
-
-A, B, C = "10.137.0.21", "10.137.0.22", "10.137.0.23"
-OURS, SERVER, ROUTER = "10.138.0.2", "192.0.2.50", "203.0.113.1"
 GUESS = "a client's ICMP error about no flow of its own"
-
-
-@pytest.fixture
-def net():
-    with Network() as net:
-        yield net
-
-
-def nothing(*wires):
-    assert [wire.recv(0) for wire in wires] == [None] * len(wires)
 
 
 def answered(net, wire, sport=4001, build=udp):

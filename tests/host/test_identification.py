@@ -5,11 +5,9 @@ One counter for all would tell each of them how many messages the others caused 
 import random
 
 from packets import Look, echo, fragments, udp
+from scenes import A, B, OURS, SERVER
 
 from tests.network import Network
-
-A, B = "10.137.0.21", "10.137.0.22"
-OURS, SERVER = "10.138.0.2", "192.0.2.50"
 
 
 def ident(wire, frame=None):

@@ -1,18 +1,10 @@
 """Small things of the judge that planted faults showed to be seen by nobody."""
 import pytest
 from packets import ACK, SYN, Look, echo, error, ip, tcp, udp
+from scenes import A, OURS, SERVER
 
 from firewall import reasons
 from firewall.flows.record import BACK, KIND, OCTETS, PACKETS, WORDS
-from tests.network import Network
-
-A, OURS, SERVER = "10.137.0.21", "10.138.0.2", "192.0.2.50"
-
-
-@pytest.fixture
-def net():
-    with Network() as net:
-        yield net
 
 
 def test_packets_and_octets_of_each_half_are_counted(net):

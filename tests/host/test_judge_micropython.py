@@ -6,12 +6,12 @@ import random
 
 import pytest
 from packets import ACK, SYN, echo, error, fragments, tcp, udp
+from scenes import A, OURS, SERVER
 
 import interpreter
 from tests.network import Network
 
 under_micropython = pytest.mark.skipif(not interpreter.available(), reason="no %s" % interpreter.PROGRAM)
-A, OURS, SERVER = "10.137.0.21", "10.138.0.2", "192.0.2.50"
 
 GENERATOR = """
 class Generator:

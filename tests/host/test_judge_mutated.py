@@ -9,13 +9,13 @@ import random
 import struct
 
 from packets import ACK, SYN, Look, address, arp, echo, error, fragments, ip, tcp, tcp_segment, total, udp
+from scenes import A, B, OURS, SERVER
 
 from firewall import reasons
 from tests.network import CLIENT_MAC, Network
 
 COUNT = 100000
-A, B = "10.137.0.21", "10.137.0.22"
-OURS, SERVER, OTHER = "10.138.0.2", "192.0.2.50", "192.0.2.51"
+OTHER = "192.0.2.51"
 OPTIONS = (b"", b"\x01" * 4, b"\x07\x07\x04\0\0\0\0\0", b"\x83\x07\x04\0\0\0\0\0", b"\x94\x04\0\0", b"\x44\x0c\x05" + bytes(9))
 
 

@@ -1,11 +1,9 @@
 """Storms of flows that are no attack: what was answered once, or closed by one side, costs nobody a new flow."""
 import pytest
-from packets import ACK, FIN, SYN, Look, echo, ip, tcp, udp
+from packets import ACK, FIN, Look, echo, ip, tcp, udp
+from scenes import A, B, OURS, SERVER, opened
 
 from tests.network import Network
-
-A, B = "10.137.0.21", "10.137.0.22"
-OURS, SERVER = "10.138.0.2", "192.0.2.50"
 
 
 def remote(i):
@@ -22,31 +20,18 @@ def exchanged(net, client, sport, server=SERVER):
     return client.recv(0) is not None
 
 
-def connected(net, client, sport, server=SERVER):
-    """A TCP connection that both sides use; its port outside, -1 if it was refused."""
-    client.send(tcp(A, sport, server, 80))
-    frame = net.uplink.recv(0)
-    if frame is None:
-        return -1
-    port = Look(frame).sport
-    net.uplink.send(tcp(server, 80, OURS, port, SYN | ACK))
-    client.send(tcp(A, sport, server, 80, ACK))
-    assert client.recv() and net.uplink.recv()
-    return port
-
-
 @pytest.mark.parametrize("capacity, rate, seconds", [(1024, 10, 103), (65536, 260, 256)])
 def test_exchanges_answered_once_are_recycled_before_anybody_is_refused(capacity, rate, seconds):
     """udp-answered-once-storm: the client's own new flows were refused from the 252nd second on, TCP too."""
     with Network(capacity=capacity) as net:
         client = net.client(A)
-        kept = connected(net, client, 700, "192.0.2.51")
+        kept = opened(net, client, 700, "192.0.2.51")
         for second in range(seconds):
             for i in range(rate):
                 number = second * rate + i
                 assert exchanged(net, client, 1024 + number % 60000, remote(number // 60000)), number
             net.advance(1)
-        assert connected(net, client, 701, "192.0.2.51") >= 0
+        opened(net, client, 701, "192.0.2.51")
         net.uplink.send(tcp("192.0.2.51", 80, OURS, kept, ACK))
         assert client.recv(), "what is in use stays"
 
@@ -58,7 +43,7 @@ def test_one_port_towards_many_remotes_is_recycled_too(capacity):
         client = net.client(A)
         for i in range(capacity + 100):
             assert exchanged(net, client, 6881, remote(i)), i
-        assert connected(net, client, 701) >= 0
+        opened(net, client, 701)
 
 
 @pytest.mark.parametrize("closer", ["server", "client"])
@@ -67,7 +52,7 @@ def test_half_closed_connections_are_recycled(closer):
     with Network(capacity=1024) as net:
         client = net.client(A)
         for i in range(1024):
-            port = connected(net, client, 5000 + i)
+            port = opened(net, client, 5000 + i)
             if closer == "server":
                 net.uplink.send(tcp(SERVER, 80, OURS, port, FIN | ACK))
                 assert client.recv()
@@ -77,7 +62,7 @@ def test_half_closed_connections_are_recycled(closer):
             assert net.uplink.recv()
             net.advance(1)
         assert net.neighbours.flows.count == 1024, "while there is room, nothing ends early"
-        assert connected(net, client, 8000) >= 0
+        opened(net, client, 8000)
         net.uplink.send(tcp(SERVER, 80, OURS, 5001, ACK, b"the rest of a long download"))
         assert client.recv(), "only the oldest went"
 
@@ -100,7 +85,7 @@ def test_neighbours_of_the_udp_exchange(build, answer):
 def test_a_newcomer_takes_answered_ones_before_those_in_use():
     with Network(capacity=64, share=16) as net:
         a = net.client(A)
-        kept = [connected(net, a, 5000 + i) for i in range(32)]
+        kept = [opened(net, a, 5000 + i) for i in range(32)]
         for i in range(32):
             assert exchanged(net, a, 6000 + i)
         b = net.client(B)

@@ -7,8 +7,7 @@ import os
 
 import pytest
 from packets import ACK, FIN, SYN, UDP, Look, echo, error, fragments, ip, tcp, udp
-
-from tests.network import Network
+from scenes import begun, nothing
 
 CASES = os.path.join(os.path.dirname(os.path.dirname(__file__)), "cases", "nat_cases.jsonl")
 A, B = "10.137.7.21", "10.137.7.22"
@@ -23,22 +22,9 @@ def scene(function):
     return function
 
 
-@pytest.fixture
-def net():
-    with Network() as net:
-        yield net
-
-
 def begin(net, build=tcp, sport=4001, ip=None, **header):
     """(the client's wire, what the uplink saw of its first packet). ip: A, which tests elsewhere set anew."""
-    ip = ip or A
-    client = net.client(ip)
-    client.send(build(ip, sport, SERVER, 80, **header))
-    return client, Look(net.uplink.recv())
-
-
-def nothing(*wires):
-    assert [wire.recv(0) for wire in wires] == [None] * len(wires)
+    return begun(net, build, sport, ip or A, SERVER, **header)
 
 
 def goes_out(net, build):

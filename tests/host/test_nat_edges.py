@@ -1,12 +1,11 @@
 """Edges of translation: ports of our own, flows older than the uplink, a key that another flow has."""
 import pytest
 from packets import ACK, SYN, Look, tcp, udp
+from scenes import A, B, OURS, SERVER
 
 from firewall import reasons
 from tests.network import Network
 
-A, B = "10.137.0.21", "10.137.0.22"
-OURS, SERVER = "10.138.0.2", "192.0.2.50"
 TCP, UDP = 6, 17
 
 

@@ -22,11 +22,11 @@ import packets
 from linux_router import CLIENT, UPLINK
 from tests.network import Network
 from packets import ACK, FIN, RST, SYN
+from scenes import OURS
 
 CONVERSATIONS = 1000
 LONG = 10000
 CLIENTS = ("10.137.7.21", "10.137.7.22")
-OURS = "10.138.0.2"
 STRANGER = "203.0.113.77"
 DENIED = "198.51.100.0/24"
 

@@ -6,7 +6,8 @@ import collections
 import random
 
 import pytest
-from packets import ACK, SYN, Look, echo, tcp, udp
+from packets import Look, echo, tcp, udp
+from scenes import A, B, C, OURS, SERVER, opened
 
 from firewall import reasons
 from firewall.flows import nat
@@ -15,8 +16,6 @@ from firewall.flows.record import KIND, WORDS
 from firewall.wire.byteorder import first
 from tests.network import Network, words
 
-A, B, C = "10.137.0.21", "10.137.0.22", "10.137.0.23"
-OURS, SERVER = "10.138.0.2", "192.0.2.50"
 POOLS = nat.POOLS
 SMALL = ((0, 1024), (1024, 2048), (0, 1024))
 
@@ -409,22 +408,11 @@ def test_one_client_cannot_take_all_tcp_ports_towards_a_remote():
         a = net.client(A)
         for first, count in ((1024, 1024), (1, 1023)):
             for port in range(first, first + count):
-                connect(net, a, port)
+                opened(net, a, port, dport=2049)
         b = net.client(B)
         for first in (1024, 1):
-            ports = [connect(net, b, first + i) for i in range(200)]
+            ports = [opened(net, b, first + i, dport=2049) for i in range(200)]
             assert len(set(ports)) == 200 and all((port < 1024) == (first == 1) for port in ports)
-
-
-def connect(net, wire, sport):
-    """A connection that both sides use; its port outside."""
-    wire.send(tcp(wire.address, sport, SERVER, 2049))
-    port = Look(net.uplink.recv(0)).sport
-    net.uplink.send(tcp(SERVER, 2049, OURS, port, SYN | ACK))
-    assert Look(wire.recv(0)).dport == sport
-    wire.send(tcp(wire.address, sport, SERVER, 2049, ACK))
-    assert net.uplink.recv(0)
-    return port
 
 
 def test_a_tcp_port_towards_a_remote_is_recycled_by_its_own_client():

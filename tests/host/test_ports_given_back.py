@@ -1,11 +1,11 @@
 """Ports that a newcomer gets from who holds too many: whose they are afterwards, and what else ends by it."""
 import pytest
 from packets import ACK, SYN, Look, tcp, udp
+from scenes import A, B, OURS, SERVER, drained
 
 from tests.network import Network
 
-A, B = "10.137.0.21", "10.137.0.22"
-OURS, SERVER, OTHER = "10.138.0.2", "192.0.2.50", "192.0.2.51"
+OTHER = "192.0.2.51"
 TCP, UDP = 6, 17
 PORT = 20000
 
@@ -14,12 +14,6 @@ PORT = 20000
 def net():
     with Network(capacity=64, share=4) as net:
         yield net
-
-
-def drained(*wires):
-    for wire in wires:
-        while wire.recv(0):
-            pass
 
 
 def only(net, proto, *ports):

@@ -4,17 +4,9 @@ import struct
 
 import pytest
 from packets import Look, echo, error, ip, pseudo, total
+from scenes import A, OURS, ROUTER, SERVER
 
-from tests.network import Network
-
-A, OURS, SERVER, ROUTER = "10.137.0.21", "10.138.0.2", "192.0.2.50", "203.0.113.1"
 UDP_LITE, DCCP = 136, 33
-
-
-@pytest.fixture
-def net():
-    with Network() as net:
-        yield net
 
 
 def covered(src, proto, data=bytes(range(8))):

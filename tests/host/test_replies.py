@@ -3,19 +3,13 @@ import types
 
 import pytest
 from packets import Look, arp, echo, ip, tcp, udp
+from scenes import A, OURS, SERVER
 
 from firewall.packets import replies
 from firewall.wire import ipv4
 from tests.network import CLIENT_MAC, Network
 
-A, OURS, SERVER = "10.137.0.21", "10.138.0.2", "192.0.2.50"
 ICMP_ERRORS = (3, 4, 5, 11, 12)
-
-
-@pytest.fixture
-def net():
-    with Network() as net:
-        yield net
 
 
 def packet(proto, first, fragment=0):

@@ -7,22 +7,19 @@ import os
 
 import pytest
 from packets import ACK, DF, ETHER, FIN, PSH, SYN, Look, arp, ip, pseudo, tcp, tcp_segment, total, udp
+from scenes import A, OURS, nothing
 
 import test_transports
 from tests.network import CLIENT_MAC, OUR_MAC, Network
 
 CASES = os.path.join(os.path.dirname(os.path.dirname(__file__)), "cases", "reports.jsonl")
-A, OURS, SERVER = "10.137.0.21", "10.138.0.2", "192.0.2.9"
+SERVER = "192.0.2.9"
 SCENES = {}
 
 
 def scene(function):
     SCENES[function.__name__.replace("_", "-")] = function
     return function
-
-
-def nothing(*wires):
-    assert [wire.recv(0) for wire in wires] == [None] * len(wires)
 
 
 @scene

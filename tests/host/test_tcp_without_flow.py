@@ -6,19 +6,12 @@ import struct
 
 import pytest
 from packets import ACK, FIN, PSH, RST, SYN, URG, Look, error, ip, tcp, tcp_segment
+from scenes import A, B, OURS, SERVER, nothing
 
 from firewall.flows import state
 from tests.network import Network
 
-A, B = "10.137.0.21", "10.137.0.22"
-OURS, SERVER = "10.138.0.2", "192.0.2.50"
 TCP = 6
-
-
-@pytest.fixture
-def net():
-    with Network() as net:
-        yield net
 
 
 def numbers(look):
@@ -41,10 +34,6 @@ def is_reset_for(frame, sent):
 
 def segment(src, sport, flags, data=b"", dst=SERVER, dport=22, seq=0x89ABCDEF, ack=0x12345678):
     return ip(src, dst, TCP, tcp_segment(src, sport, dst, dport, flags, data, seq, ack))
-
-
-def nothing(*wires):
-    assert [tcp.recv(0) for tcp in wires] == [None] * len(wires)
 
 
 @pytest.mark.parametrize("flags", [ACK, ACK | PSH, ACK | URG, ACK | PSH | URG])

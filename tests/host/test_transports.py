@@ -3,37 +3,21 @@ import struct
 
 import pytest
 from firewall.packets.segment import complete, segments
-from packets import ACK, DF, PSH, SYN, Look, error, fragments, ip, pseudo, tcp, tcp_segment, total, udp, udp_datagram
+from packets import ACK, DF, PSH, Look, error, fragments, ip, pseudo, tcp, tcp_segment, total, udp_datagram
+from scenes import A, B, OURS, ROUTER, nothing, opened
 from scapy.layers.inet import IP, TCP
 from scapy.layers.l2 import Ether
 
-from tests.network import Network
-
-A, B = "10.137.0.21", "10.137.0.22"
-OURS, SERVER, ROUTER = "10.138.0.2", "192.0.2.9", "203.0.113.1"
+SERVER = "192.0.2.9"
 UDP_LITE, DCCP = 136, 33
-
-
-@pytest.fixture
-def net():
-    with Network() as net:
-        yield net
-
-
-def nothing(*wires):
-    assert [wire.recv(0) for wire in wires] == [None] * len(wires)
 
 
 # --- a super-frame whose checksum is whole ---
 
 
-def connected(net, ip=A):
-    client = net.client(ip)
-    client.send(tcp(ip, 40000, SERVER, 80))
-    port = Look(net.uplink.recv()).sport
-    net.uplink.send(tcp(SERVER, 80, OURS, port, SYN | ACK))
-    client.recv()
-    return client, port
+def connected(net):
+    client = net.client(A)
+    return client, opened(net, client, 40000, SERVER)
 
 
 @pytest.mark.parametrize("blank", [False, True])
