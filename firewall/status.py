@@ -1,6 +1,6 @@
 """What an administrator is told of the firewall: links, flows, packet pages, and what became of the packets."""
 from firewall import reasons
-from firewall.wire import ipv4
+from firewall.wire.address import text4
 
 _COUNTERS = 6  # in a line
 _WAITED = 5  # s; less is not worth a word
@@ -27,7 +27,7 @@ def _uplink(firewall):
         return "uplink: none" if link is None else "uplink: no address yet"
     waited = firewall.stalls.waited // 1000
     return "uplink: %s to domain %d%s%s, dropped for want of room: %d%s" % (
-        ipv4.text(neighbours.nat.address), firewall.uplink.domid,
+        text4(neighbours.nat.address), firewall.uplink.domid,
         ", which takes nothing" if link.backlog.stalled else "",
         ", which has not answered for %d s" % waited if waited >= _WAITED else "", link.dropped,
         ", ended by an error: %d" % link.failed if link.failed else "")  # fmt: skip
@@ -45,4 +45,4 @@ def _clients(firewall):
 
 def _client(port):
     deaf = ", which takes nothing" if port.rings.deaf else ""
-    return "vif %s %s%s" % (port.owner.name, ipv4.text(port.owner.address), deaf)
+    return "vif %s %s%s" % (port.owner.name, text4(port.owner.address), deaf)

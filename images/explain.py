@@ -15,6 +15,7 @@ import json
 import sys
 
 from firewall.rules import matcher, text as rules_text
+from firewall.wire import address
 
 _PROTOCOLS = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "gre": 47, "esp": 50, "icmpv6": 58, "sctp": 132}
 _VERDICT = {True: "accept", False: "drop"}
@@ -38,21 +39,21 @@ def explain(row, text=False):
     """The answer to one object, as an object, or as a sentence if text."""
     held = entries(row)
     packet = row.get("packet")
-    address = row.get("address") or (packet or {}).get("src") or ""
+    client = row.get("address") or (packet or {}).get("src") or ""
     if packet is None:
-        return _what_a_list_is(row.get("id"), held, address, text)
+        return _what_a_list_is(row.get("id"), held, client, text)
     names = Names(row.get("names") or {})
-    rule_list, why = matcher.load(held, address, addresses(row.get("dns", ())), names)
-    dst = rules_text.address(packet["dst"])
+    rule_list, why = matcher.load(held, client, addresses(row.get("dns", ())), names)
+    dst = address.parse(packet["dst"])
     accept, number = rule_list.decide(protocol(packet), dst, packet.get("dport", -1), packet.get("type", -1), 0)
     if text:
         return "%s: the packet is %s." % (row.get("id"), _because(held, accept, number, why))
     return {"id": row.get("id"), "verdict": _VERDICT[accept], "rule": number}
 
 
-def _what_a_list_is(name, held, address, text):
+def _what_a_list_is(name, held, client, text):
     try:
-        parsed = rules_text.parse(held, address)
+        parsed = rules_text.parse(held, client)
     except rules_text.RuleError as error:
         if text:
             return "%s: everything from this client is refused: %s." % (name, error)
@@ -106,7 +107,7 @@ def entries(row):
 
 
 def addresses(texts):
-    return tuple(rules_text.address(text) for text in texts)
+    return tuple(address.parse(text) for text in texts)
 
 
 def protocol(packet):

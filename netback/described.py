@@ -3,6 +3,7 @@
 dom0 is trusted and may err all the same: what is no value of its kind is told in one line that names the node, what it
 holds and what was expected, and something safe is taken instead.
 """
+from firewall.wire.address import first_host4
 from log import Log
 from micropython import const
 from net.netif import MTU, MTU_LEAST, MTU_MOST
@@ -47,7 +48,7 @@ class Described:
         ip = await values.read(self.store, self.path + "/ip")
         mac = await values.read(self.store, self.path + "/mac")
         mtu = await values.read(self.store, self.path + "/mtu")
-        address = values.first_ipv4(ip)
+        address = first_host4(ip)
         self._judge("ip", ip, address is not None, "an IPv4 address", "nothing is forwarded")
         ethernet = values.mac(mac)
         self._judge("mac", mac, ethernet is not None, "aa:bb:cc:dd:ee:ff of one interface", "Qubes' own is taken")

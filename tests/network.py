@@ -23,7 +23,7 @@ from firewall.judge import Judge
 from firewall.neighbours import Neighbours
 from firewall.rules import matcher
 from firewall.rules.names import NoNames
-from firewall.wire import ipv4
+from firewall.wire.address import parse4
 
 ACCEPT = ("action=accept",)
 OUR_MAC = b"\xfe\xff\xff\xff\xff\xff"
@@ -74,7 +74,7 @@ class Network:
         self._wires = {}
         octets = octets or random.Random(seed).randbytes
         self.neighbours = Neighbours(capacity, words, octets, share)
-        self.neighbours.gateway = ipv4.address(self.gateway)
+        self.neighbours.gateway = parse4(self.gateway)
         self.judge = Judge(self.neighbours, octets)
         self.uplink = None
         if uplink:
@@ -91,7 +91,7 @@ class Network:
         self.uplink = Wire(self, 0, self.upstream, OUR_MAC, CLIENT_MAC)
         self._wires[0] = self.uplink
         self.neighbours.uplink_up(
-            ipv4.address(address), CLIENT_MAC, ipv4.address(self.upstream), mtu, gso, ipv4.address(netmask)
+            parse4(address), CLIENT_MAC, parse4(self.upstream), mtu, gso, parse4(netmask)
         )
         return self.uplink
 
@@ -105,7 +105,7 @@ class Network:
         while number in self._wires:
             number += 1
         wire = self._wires[number] = Wire(self, number, ip, CLIENT_MAC, OUR_MAC)
-        self.neighbours.attach(ipv4.address(ip), number, CLIENT_MAC, mtu, gso)
+        self.neighbours.attach(parse4(ip), number, CLIENT_MAC, mtu, gso)
         if rules is not None:
             self.set_rules(ip, rules)
         return wire
@@ -119,17 +119,17 @@ class Network:
         if not isinstance(entries, dict):
             entries = {"%04d" % i: text.encode() for i, text in enumerate(entries)}
             entries["policy"] = b"drop"
-        resolvers = [ipv4.address(text) for text in self.resolvers]
+        resolvers = [parse4(text) for text in self.resolvers]
         sealed, self.complaint = matcher.load(entries, ip, resolvers, NoNames())
-        self.neighbours.set_rules(ipv4.address(ip), sealed)
+        self.neighbours.set_rules(parse4(ip), sealed)
 
     def connected(self, *addresses, only=False):
         """/connected-ips: clients that exist, running or not. only: as the image has it, others get nothing."""
-        self.neighbours.set_connected([ipv4.address(text) for text in addresses], only)
+        self.neighbours.set_connected([parse4(text) for text in addresses], only)
 
     def allow(self, *pairs):
         """Let (sender, receiver) talk to each other, as the setting for it does."""
-        self.neighbours.set_pairs([(ipv4.address(a), ipv4.address(b)) for a, b in pairs])
+        self.neighbours.set_pairs([(parse4(a), parse4(b)) for a, b in pairs])
 
     def advance(self, seconds):
         """Let time pass; the firewall does what it does at times."""

@@ -14,7 +14,7 @@ from micropython import const
 from peererror import PeerError
 
 from firewall.qubes import messages, ruletrees
-from firewall.wire import ipv4
+from firewall.wire.address import parse4
 
 RULES = "/qubes-firewall/"
 HANDLED = "/qubes-firewall-handled/"
@@ -177,7 +177,7 @@ class Database:
         """Into this copy."""
         if path.startswith(RULES):
             address, _, key = path[len(RULES) :].partition("/")
-            if ipv4.address(address) < 0:
+            if parse4(address) < 0:
                 return  # the list of an IPv6 address: we forward none
             if key:
                 self._change(copy.trees, address, copy.trees.write, key, value)

@@ -36,7 +36,7 @@ from firewall.qubes.database import Database
 from firewall.rules.matcher import DENY, sealing
 from firewall.rules.names import NoNames
 from firewall.rules.text import RuleError, parsing
-from firewall.wire import ipv4
+from firewall.wire.address import parse4, text4
 
 _SLICE = const(8)  # rules parsed before the rings have their turn
 _ROOM = const(5)  # parts in 12 of the heap that sealed lists may take; raw rules and packets need the rest
@@ -102,7 +102,7 @@ class Settings:
 
     def attached(self, address):
         """A client with this address (int) is there: put its rules in force, now or when they come."""
-        text = ipv4.text(address)
+        text = text4(address)
         if text in self.in_force:
             return
         self.in_force[text] = _Client(address)
@@ -118,7 +118,7 @@ class Settings:
 
     def detached(self, address):
         """Its last interface is gone."""
-        text = ipv4.text(address)
+        text = text4(address)
         self.in_force.pop(text, None)
         self.committed.pop(text, None)
         self.database.kept.discard(text)
@@ -254,7 +254,7 @@ class Settings:
         """One of our addresses. One that is removed, or no address, changes nothing: dom0 removes none."""
         if value is None:
             return
-        address = ipv4.address(_text(value))
+        address = parse4(_text(value))
         if address < 0:
             _log.warning("%s is no IPv4 address: %r", key, value[:40])
         elif self.addresses.get(key) != address:
@@ -292,16 +292,16 @@ class Settings:
 
     def _connected(self, _, value):
         if value is not None:
-            found = [ipv4.address(word) for word in _text(value).split()]
+            found = [parse4(word) for word in _text(value).split()]
             self.firewall.set_connected(address for address in found if address >= 0)
 
     def _map(self, path, value):
-        address = ipv4.address(path[len(_MAPPED) :].partition("/")[0])
+        address = parse4(path[len(_MAPPED) :].partition("/")[0])
         if value is None:
             self.mapped.pop(address, None)
         else:
-            self.mapped[address] = ipv4.address(_text(value))
-            _log.warning("%s shows itself another address, %s: not supported", ipv4.text(address), _text(value))
+            self.mapped[address] = parse4(_text(value))
+            _log.warning("%s shows itself another address, %s: not supported", text4(address), _text(value))
 
     def _seed(self, _, value):
         """Mix it in; whatever it is, it makes nothing weaker."""
@@ -317,7 +317,7 @@ class Settings:
 def _is_mapped(path, value):
     """Whether a client is shown another address than its own: only then is its key of use."""
     address, _, name = path[len(_MAPPED) :].partition("/")
-    return name == "visible-ip" and ipv4.address(_text(value)) not in (-1, ipv4.address(address))
+    return name == "visible-ip" and parse4(_text(value)) not in (-1, parse4(address))
 
 
 def _text(value):

@@ -12,6 +12,7 @@ from micropython import const
 from steps import at_once
 
 from firewall.wire import ipv4
+from firewall.wire.address import parse4, parse6
 
 ANY = const(-1)  # protocol of a rule without proto
 ICMPV6 = const(58)
@@ -20,7 +21,6 @@ _KEYS = ("action", "dst4", "dst6", "dsthost", "proto", "specialtarget", "dstport
 _DESTINATIONS = ("dst4", "dst6", "dsthost")
 _PROTOCOLS = {"tcp": ipv4.TCP, "udp": ipv4.UDP, "icmp": ipv4.ICMP}
 _HOST = "abcdefghijklmnopqrstuvwxyz0123456789-_"  # of a label; dom0 lets nothing else through
-_HEX = "0123456789abcdefABCDEF"
 _NO_PORT = const(65536)
 _MAX_LABEL = const(63)  # octets (RFC 1035 2.3.4)
 _MAX_NAME = const(253)  # octets in text form
@@ -153,7 +153,7 @@ def _destination(rule, entry, options, family):
     value = options[key]
     if key == "dsthost":
         rule.host = _host(entry, value)
-        rule.low = rule.high = ipv4.address(rule.host) if family == 4 else ANY
+        rule.low = rule.high = parse4(rule.host) if family == 4 else ANY
         if rule.low != ANY:
             rule.host = None  # a literal address needs no resolver
     elif key == "dst%d" % family:
@@ -225,7 +225,7 @@ def _network(entry, key, value, family):
     """(lowest, highest) address of "a.b.c.d/n". Host bits may be set; a bare address is a network of one."""
     bits = 32 if family == 4 else 128
     text, slash, prefix = value.partition("/")
-    address = ipv4.address(text) if family == 4 else _address6(text)
+    address = parse4(text) if family == 4 else parse6(text)
     length = _number(prefix, bits) if slash else bits
     if address < 0 or length < 0:
         raise RuleError(entry, key, value, "an IPv%d address, / and 0 to %d" % (family, bits))
@@ -243,28 +243,3 @@ def _host(entry, value):
     if not good:
         raise RuleError(entry, "dsthost", value, "a host name in lower case, labels of 1 to 63")
     return name
-
-
-def address(text):
-    """The int of an address of either family, or -1."""
-    return _address6(text) if ":" in text else ipv4.address(text)
-
-
-def _address6(text):
-    """The IPv6 address in text (RFC 4291 2.2), or -1."""
-    start, _, quad = text.rpartition(":")
-    if "." in quad:  # an IPv4 tail, as two groups; -1 makes groups that are none
-        value = ipv4.address(quad)
-        text = "%s:%x:%x" % (start, value >> 16, value & 0xFFFF)
-    head, gap, tail = text.partition("::")
-    high = head.split(":") if head else []
-    low = tail.split(":") if tail else []
-    missing = 8 - len(high) - len(low)
-    if missing < 1 if gap else missing != 0:
-        return -1
-    value = 0
-    for group in high + ["0"] * missing + low:
-        if not 1 <= len(group) <= 4 or not all(c in _HEX for c in group):
-            return -1
-        value = value << 16 | int(group, 16)
-    return value

@@ -23,7 +23,7 @@ from firewall import reasons
 from firewall.main import Firewall
 from firewall.rules.matcher import load
 from firewall.rules.names import NoNames
-from firewall.wire import ipv4
+from firewall.wire.address import parse4
 from log import Log
 from netback.link import Link
 from xenbus.wire import Missing
@@ -34,7 +34,7 @@ _RESOLVERS = "10.139.1.1 10.139.1.2"
 
 
 def _address(text):
-    return 0 if text == "0" else ipv4.address(text)
+    return 0 if text == "0" else parse4(text)
 
 
 def _addresses(words):

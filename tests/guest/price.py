@@ -14,6 +14,7 @@ from firewall.neighbours import Neighbours
 from firewall.rules import matcher
 from firewall.rules.names import NoNames
 from firewall.wire import ipv4
+from firewall.wire.address import parse4
 from firewall.wire.checksum import total
 
 CLIENT, MAC = "10.137.0.21", b"\x00\x16\x3e\x5e\x6c\x00"
@@ -32,15 +33,15 @@ class Bench:
 
     def __init__(self):
         self.n = Neighbours(CAPACITY, words, xen.random)
-        self.n.gateway = ours = ipv4.address("10.138.0.2")
+        self.n.gateway = ours = parse4("10.138.0.2")
         self.judge = Judge(self.n, xen.random)
-        self.n.uplink_up(ours, MAC, ipv4.address("10.138.0.1"))
-        self.client = ipv4.address(CLIENT)
+        self.n.uplink_up(ours, MAC, parse4("10.138.0.1"))
+        self.client = parse4(CLIENT)
         self.n.attach(self.client, 1, MAC)
         self.frame = xen.mem(65536)
         head = bytearray(42)
         head[12:15] = b"\x08\x00\x45"
-        pack_into(">HHHBBHIIHHHH", head, 16, 28, 1, 0, 64, ipv4.UDP, 0, self.client, ipv4.address("192.0.2.50"), 0, 80, 8, 0)
+        pack_into(">HHHBBHIIHHHH", head, 16, 28, 1, 0, 64, ipv4.UDP, 0, self.client, parse4("192.0.2.50"), 0, 80, 8, 0)
         pack_into(">H", head, 24, total(head, 14, 20, 0) ^ 0xFFFF)
         self.head = bytes(head)
 

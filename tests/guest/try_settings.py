@@ -15,6 +15,7 @@ from firewall.qubes import database, ruletrees, settings
 from firewall.qubes.settings import Settings
 from firewall.rules import matcher, text as rules_text
 from firewall.wire import ipv4
+from firewall.wire.address import parse4, text4
 
 _MODULES = {"database": database, "ruletrees": ruletrees, "text": rules_text, "matcher": matcher, "settings": settings}
 
@@ -27,20 +28,20 @@ class Told:
 
     def set_rules(self, address, rules):
         self.lists[address] = rules
-        verdict = rules.decide(ipv4.TCP, ipv4.address("192.0.2.7"), 443, -1, 0)
-        print("rules %s %s" % (ipv4.text(address), "accept" if verdict[0] else "drop"))
+        verdict = rules.decide(ipv4.TCP, parse4("192.0.2.7"), 443, -1, 0)
+        print("rules %s %s" % (text4(address), "accept" if verdict[0] else "drop"))
 
     def seeded(self):
         print("seeded")
 
     def set_ours(self, ours):
-        print("ours %s" % ipv4.text(ours))
+        print("ours %s" % text4(ours))
 
     def set_network(self, own, gateway, ours):
-        print("network %s" % " ".join(ipv4.text(address) for address in (own, gateway, ours)))
+        print("network %s" % " ".join(text4(address) for address in (own, gateway, ours)))
 
     def set_connected(self, addresses):
-        print("connected %s" % " ".join(ipv4.text(address) for address in addresses))
+        print("connected %s" % " ".join(text4(address) for address in addresses))
 
 
 async def main(store, words):
@@ -48,7 +49,7 @@ async def main(store, words):
     settings.start()
     for text in words.get("attach", "").split(","):
         if text:
-            settings.attached(ipv4.address(text))
+            settings.attached(parse4(text))
     watch = await store.watch("data/do")
     asyncio.create_task(_obey(store, watch, settings))
     while True:
@@ -66,7 +67,7 @@ async def _obey(store, watch, settings):
             continue
         act, _, text = word.partition(":")
         if act in ("attach", "detach"):
-            getattr(settings, act + "ed")(ipv4.address(text))
+            getattr(settings, act + "ed")(parse4(text))
         elif act == "fail":
             _fail_once(*text.split(":"))
 

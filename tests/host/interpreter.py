@@ -1,6 +1,6 @@
 """Runs a script under the project's own MicroPython, the one of the simulation, for the host tests.
 
-    lines = interpreter.run("from firewall.wire import ipv4\nprint(ipv4.text(1))")
+    lines = interpreter.run("from firewall.wire import address\nprint(address.text4(1))")
 
 The packages that ship are frozen in; everything else a script needs must be in its text.
 """

@@ -32,7 +32,7 @@ from firewall.judge import Judge
 from firewall.neighbours import Neighbours
 from firewall.rules import matcher as rules
 from firewall.rules.names import NoNames
-from firewall.wire import ipv4
+from firewall.wire.address import parse4
 
 kept = []
 def words(count):
@@ -47,11 +47,11 @@ def set_rules(texts):
 GENERATOR
 octets = Generator()
 n = Neighbours(CAPACITY, words, octets)
-n.gateway = ipv4.address("10.138.0.2")
+n.gateway = parse4("10.138.0.2")
 judge = Judge(n, octets)
 MAC = b"\\x00\\x16\\x3e\\x5e\\x6c\\x00"
-n.uplink_up(n.gateway, MAC, ipv4.address("10.138.0.1"))
-A = ipv4.address("10.137.0.21")
+n.uplink_up(n.gateway, MAC, parse4("10.138.0.1"))
+A = parse4("10.137.0.21")
 n.attach(A, 1, MAC)
 set_rules([b"action=accept"])
 frame = xen.mem(65536)

@@ -5,10 +5,11 @@ import pytest
 
 from firewall.rules import matcher, names as rule_names, text as rules_text
 from firewall.wire import ipv4
+from firewall.wire.address import parse, parse4
 from test_rules import CLIENT, ELSEWHERE, RESOLVERS, Names, accepts, entries, error, sealed_list
 
 CLIENT6 = "fd09:24ef:4179::a89:7"
-SERVER6 = rules_text.address("2001:db8::1")
+SERVER6 = parse("2001:db8::1")
 
 
 @pytest.mark.parametrize("octet", range(256))
@@ -32,7 +33,7 @@ def test_a_number_of_any_length_is_refused_unread():
     "1:2:3:4:5:6:255.254.253.252", "64:ff9b::0.0.255.1", "::255.255.0.1", "::1.2.0.0",
 ])
 def test_ipv6_addresses(text):
-    assert rules_text.address(text) == int(ipaddress.ip_address(text))
+    assert parse(text) == int(ipaddress.ip_address(text))
 
 
 @pytest.mark.parametrize("text", [
@@ -40,7 +41,7 @@ def test_ipv6_addresses(text):
     "1:2:3:4:5:6:7:", "1:2:3:4:5:6:7:8::", "::1:2:3:4:5:6:7:8", "::192.0.2", "::192.0.2.256", "1:2:3:4:5:6:7:1.2.3.4", "::1.2.3.4:5", "::-1", "::+1",
 ])
 def test_what_is_no_ipv6_address(text):
-    assert rules_text.address(text) == -1
+    assert parse(text) == -1
 
 
 def test_icmp_of_an_ipv6_list_is_icmpv6():
@@ -105,7 +106,7 @@ def test_a_group_has_a_bit_for_each_rule_and_a_small_int_has_room_for_them(lengt
     assert [sorted(group.verdicts) for group in rule_list._of[ipv4.TCP]] == [[1 << i for i in range(n)] for n in groups]
 
 
-@pytest.mark.parametrize("first", range(ipv4.address("10.139.0.248"), ipv4.address("10.139.1.8")))
+@pytest.mark.parametrize("first", range(parse4("10.139.0.248"), parse4("10.139.1.8")))
 def test_resolvers_side_by_side(first):
     """In whichever order a set gives them: the end of the one is the beginning of the other, and nothing behind is open."""
     for resolvers in ((first, first + 1), (first + 1, first), (first, first + 1, first + 2), (first + 2, first + 1, first)):

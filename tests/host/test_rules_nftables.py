@@ -15,6 +15,7 @@ import pytest
 
 from firewall.rules import matcher, text as rules_text
 from firewall.wire import ipv4
+from firewall.wire.address import parse4, text4
 from images import explain
 
 import linux_router
@@ -89,7 +90,7 @@ def ruleset(lists):
     jumps = []
     chains = []
     for number, (texts, policy) in enumerate(lists):
-        jumps.append("    ip saddr %s jump list%d" % (ipv4.text(client(number)), number))
+        jumps.append("    ip saddr %s jump list%d" % (text4(client(number)), number))
         chains.append("  chain list%d {\n    %s\n  }" % (number, "\n    ".join(chain(texts, policy))))
     return _SET_UP % (", ".join(rulegen.RESOLVERS), "\n".join(jumps), "\n".join(chains))
 
@@ -105,7 +106,7 @@ def datagram(packet, src, sport):
         data = data[:2] + struct.pack("!H", 0xFFFF - packet["type"] * 256) + data[4:]
     else:
         data = bytes(8)
-    dst = ipv4.address(packet["dst"])
+    dst = parse4(packet["dst"])
     return bytes(ipv4.header(20 + len(data), 0, 0, 64, explain.protocol(packet), src, dst)) + data
 
 
@@ -122,7 +123,7 @@ def disagreements(router, rng, lists):
     """Rounds of random lists; what differs, as text."""
     found = []
     names = explain.Names(rulegen.NAMES)
-    resolvers = tuple(ipv4.address(address) for address in rulegen.RESOLVERS)
+    resolvers = tuple(parse4(address) for address in rulegen.RESOLVERS)
     for start in range(0, lists, ROUND):
         round_lists = []
         for _ in range(min(ROUND, lists - start)):
@@ -138,7 +139,7 @@ def disagreements(router, rng, lists):
             sealed = matcher.seal(rules_text.parse(entries, rulegen.CLIENT), resolvers, names)
             packet = packets[i]
             proto = explain.protocol(packet)
-            dst = ipv4.address(packet["dst"])
+            dst = parse4(packet["dst"])
             ours = sealed.decide(proto, dst, packet.get("dport", -1), packet.get("type", -1), 0)
             if ours[0] != passed:
                 found.append("ours %r, Linux %r: %r on %r, then %s" % (ours, passed, packet, texts, policy))

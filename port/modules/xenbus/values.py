@@ -3,11 +3,8 @@
 A frontend's directory is the client's to fill: whatever is no plain number reads as the default, and required
 numbers that are missing raise PeerError.
 """
-from micropython import const
 from peererror import PeerError
 from xenbus.wire import Denied, Missing
-
-_GROUPS = const(224)  # first octet of multicast, reserved and broadcast addresses
 
 
 def decimal(octets, limit):
@@ -19,18 +16,6 @@ def decimal(octets, limit):
             return None
     value = int(octets)
     return value if value <= limit else None
-
-
-def first_ipv4(octets):
-    """The first IPv4 address in dom0's `ip` node, a list separated by spaces, as an int; None if there is none.
-
-    An address that no host can have (0/8, 127/8, groups and above) is none.
-    """
-    for word in octets.split():
-        parts = [decimal(part, 255) for part in word.split(b".")]
-        if len(parts) == 4 and None not in parts and parts[0] not in (0, 127) and parts[0] < _GROUPS:
-            return parts[0] << 24 | parts[1] << 16 | parts[2] << 8 | parts[3]
-    return None
 
 
 def mac(octets):
