@@ -27,7 +27,7 @@ def paths(checkout):
 
 def round_of(checkout, ground, seed, number, events, write):
     from grounds import GROUNDS
-    from series import Series
+    from scenes import Scenes
 
     count = [0]
 
@@ -37,7 +37,7 @@ def round_of(checkout, ground, seed, number, events, write):
 
     place = GROUNDS[ground](checkout, seed * 1000003 + number)
     try:
-        Series(place, random.Random("%d %d" % (seed, number)), events, record).run()
+        Scenes(place, random.Random("%d %d" % (seed, number)), events, record).run()
     except Exception as error:  # of both sides alike, or it is a difference
         record("raised", "%s: %s" % (type(error).__name__, str(error).splitlines()[:1]))
     try:

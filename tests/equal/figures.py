@@ -13,7 +13,7 @@ A, SERVER = "10.137.0.21", "192.0.2.50"
 
 
 def lines(checkout):
-    """{folder: (files, lines of Python)}, and how long the longest file is."""
+    """{what: how many}: lines in each folder and below each top, files, the longest file."""
     found, longest = {}, 0
     for top in SOURCES:
         for folder, _, names in os.walk(os.path.join(checkout, top)):
@@ -23,6 +23,7 @@ def lines(checkout):
                         count = len(text.readlines())
                     where = "lines of " + os.path.relpath(folder, checkout)
                     found[where] = found.get(where, 0) + count
+                    found["lines of %s/** in all" % top] = found.get("lines of %s/** in all" % top, 0) + count
                     found["lines of Python in all"] = found.get("lines of Python in all", 0) + count
                     found["files of Python in all"] = found.get("files of Python in all", 0) + 1
                     longest = max(longest, count)
