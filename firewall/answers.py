@@ -7,9 +7,9 @@ from micropython import const
 
 from firewall import reasons
 from firewall.flows.clients import ECHO_COST, ERROR_COST
-from firewall.packets import replies
-from firewall.packets.fragments import split
+from firewall.packets import replies, v4
 from firewall.packets.packet import IP
+from firewall.packets.split import split
 from firewall.wire import arp, ethernet, icmp, ipv4, tcp
 
 _DHCP_CLIENT = const(68)
@@ -78,8 +78,8 @@ class Answers:
         """An ICMP error about p to its sender, if one may be sent and its share is not used up. The reason."""
         n = self.n
         source = p.dst if n.ours(p.dst) else p.link.client and n.gateway or n.nat.address
-        if source and replies.may_answer(p) and p.link.bucket.take(ERROR_COST, now):
-            self.out.append((p.link.number, replies.error(p, kind, code, rest, source, self._next_ident(p.link))))
+        if source and v4.may_answer(p) and p.link.bucket.take(ERROR_COST, now):
+            self.out.append((p.link.number, v4.error(p, kind, code, rest, source, self._next_ident(p.link))))
         return reason
 
     # --- ARP ---

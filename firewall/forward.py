@@ -23,7 +23,7 @@ from supervisor import Guard
 
 from firewall import cutting, reasons, turns
 from firewall.neighbours import UPLINK
-from firewall.packets.segment import complete
+from firewall.packets.checksum_offload import complete
 
 _SLOTS = const(8)  # of a ring in a turn
 _SENT = const(8)  # frames of our own making in a turn: segments and pieces, each in some 0.1 ms

@@ -11,17 +11,15 @@ large. They are complete: no blank checksum, no super-frame. Each verdict is cou
 questions is drawn in docs/packet.md. Nothing is rewritten before the last question is answered. Time (ms) and random
 octets come in as arguments.
 """
-from struct import unpack_from
-
 from firewall import reasons
 from firewall.answers import Answers
 from firewall.flows import state as flowstate
 from firewall.flows.clients import ERROR_COST, NO_RULES
 from firewall.flows.record import BACK, CLIENT, DST, EGRESS, GENERATION, KIND, OCTETS, PACKETS, PORTS, SEEN
 from firewall.flows.record import SIDE_CLIENT, SIDE_UPLINK
-from firewall.packets import icmp_quote, rewrite
+from firewall.packets import icmp_quote, v4
+from firewall.packets.checksum_offload import complete
 from firewall.packets.packet import IP, Packet
-from firewall.packets.segment import complete
 from firewall.wire import byteorder, ethernet, icmp, ipv4, tcp
 
 _GROUPS = 0xE0000000  # multicast addresses begin here,
@@ -71,7 +69,7 @@ class Judge(Answers):
         if frame[ethernet.DST] & 1:
             return reasons.GROUP_FRAME
         p = self._p
-        wrong = p.read(link, frame, octets, blank, gso) or self._addresses(p)
+        wrong = v4.read(p, link, frame, octets, blank, gso) or self._addresses(p)
         if not wrong and p.fragment & ipv4.FRAGMENT_MASK:
             if len(frame) < p.end:
                 return reasons.GATHER
@@ -79,7 +77,7 @@ class Judge(Answers):
             whole = add(p, link.client.slot, now) if link.client else add(p, 0, now, self._receiver)
             if not isinstance(whole, bytearray):
                 return whole
-            wrong = p.read(link, whole, len(whole), False, 0)
+            wrong = v4.read(p, link, whole, len(whole), False, 0)
             p.whole = True
         wrong = wrong or p.transport()
         if wrong:
@@ -96,8 +94,7 @@ class Judge(Answers):
         if p.kind >= 0 and not p.query:
             return 0
         n = self.n
-        src, dst = unpack_from("<II", p.frame, IP + ipv4.SRC)
-        half = n.flows.find(src, dst, p.ports, p.proto | SIDE_UPLINK)
+        half = v4.find(p, n.flows, SIDE_UPLINK)
         if half < 0 or not n.flows.live(half, now):
             return -1
         return n.flows.records[((half & ~1) << 4) + CLIENT]
@@ -124,8 +121,7 @@ class Judge(Answers):
     def _flow(self, p, now):
         n = self.n
         client = p.link.client
-        src, dst = unpack_from("<II", p.frame, IP + ipv4.SRC)
-        half = n.flows.find(src, dst, p.ports, p.proto | (SIDE_CLIENT if client else SIDE_UPLINK))
+        half = v4.find(p, n.flows, SIDE_CLIENT if client else SIDE_UPLINK)
         if half >= 0 and not n.flows.live(half, now):
             n.flows.remove(half >> 1)
             half = -1
@@ -241,7 +237,7 @@ class Judge(Answers):
         w[at + SEEN] = now & 0xFFFFFFFF
         w[at + PACKETS] = w[at + PACKETS] + 1 & 0xFFFFFFFF
         w[at + OCTETS] = w[at + OCTETS] + p.total & 0xFFFFFFFF
-        rewrite.rewrite(p, w, at)
+        v4.rewrite(p, w, at)
         return self._send(p, egress)
 
     def _fits(self, p, egress):

@@ -10,7 +10,7 @@ from firewall.flows.clients import Bucket, Clients, Link
 from firewall.flows.nat import Nat
 from firewall.flows.table import SHARE, Flows
 from firewall.packets import replies
-from firewall.packets.fragments import Reassembly
+from firewall.packets.reassemble import Reassembly
 from firewall.wire import ethernet
 
 UPLINK = const(0)  # its link number; clients' are the drivers' choice from 1 to 65535

@@ -17,8 +17,7 @@ from micropython import const
 from firewall import reasons
 from firewall.flows import state as flowstate
 from firewall.flows.ports import Ports
-from firewall.flows.record import CLIENT, EGRESS, PORTS, SIDE_CLIENT, SIDE_UPLINK, WORDS
-from firewall.packets.packet import ANSWER
+from firewall.flows.record import ANSWER, CLIENT, EGRESS, PORTS, SIDE_CLIENT, SIDE_UPLINK, WORDS
 from firewall.wire import byteorder, ipv4
 from firewall.wire.checksum import delta16, delta32, fold
 

@@ -23,9 +23,9 @@ each, half h at word 16 * h:
     14 LIFE        back: what the flow ends with: the client that gets it or its mapping, as in clients.py; 0: the uplink
     15 RING        back: the next record in the ring of flows that share a mapping | the one before << 16
 
-Addresses and ports are words (wire/byteorder.py). For a query of ICMP PORTS holds identifier and type, with packet.ANSWER on
-the way back; for other protocols without ports it is 0. Checksum deltas (checksum.py) are in the
-words' byte order, and do not contain the TTL, which always adds TTL_DELTA.
+Addresses and ports are words (wire/byteorder.py). For a query of ICMP PORTS holds identifier and type, with
+ANSWER on the way back; for other protocols without ports it is 0. Checksum deltas (checksum.py) are in the words' byte
+order, and do not contain the TTL, which always adds TTL_DELTA.
 """
 from micropython import const
 
@@ -53,5 +53,7 @@ BACK = const(16)  # words from a half there to its half back
 
 SIDE_CLIENT = const(0x000)  # the packet came from a client
 SIDE_UPLINK = const(0x100)
+
+ANSWER = const(0x8000)  # with the query's type in PORTS: packets of this half answer it
 
 TTL_DELTA = const(0xFFFE)  # ~0x0001: TTL and protocol, loaded as a word, get smaller by 0x0001

@@ -12,8 +12,8 @@ from struct import pack_into, unpack_from
 
 from micropython import const
 
-from firewall.flows.record import DST, NEW_DST, NEW_PORTS, NEW_SRC, PORTS, SRC
-from firewall.packets.packet import ANSWER, ANSWERS, COVERING, IP, QUERIES
+from firewall.flows.record import ANSWER, DST, NEW_DST, NEW_PORTS, NEW_SRC, PORTS, SRC
+from firewall.packets.packet import ANSWERS, COVERING, IP, QUERIES
 from firewall.wire import byteorder, icmp, ipv4, tcp, udp
 from firewall.wire.checksum import delta16, delta32, total, update
 from firewall.wire.ipv4 import put16

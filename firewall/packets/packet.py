@@ -8,11 +8,12 @@ from struct import unpack_from
 from micropython import const
 
 from firewall import reasons
+from firewall.flows.record import ANSWER
 from firewall.wire import icmp, ipv4, tcp, udp
 from firewall.wire.byteorder import ports as ports_word
 
 IP = const(14)  # where the IPv4 header begins
-CHECKED = const(0)  # read(), transport(): nothing is wrong
+CHECKED = const(0)  # transport(), v4.read(): nothing is wrong
 
 QUERIES = (icmp.ECHO, icmp.TIMESTAMP)
 _PARSE = {ipv4.TCP: tcp.parse, ipv4.UDP: udp.parse, ipv4.ICMP: icmp.parse}
@@ -20,49 +21,18 @@ _PARSE = {ipv4.TCP: tcp.parse, ipv4.UDP: udp.parse, ipv4.ICMP: icmp.parse}
 # RFC 4340 5.1): octets of their smallest header
 COVERING = {ipv4.UDP_LITE: 8, ipv4.DCCP: 12}
 ANSWERS = {icmp.ECHO_REPLY: icmp.ECHO, icmp.TIMESTAMP_REPLY: icmp.TIMESTAMP}
-ANSWER = const(0x8000)  # with the query's type in PORTS: this half's packets answer it
 
 
 class Packet:
     """link: where it came in. frame: the buffer, with Ethernet header; end: behind the datagram.
 
-    size, total, fragment, ttl, proto, src, dst: as ipv4.parse() returns them. l4: where the transport header begins.
-    ports: its PORTS word (record.py), 0 if it has none. flags: of TCP. kind, code: of ICMP, kind -1 otherwise. query:
+    size, total, fragment, ttl, proto, src, dst: as ipv4.parse_quoted() returns them. l4: where the transport header begins.
+    ports: its PORTS word (record.py), 0 if it has none. flags: of TCP. kind: the type of ICMP, -1 otherwise. query:
     it begins or answers a query of ICMP. blank: the transport checksum holds only the pseudo-header's sum (netif.h,
     csum_blank). gso: payload octets of each segment that a super-frame stands for, else 0. unseeded, of a
     super-frame: its checksum is that of the whole, though it counts as blank. whole: it was in pieces and has been put
     together by us.
     """
-
-    def read(self, link, frame, octets, blank, gso):
-        """Take the frame and its IPv4 header. CHECKED, or a reason."""
-        self.link = link
-        self.frame = frame
-        self.blank = blank
-        self.gso = gso
-        self.whole = False
-        # field by field: the seven of ipv4.parse() would be a tuple of two heap blocks, 4 us
-        self.size = size = ipv4.header_size(frame, IP, octets)
-        self.total = total = frame[16] << 8 | frame[17] if size else 0
-        if not size or IP + total > octets:
-            return reasons.IP_HEADER
-        self.fragment = frame[20] << 8 | frame[21]
-        self.ttl = frame[22]
-        self.proto = frame[23]
-        self.src = frame[26] << 24 | frame[27] << 16 | frame[28] << 8 | frame[29]
-        self.dst = frame[30] << 24 | frame[31] << 16 | frame[32] << 8 | frame[33]
-        self.l4 = IP + size
-        self.end = IP + total
-        self.ports = 0
-        self.kind = -1
-        self.query = False
-        if not ipv4.checksum_ok(frame, IP, size):
-            return reasons.IP_CHECKSUM
-        if size > ipv4.SIZE:
-            options = ipv4.options(frame, IP, size)
-            if options != ipv4.PLAIN:
-                return reasons.SOURCE_ROUTE if options == ipv4.SOURCE_ROUTE else reasons.IP_OPTIONS
-        return CHECKED
 
     def transport(self):
         """Read the transport header. CHECKED, or a reason. Not for a fragment."""
@@ -90,9 +60,8 @@ class Packet:
         elif self.proto == ipv4.ICMP:
             self._icmp(*icmp.parse(self.frame, self.l4, self.end))
 
-    def _icmp(self, kind, code, ident):
+    def _icmp(self, kind, _code, ident):
         self.kind = kind
-        self.code = code
         if kind in QUERIES:
             self.query = True
             self.ports = ports_word(ident, kind)

@@ -7,28 +7,11 @@ together first. Errors quote as much as fits 576 octets (RFC 1812 4.3.2.3), of t
 from micropython import const
 
 from firewall.packets.packet import IP
+from firewall.packets.v4 import TTL
 from firewall.wire import arp, checksum, ethernet, icmp, ipv4, tcp
 from firewall.wire.ipv4 import put16
 
-_TTL = const(64)
-_QUOTE = const(548)  # octets of the quoted datagram: 576 less two headers
 OUR_MAC = b"\xfe\xff\xff\xff\xff\xff"  # of every vif of a netvm, so ours towards clients
-
-
-def may_answer(p):
-    """True if an error about packet p is allowed."""
-    return not (p.proto == ipv4.ICMP and icmp.is_error(p.frame[p.l4])) and not p.fragment & ipv4.OFFSET_MASK
-
-
-def error(p, kind, code, rest, source, ident):
-    """The frame of an ICMP error about p, back where it came from, before p is changed.
-
-    rest: octets 4 to 7. source: the address we have on that side. ident: of the IP header.
-    """
-    quote = bytes(memoryview(p.frame)[IP : IP + min(p.total, _QUOTE)])
-    message = icmp.message(kind, code, rest, quote)
-    header = ipv4.header(ipv4.SIZE + len(message), ident, 0, _TTL, ipv4.ICMP, source, p.src)
-    return bytearray(p.link.header + header + message)
 
 
 def reset(p, ident):
@@ -36,7 +19,7 @@ def reset(p, ident):
     segment = tcp.reset(p.frame, p.l4, p.end)
     seed = checksum.pseudo(p.src, p.dst, ipv4.TCP, tcp.SIZE)
     put16(segment, tcp.CHECKSUM, checksum.total(segment, 0, tcp.SIZE, seed) ^ 0xFFFF)
-    header = ipv4.header(ipv4.SIZE + tcp.SIZE, ident, ipv4.DF, _TTL, ipv4.TCP, p.dst, p.src)
+    header = ipv4.header(ipv4.SIZE + tcp.SIZE, ident, ipv4.DF, TTL, ipv4.TCP, p.dst, p.src)
     return bytearray(p.link.header + header + segment)
 
 
@@ -47,7 +30,7 @@ def pong(p, ident):
     data = memoryview(p.frame)[p.l4 + icmp.SIZE : p.end]
     rest = int.from_bytes(bytes(memoryview(p.frame)[p.l4 + 4 : p.l4 + 8]), "big")
     message = icmp.message(icmp.ECHO_REPLY, 0, rest, data)
-    header = ipv4.header(ipv4.SIZE + len(message), ident, 0, _TTL, ipv4.ICMP, p.dst, p.src)
+    header = ipv4.header(ipv4.SIZE + len(message), ident, 0, TTL, ipv4.ICMP, p.dst, p.src)
     return bytearray(p.link.header + header + message)
 
 

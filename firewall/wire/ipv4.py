@@ -1,9 +1,9 @@
 """IPv4 headers, options included (RFC 791, judged as RFC 1812 5.2.2 and RFC 7126 ask).
 
-parse() is the one place that judges lengths: established by it, for the buffer and the offsets it
-was given, is that the header with its options and the whole datagram lie inside, so that no
-reader below can run past an end. It does not sum the header: checksum_ok() does, so that the two
-faults can be counted apart. Addresses are ints; a larger one is a later one in wire order.
+header_size() is the one place that judges lengths: established by it, for the buffer and the offsets it was given, is
+that the header with its options lies inside, so that no reader below can run past an end; whether the total length does
+is for the caller to see. It does not sum the header: checksum_ok() does, so that the two faults can be counted apart.
+Addresses are ints; a larger one is a later one in wire order.
 """
 from micropython import const
 
@@ -11,7 +11,6 @@ from firewall.wire import checksum
 from firewall.wire.address import parse4 as address, text4 as text  # noqa: F401  (until all have moved)
 
 SIZE = const(20)  # octets of a header without options
-MAX_SIZE = const(60)
 MAX_TOTAL = const(65535)  # octets of the largest datagram, header included
 
 ICMP = const(1)
@@ -20,7 +19,7 @@ UDP = const(17)
 DCCP = const(33)
 UDP_LITE = const(136)
 
-# the fragment word, as parse() returns it: flags and offset together
+# the fragment word, as it stands in the header: flags and offset together
 DF = const(0x4000)
 MF = const(0x2000)
 OFFSET_MASK = const(0x1FFF)  # in units of 8 octets
@@ -52,22 +51,12 @@ SOURCE_ROUTE = const(1)
 BROKEN = const(2)  # a length that lies
 
 
-def parse(buf, at, end):
-    """(header octets, total octets, fragment word, TTL, protocol, src, dst), or None.
-
-    at: where the header begins; end: where the frame ends. None: fewer octets than a header,
-    version not 4, IHL below 5 or beyond the total length, total length beyond the frame. What the
-    frame holds behind the total length is padding. Accepted on purpose: any TOS, any TTL, the
-    reserved flag, any protocol.
-    """
-    fields = parse_quoted(buf, at, end)
-    if fields is None or fields[1] > end - at:
-        return None
-    return fields
-
-
 def header_size(buf, at, end):
-    """Octets of the header with its options, or 0 where parse_quoted() says None. Allocates nothing."""
+    """Octets of the header with its options, or 0. Allocates nothing.
+
+    at: where the header begins; end: where the frame ends. 0: fewer octets than a header, version not 4, IHL below 5 or
+    beyond the total length. Accepted on purpose: any TOS, any TTL, the reserved flag, any protocol.
+    """
     if end - at < SIZE or buf[at] >> 4 != 4:
         return 0
     size = (buf[at] & 0x0F) << 2
@@ -77,9 +66,10 @@ def header_size(buf, at, end):
 
 
 def parse_quoted(buf, at, end):
-    """As parse(), for the datagram that an ICMP error quotes: it may be cut after its header.
+    """(header octets, total octets, fragment word, TTL, protocol, src, dst) of what an ICMP error quotes, or None.
 
-    The total length is what the datagram had, not what is here: readers look at end themselves.
+    None where header_size() says 0. It may be cut after its header: the total length is what the datagram had, not what
+    is here.
     """
     size = header_size(buf, at, end)
     if not size:
@@ -96,7 +86,7 @@ def parse_quoted(buf, at, end):
 
 
 def checksum_ok(buf, at, size):
-    """True if the header of size octets (as parse() said) sums up."""
+    """True if the header of size octets (as header_size() said) sums up."""
     return checksum.total(buf, at, size, 0) == 0xFFFF
 
 
@@ -106,7 +96,7 @@ def ident(buf, at):
 
 
 def options(buf, at, size):
-    """PLAIN, SOURCE_ROUTE or BROKEN for the options of a header that parse() took.
+    """PLAIN, SOURCE_ROUTE or BROKEN for the options of a header that header_size() took.
 
     Unknown options pass unread. A length that is 0, 1 or leads behind the header is BROKEN:
     nothing behind it can be believed, a source route could hide there. (behaviours 45, 46)
@@ -163,6 +153,18 @@ def header(total, ident, fragment, ttl, proto, src, dst, tos=0, options=b""):
     buf[OPTIONS:] = options
     put16(buf, CHECKSUM, checksum.total(buf, 0, size, 0) ^ 0xFFFF)
     return buf
+
+
+def finish(buf, at, size, fragment):
+    """Write into the header of size octets at offset at what follows from the end of buf: IHL, total length, checksum.
+
+    fragment: the fragment word.
+    """
+    buf[at] = 0x40 | size >> 2
+    put16(buf, at + TOTAL, len(buf) - at)
+    put16(buf, at + FRAGMENT, fragment)
+    put16(buf, at + CHECKSUM, 0)
+    put16(buf, at + CHECKSUM, checksum.total(buf, at, size, 0) ^ 0xFFFF)
 
 
 def put16(buf, at, value):

@@ -4,10 +4,7 @@ parse() judges lengths; established by it is that the header with its options li
 """
 from micropython import const
 
-from firewall.wire import checksum
-
 SIZE = const(20)  # octets of a header without options
-PROTOCOL = const(6)
 
 FIN = const(0x01)
 SYN = const(0x02)
@@ -82,8 +79,3 @@ def reset(buf, at, end):
 def possible(flags):
     """False for sets of flags that only scanners send (behaviours 48)."""
     return flags & _MEANING in _POSSIBLE
-
-
-def checksum_ok(buf, at, end, src, dst):
-    """True if header and data between at and end sum up with the addresses they travel between."""
-    return checksum.total(buf, at, end - at, checksum.pseudo(src, dst, PROTOCOL, end - at)) == 0xFFFF

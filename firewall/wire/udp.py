@@ -4,10 +4,7 @@ parse() judges lengths; established by it is that header and data lie inside.
 """
 from micropython import const
 
-from firewall.wire import checksum
-
 SIZE = const(8)  # octets
-PROTOCOL = const(17)
 
 # offset of each field in the header, and its width in octets
 _SPORT = const(0)  # 2
@@ -30,10 +27,3 @@ def parse(buf, at, end):
         return None
     sport = buf[at + _SPORT] << 8 | buf[at + _SPORT + 1]
     return sport, buf[at + _DPORT] << 8 | buf[at + _DPORT + 1], length
-
-
-def checksum_ok(buf, at, length, src, dst):
-    """True if the datagram of length octets has no checksum, or one that is right."""
-    if buf[at + CHECKSUM] == 0 and buf[at + CHECKSUM + 1] == 0:
-        return True
-    return checksum.total(buf, at, length, checksum.pseudo(src, dst, PROTOCOL, length)) == 0xFFFF

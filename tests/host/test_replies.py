@@ -5,7 +5,7 @@ import pytest
 from packets import Look, arp, echo, ip, tcp, udp
 from scenes import A, OURS, SERVER
 
-from firewall.packets import replies
+from firewall.packets import v4
 from firewall.wire import ipv4
 from firewall.wire.address import parse4
 from tests.network import CLIENT_MAC, Network
@@ -21,13 +21,13 @@ def packet(proto, first, fragment=0):
 def test_an_error_may_be_about_all_but_errors_and_later_fragments():
     """The judge asks about neither today; whoever asks about them tomorrow is still told no (RFC 1122 3.2.2)."""
     for first in range(256):
-        assert replies.may_answer(packet(ipv4.ICMP, first)) == (first not in ICMP_ERRORS)
-        assert replies.may_answer(packet(ipv4.UDP, first)) and replies.may_answer(packet(ipv4.TCP, first))
+        assert v4.may_answer(packet(ipv4.ICMP, first)) == (first not in ICMP_ERRORS)
+        assert v4.may_answer(packet(ipv4.UDP, first)) and v4.may_answer(packet(ipv4.TCP, first))
     for fragment in range(0, 0x10000, 0x2000):  # the flags alone
-        assert replies.may_answer(packet(ipv4.UDP, 0, fragment))
+        assert v4.may_answer(packet(ipv4.UDP, 0, fragment))
         for offset in (1, 2, 0x1000, 0x1FFF):
-            assert not replies.may_answer(packet(ipv4.UDP, 0, fragment | offset))
-            assert not replies.may_answer(packet(ipv4.ICMP, 3, fragment | offset))
+            assert not v4.may_answer(packet(ipv4.UDP, 0, fragment | offset))
+            assert not v4.may_answer(packet(ipv4.ICMP, 3, fragment | offset))
 
 
 @pytest.mark.parametrize("first", ICMP_ERRORS)

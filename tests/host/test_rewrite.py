@@ -6,8 +6,9 @@ import pytest
 from packets import ACK, Look, address, echo, icmp_message, ip, pseudo, tcp, total, udp
 
 from firewall.flows.record import DELTAS, NEW_DST, NEW_PORTS, NEW_SRC
+from firewall.packets import v4
 from firewall.packets.packet import Packet
-from firewall.packets.rewrite import rewrite
+from firewall.packets.v4 import rewrite
 
 AT = 16  # the half's first word: others lie around it
 
@@ -40,7 +41,7 @@ def half(packet, src, dst, ports):
 
 def read(frame, blank=False, gso=0):
     packet = Packet()
-    assert packet.read(None, bytearray(frame), len(frame), blank, gso) == 0 and packet.transport() == 0
+    assert v4.read(packet, None, bytearray(frame), len(frame), blank, gso) == 0 and packet.transport() == 0
     return packet
 
 

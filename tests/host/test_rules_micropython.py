@@ -95,9 +95,9 @@ def calls(rng):
     yield "checksum.pseudo", number, rng.getrandbits(32), 6, word
     yield "ethernet.header", b"123456", b"abcdef", word
     yield "arp.parse", data, at
-    for module in ("icmp", "ipv4", "tcp", "udp"):
-        yield module + ".parse", data, at, end
-    found = ipv4.parse(data, at, end)
+    for name in ("icmp.parse", "ipv4.parse_quoted", "tcp.parse", "udp.parse"):
+        yield name, data, at, end
+    found = ipv4.parse_quoted(data, at, end)
     if found:
         yield "ipv4.options", data, at, found[0]
         yield "ipv4.checksum_ok", data, at, found[0]

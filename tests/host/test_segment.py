@@ -1,7 +1,8 @@
 """Segmentation and checksum completion in software, against scapy's own arithmetic."""
 
 import pytest
-from firewall.packets.segment import complete, segments
+from firewall.packets.checksum_offload import complete
+from firewall.packets.segment import segments
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP, UDP

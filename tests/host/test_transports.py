@@ -2,7 +2,8 @@
 import struct
 
 import pytest
-from firewall.packets.segment import complete, segments
+from firewall.packets.checksum_offload import complete
+from firewall.packets.segment import segments
 from packets import ACK, DF, PSH, Look, error, fragments, ip, pseudo, tcp, tcp_segment, total, udp_datagram
 from scenes import A, B, OURS, ROUTER, nothing, opened
 from scapy.layers.inet import IP, TCP

@@ -4,7 +4,8 @@ Otherwise the end of its time finds a datagram that is in one list and not in th
 """
 _SCRIPT = """
 import starve
-from firewall.packets.fragments import Reassembly
+from firewall.packets.reassemble import Reassembly
+from firewall.packets import v4
 from firewall.packets.packet import Packet
 from firewall.wire import ipv4
 
@@ -31,7 +32,7 @@ for _ in range(6000):
     start = draw(3)
     header = ipv4.header(20 + 16, draw(40), (0x2000 if start < 2 else 0) | start * 2, 64, 17, 0xC0000201, 0x0A8A0002)
     frame = bytearray(bytes(12) + b"\\x08\\x00" + header + bytes(16))
-    assert not packet.read(None, frame, len(frame), False, 0)
+    assert not v4.read(packet, None, frame, len(frame), False, 0)
     slot = draw(6)
     starve.after(draw(40))
     starve.on()

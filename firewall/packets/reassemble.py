@@ -1,4 +1,4 @@
-"""Datagrams in pieces: put together before they are judged, cut again where they do not fit.
+"""Datagrams that come in pieces are put together before they are judged.
 
 A later fragment has no ports, so nothing can be said about it alone (RFC 1858); all are collected until the datagram
 is whole. What cannot come from an honest sender ends the datagram: pieces that overlap (RFC 5722's rule for IPv6), a
@@ -16,8 +16,6 @@ from micropython import const
 from firewall import reasons
 from firewall.packets.packet import COVERING, IP
 from firewall.wire import icmp, ipv4, tcp, udp
-from firewall.wire.checksum import total
-from firewall.wire.ipv4 import put16
 
 TIME = const(30000)  # ms from the first fragment that came (RFC 791 3.2: 15 s; RFC 1122: 60 to 120)
 MOST_PIECES = const(64)  # of one datagram (behaviours 37)
@@ -234,37 +232,5 @@ def _whole(datagram):
     for at, data in datagram.pieces:
         at += len(datagram.header)
         frame[at : at + len(data)] = data
-    _finish(frame, size, 0)
+    ipv4.finish(frame, IP, size, 0)
     return frame
-
-
-def split(frame, size, end, mtu, ident):
-    """Frames of at most mtu octets of datagram each, out of one. It may be cut: no DF.
-
-    size: octets of its IP header; end: where the datagram ends. All pieces carry ident: one of our own, as two
-    clients behind one address may have used the same (RFC 6864, behaviours 42).
-    """
-    head = bytes(memoryview(frame)[: IP + size])
-    rest = head[: IP + ipv4.SIZE] + ipv4.copied_options(frame, IP, size)
-    first = at = IP + size
-    frames = []
-    while at < end:
-        octets = min(mtu - (len(head) - IP) & ~7, end - at)
-        piece = bytearray(len(head) + octets)
-        piece[: len(head)] = head
-        piece[len(head) :] = memoryview(frame)[at : at + octets]
-        put16(piece, IP + ipv4.IDENT, ident)
-        _finish(piece, len(head) - IP, (ipv4.MF if at + octets < end else 0) | at - first >> 3)
-        frames.append(piece)
-        at += octets
-        head = rest
-    return frames
-
-
-def _finish(frame, size, fragment):
-    """Write what follows from the frame's length into its IP header of size octets, and its sum."""
-    frame[IP] = 0x40 | size >> 2
-    put16(frame, IP + ipv4.TOTAL, len(frame) - IP)
-    put16(frame, IP + ipv4.FRAGMENT, fragment)
-    put16(frame, IP + ipv4.CHECKSUM, 0)
-    put16(frame, IP + ipv4.CHECKSUM, total(frame, IP, size, 0) ^ 0xFFFF)
