@@ -21,7 +21,7 @@ MAY = {
     "xenbus": {"ground"},
     "net": {"ground"},
     "vchan": {"ground", "xenbus"},
-    "netback": {"ground", "xenbus", "net"},
+    "netback": {"ground", "xenbus", "net", "wire"},  # addresses in text are read by wire.address alone
     "netfront": {"ground", "xenbus", "net"},
     "reasons": set(),
     "wire": set(),

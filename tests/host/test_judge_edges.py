@@ -5,6 +5,7 @@ from scenes import A, OURS, SERVER
 
 from firewall import reasons
 from firewall.flows.record import BACK, KIND, OCTETS, PACKETS, WORDS
+from firewall.rules.matcher import RuleList
 
 
 def test_packets_and_octets_of_each_half_are_counted(net):
@@ -196,7 +197,10 @@ def test_a_known_flow_is_asked_about_once(net):
     """Its rules once when it begins, and once more after each commit; no packet between."""
     asked = []
 
-    class Rules:
+    class Rules(RuleList):
+        def __init__(self):
+            pass
+
         def decide(self, *packet):
             asked.append(packet)
             return True, None
