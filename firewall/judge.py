@@ -13,10 +13,10 @@ octets come in as arguments.
 """
 from firewall import reasons
 from firewall.answers import Answers
-from firewall.flows import state as flowstate
+from firewall.flows import record
 from firewall.flows.clients import ERROR_COST, NO_RULES
-from firewall.flows.record import BACK, CLIENT, DST, EGRESS, GENERATION, KIND, OCTETS, PACKETS, PORTS, SEEN
-from firewall.flows.record import SIDE_CLIENT, SIDE_UPLINK
+from firewall.flows.follow import follow
+from firewall.flows.record import BACK, CLIENT, DST, EGRESS, GENERATION, KIND, PORTS, SIDE_CLIENT, SIDE_UPLINK, WORDS
 from firewall.packets import icmp_quote, v4
 from firewall.packets.checksum_offload import complete
 from firewall.packets.packet import IP, Packet
@@ -97,7 +97,7 @@ class Judge(Answers):
         half = v4.find(p, n.flows, SIDE_UPLINK)
         if half < 0 or not n.flows.live(half, now):
             return -1
-        return n.flows.records[((half & ~1) << 4) + CLIENT]
+        return n.flows.records[(half >> 1) * WORDS + CLIENT]
 
     def _addresses(self, p):
         """May this source say this to this destination at all? 0, or a reason."""
@@ -141,7 +141,7 @@ class Judge(Answers):
         """Is this flow still allowed? All is asked again, once, when rules or neighbours have changed; if not, it ends."""
         n = self.n
         w = n.flows.records
-        there = (half & ~1) << 4
+        there = (half >> 1) * WORDS
         slot = w[there + CLIENT]
         if w[there + GENERATION] == n.clients.generations[slot]:
             return True
@@ -194,72 +194,50 @@ class Judge(Answers):
                 return reasons.DENIED if client.rules is NO_RULES else self._reset(p, reasons.DENIED, now)
             return self._refuse(p, reasons.DENIED, now)
         egress = peer.links[-1] if peer else n.uplink
-        if not self._fits(p, egress):
+        if _segment(p, egress.mtu) < 0:
             return self._refuse(p, reasons.TOO_BIG, now, icmp.FRAGMENTATION_NEEDED, egress.mtu)
         self.opened += 1
-        record = n.nat.open(p, egress, picked, now)
-        if record < 0:
-            return (self._reset if picked else self._refuse)(p, -record, now)
-        return self._forward(p, record * 2, now)
+        opened = n.nat.open(p, egress, picked, now)
+        if opened < 0:
+            return (self._reset if picked else self._refuse)(p, -opened, now)
+        return self._forward(p, opened * 2, now)
 
-    def _egress(self, half):
-        """The link by which this half leaves; None: there is no uplink."""
+    def _egress(self, at):
+        """The interface by which the half at this word leaves; None: there is no uplink."""
         n = self.n
         w = n.flows.records
-        egress = n.links.get(w[(half << 4) + EGRESS] & 0xFFFF)
-        receiver = n.clients.by_slot[w[((half << 4) ^ BACK) + CLIENT]]
+        egress = n.links.get(w[at + EGRESS] & 0xFFFF)
+        receiver = n.clients.by_slot[w[(at ^ BACK) + CLIENT]]
         if receiver and (egress is None or egress.client is not receiver):
             # the interface is gone, and its number perhaps another's; the client still has one
             egress = receiver.links[-1]
         return egress
 
     def _forward(self, p, half, now):
-        """Let p go as half says; all but the way out is already asked."""
-        n = self.n
-        w = n.flows.records
-        at = half << 4
-        there = at & ~BACK
-        egress = self._egress(half)
+        """Let p go as half says, which is live and allowed. All that can still stop it is asked first."""
+        at = record.at(half)
+        egress = self._egress(at)
         if egress is None:
             return self._refuse(p, reasons.NO_UPLINK, now, icmp.NET_UNREACHABLE)
-        if not self._fits(p, egress):
+        segment = _segment(p, egress.mtu)
+        if segment < 0:
             return self._refuse(p, reasons.TOO_BIG, now, icmp.FRAGMENTATION_NEEDED, egress.mtu)
         if p.total > egress.mtu and not p.gso and len(p.frame) < p.end:
             return reasons.GATHER
-        if w[at + CLIENT]:
-            # answers go to the interface that the client used last (HVM's two with one address)
-            w[(at ^ BACK) + EGRESS] = w[(at ^ BACK) + EGRESS] & 0xFFFF0000 | p.link.number
-        state = w[there + EGRESS] >> 16
-        event = flowstate.event(p.flags) if p.proto == ipv4.TCP else flowstate.DATA
-        turned = flowstate.step(state, event, half & 1)
-        if turned != state:
-            n.flows.turn(half >> 1, turned)
-        w[at + SEEN] = now & 0xFFFFFFFF
-        w[at + PACKETS] = w[at + PACKETS] + 1 & 0xFFFFFFFF
-        w[at + OCTETS] = w[at + OCTETS] + p.total & 0xFFFFFFFF
-        v4.rewrite(p, w, at)
-        return self._send(p, egress)
+        # decided: from here on nothing is asked
+        flows = self.n.flows
+        follow(flows, at, p, now)
+        v4.rewrite(p, flows.records, at)
+        return self._send(p, egress, segment)
 
-    def _fits(self, p, egress):
-        """Can p leave here, whole or in pieces? False: it is too large and must not be cut."""
-        if not p.gso:
-            # what came in pieces may leave in pieces
-            return p.total <= egress.mtu or p.whole or not p.fragment & ipv4.DF
-        headers = p.l4 - IP + (p.frame[p.l4 + tcp.DATA_OFFSET] >> 4 << 2)
-        if headers + p.gso > egress.mtu:
-            if p.fragment & ipv4.DF:
-                return False
-            p.gso = egress.mtu - headers  # smaller segments instead of pieces of segments
-        return p.gso > 0
-
-    def _send(self, p, egress):
+    def _send(self, p, egress, segment):
         """The rewritten packet leaves: in place, or as frames in out if it is too large or was in pieces."""
         p.frame[: ethernet.SIZE] = egress.header
-        if not p.whole and (p.gso or p.total <= egress.mtu):
+        if not p.whole and (segment or p.total <= egress.mtu):
             self.egress = egress.number
             self.octets = p.end
             self.blank = p.blank
-            self.gso = p.gso
+            self.gso = segment
             return reasons.FORWARDED
         if p.blank:
             complete(p.frame, p.end)
@@ -282,18 +260,32 @@ class Judge(Answers):
         half = n.flows.find(*key)
         # it is about a packet that its sender was sent, so the half is the sender's own: what another client's flows
         # are is nobody's business, and what is said about them would go by that client's rules
-        if half < 0 or not n.flows.live(half, now) or w[(half << 4) + CLIENT] != (client.slot if client else 0):
+        at = record.at(half)
+        if half < 0 or not n.flows.live(half, now) or w[at + CLIENT] != (client.slot if client else 0):
             if not client:
                 return reasons.ICMP_ERROR
             p.link.bucket.take(ERROR_COST, now)
             return reasons.ICMP_GUESS
         # it goes to who sent what it quotes, and to nobody else
-        if byteorder.swap(p.dst) != w[(half << 4) + DST] or p.ttl <= 1:
+        if byteorder.swap(p.dst) != w[at + DST] or p.ttl <= 1:
             return reasons.ICMP_ERROR
         if not self._allowed(half, now):
             return reasons.DENIED
-        egress = self._egress(half)
+        egress = self._egress(at)
         if egress is None or p.total > egress.mtu:
             return reasons.ICMP_ERROR
-        icmp_quote.translate(p, w, half)
-        return self._send(p, egress)
+        icmp_quote.translate(p, w, at)
+        return self._send(p, egress, 0)
+
+
+def _segment(p, mtu):
+    """Payload octets of each segment that p leaves as, 0 if it is no super-frame; -1: it is too large and must not be cut."""
+    gso = p.gso
+    if not gso:
+        # what came in pieces may leave in pieces
+        return 0 if p.total <= mtu or p.whole or not p.fragment & ipv4.DF else -1
+    headers = p.l4 - IP + (p.frame[p.l4 + tcp.DATA_OFFSET] >> 4 << 2)
+    if headers + gso <= mtu:
+        return gso
+    # smaller segments, as pieces of segments would be worse
+    return mtu - headers if mtu > headers and not p.fragment & ipv4.DF else -1

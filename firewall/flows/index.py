@@ -11,6 +11,8 @@ allocates: a flow that enters or leaves must not stop half-way for want of memor
 """
 from micropython import const
 
+from firewall.flows.record import BACK
+
 _BUCKET = const(16)  # slots: 64 octets
 _PRIME = const(0x7FFFFFFF)  # 2**31 - 1
 _HALF = const(0x1FFFF)
@@ -65,7 +67,7 @@ class Index:
                 if not slot:
                     break
                 if slot >> _TAG_SHIFT == tag:
-                    at = (slot & _HALF) << 4
+                    at = (slot & _HALF) * BACK
                     if records[at] == w0 and records[at + second] == w1 and records[at + 3] == w3:
                         if records[at + 2] & self._mask == w2:
                             return slot & _HALF

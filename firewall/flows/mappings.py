@@ -14,6 +14,7 @@ from micropython import const
 from firewall.flows import state
 from firewall.flows.clients import SLOTS
 from firewall.flows.index import Index
+from firewall.flows.lists import Lists
 from firewall.flows.record import BACK, CLIENT, EGRESS, GENERATION, KIND, LIFE, NEW_PORTS, PORTS, RING, SRC, WORDS
 from firewall.wire import byteorder
 
@@ -31,6 +32,7 @@ class Mappings:
         self.on_end = None  # called with (pool, port outside)
         self._w = records
         self._entries = words_of(capacity * _ENTRY)
+        self._lists = Lists(self._entries, _ENTRY, _PREV)
         self._clients = clients
         self.clear()
 
@@ -65,7 +67,7 @@ class Mappings:
         w[at + LIFE] = SLOTS + number
         w[at + GENERATION] = self._clients.lives[SLOTS + number]
         w[at + RING] = record << 16 | record
-        self._enlist(client, number, record, pool << 1)
+        self._enter(client, number, record, pool << 1)
         client.mapped[pool] += 1
         return True
 
@@ -120,7 +122,7 @@ class Mappings:
         at = head * WORDS
         client = self._clients.by_slot[w[at + CLIENT]]
         self.index.remove(head * 2, w[at + SRC], client.slot, w[at + PORTS] & 0xFFFF, w[at + KIND])
-        self._delist(client, number)
+        self._lists.remove(client.maps_first, client.maps_last, packed >> 16, number)
         client.mapped[packed >> 17] -= 1
         lives = self._clients.lives
         lives[SLOTS + number] = lives[SLOTS + number] + 1 & 0xFFFFFFFF
@@ -181,31 +183,10 @@ class Mappings:
         which = packed >> 16 & ~1 | (state.RANK[w[at + EGRESS] >> 16] == state.HELD)
         if which != packed >> 16:
             client = self._clients.by_slot[w[at + CLIENT]]
-            self._delist(client, number)
-            self._enlist(client, number, packed & 0xFFFF, which)
+            self._lists.remove(client.maps_first, client.maps_last, packed >> 16, number)
+            self._enter(client, number, packed & 0xFFFF, which)
 
-    def _enlist(self, client, number, head, which):
-        entries = self._entries
-        at = number * _ENTRY
-        last = client.maps_last[which]
-        entries[at] = last
-        entries[at + _NEXT] = 0
-        entries[at + _HEAD] = which << 16 | head
-        if last:
-            entries[(last - 1) * _ENTRY + _NEXT] = number + 1
-        else:
-            client.maps_first[which] = number + 1
-        client.maps_last[which] = number + 1
-
-    def _delist(self, client, number):
-        entries = self._entries
-        at = number * _ENTRY
-        before, after, which = entries[at], entries[at + _NEXT], entries[at + _HEAD] >> 16
-        if before:
-            entries[(before - 1) * _ENTRY + _NEXT] = after
-        else:
-            client.maps_first[which] = after
-        if after:
-            entries[(after - 1) * _ENTRY + _PREV] = before
-        else:
-            client.maps_last[which] = before
+    def _enter(self, client, number, head, which):
+        """Into a list of the client; the head of its ring is known with it."""
+        self._entries[number * _ENTRY + _HEAD] = which << 16 | head
+        self._lists.append(client.maps_first, client.maps_last, which, number)

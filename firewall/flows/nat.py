@@ -18,6 +18,7 @@ from firewall import reasons
 from firewall.flows import state as flowstate
 from firewall.flows.ports import Ports
 from firewall.flows.record import ANSWER, CLIENT, EGRESS, PORTS, SIDE_CLIENT, SIDE_UPLINK, WORDS
+from firewall.flows.record import at as word_at
 from firewall.wire import byteorder, ipv4
 from firewall.wire.checksum import delta16, delta32, fold
 
@@ -184,7 +185,7 @@ class Nat:
         half = taken if taken >= 0 and client.flows < flows.share and others > PROBES // 2 else spare
         if half < 0:
             return -1
-        port = byteorder.second(w[(half << 4) + PORTS])
+        port = byteorder.second(w[word_at(half) + PORTS])
         flows.remove(half >> 1)
         return port
 

@@ -2,7 +2,7 @@
 
 Half 2n of record n is the way there (from the client that began it), half 2n + 1 the way back. A packet is looked up
 by its own words and finds the half that says what becomes of it; both halves are one array of u32, sixteen words
-each, half h at word 16 * h:
+each:
 
      0 SRC         source address          \\
      1 DST         destination address      | the key: what a packet of this half has when it
@@ -57,3 +57,8 @@ SIDE_UPLINK = const(0x100)
 ANSWER = const(0x8000)  # with the query's type in PORTS: packets of this half answer it
 
 TTL_DELTA = const(0xFFFE)  # ~0x0001: TTL and protocol, loaded as a word, get smaller by 0x0001
+
+
+def at(half):
+    """The first word of a half."""
+    return half * BACK

@@ -14,6 +14,7 @@ from micropython import const
 
 from firewall.flows import state as flowstate
 from firewall.flows.index import KEY_OCTETS, Index
+from firewall.flows.lists import Lists
 from firewall.flows.mappings import Mappings
 from firewall.flows.record import BACK, CLIENT, EGRESS, GENERATION, KIND, LIFE, NEXT, PREV, SEEN, WORDS
 
@@ -39,6 +40,7 @@ class Flows:
         self.index = Index(self._slots[0], self.records, random(KEY_OCTETS))
         self.find = self.index.find  # (SRC, DST, PORTS, KIND) -> half or -1; it may be stale: live()
         self.mappings = Mappings(capacity, words, self.records, clients, self._slots[1], random(KEY_OCTETS))
+        self._lists = Lists(self.records, WORDS, PREV)  # of clients, for each rank
         self._zeros = words(_ZEROS)
         self._blank = self._zeros[:WORDS]
         self._fresh = 0  # records from here on were never used
@@ -59,7 +61,7 @@ class Flows:
         So the sender of a packet that found it is the flow's own: an address is attached only once.
         """
         w = self.records
-        there = (half & ~1) << 4
+        there = (half >> 1) * WORDS
         back = there + BACK
         client = self.clients.by_slot[w[there + CLIENT]]
         if client is None or not client.links or w[back + GENERATION] != self.clients.lives[w[back + LIFE]]:
@@ -132,23 +134,22 @@ class Flows:
             self._free = free
         else:
             self._fresh += 1
-        self._enlist(client, record, flowstate.RANK[there[EGRESS] >> 16])
+        self._lists.append(client.first, client.last, flowstate.RANK[there[EGRESS] >> 16], record)
         client.flows += 1
         self.count += 1
         return record
 
-    def turn(self, record, state):
-        """The flow's state becomes another."""
+    def move(self, record, state):
+        """The flow's state becomes one of another rank, and so it stands in another list of its client."""
         w = self.records
         egress = record * WORDS + EGRESS
         old = w[egress] >> 16
         w[egress] = w[egress] & 0xFFFF | state << 16
-        if flowstate.RANK[old] != flowstate.RANK[state]:
-            client = self.clients.by_slot[w[record * WORDS + CLIENT]]
-            self._delist(client, record, flowstate.RANK[old])
-            self._enlist(client, record, flowstate.RANK[state])
-            if flowstate.RANK[state] == flowstate.HELD:
-                self.mappings.hold(record)
+        client = self.clients.by_slot[w[record * WORDS + CLIENT]]
+        self._lists.remove(client.first, client.last, flowstate.RANK[old], record)
+        self._lists.append(client.first, client.last, flowstate.RANK[state], record)
+        if flowstate.RANK[state] == flowstate.HELD:
+            self.mappings.hold(record)
 
     # --- leaving ---
 
@@ -161,7 +162,7 @@ class Flows:
         self.index.remove(record * 2 + 1, w[back], w[back + 1], w[back + 2], w[back + 3])
         client = self.clients.by_slot[w[at + CLIENT]]
         self.mappings.leave(record)
-        self._delist(client, record, flowstate.RANK[w[at + EGRESS] >> 16])
+        self._lists.remove(client.first, client.last, flowstate.RANK[w[at + EGRESS] >> 16], record)
         client.flows -= 1
         self.count -= 1
         w[at + KIND] = 0
@@ -250,29 +251,3 @@ class Flows:
                 longest = rest
             link = w[at + NEXT]
         return found
-
-    # --- lists of a client ---
-
-    def _enlist(self, client, record, rank):
-        w = self.records
-        last = client.last[rank]
-        w[record * WORDS + PREV] = last
-        w[record * WORDS + NEXT] = 0
-        if last:
-            w[(last - 1) * WORDS + NEXT] = record + 1
-        else:
-            client.first[rank] = record + 1
-        client.last[rank] = record + 1
-
-    def _delist(self, client, record, rank):
-        w = self.records
-        before = w[record * WORDS + PREV]
-        after = w[record * WORDS + NEXT]
-        if before:
-            w[(before - 1) * WORDS + NEXT] = after
-        else:
-            client.first[rank] = after
-        if after:
-            w[(after - 1) * WORDS + PREV] = before
-        else:
-            client.last[rank] = before

@@ -55,10 +55,9 @@ def key(p, side):
     return byteorder.swap(dst), byteorder.swap(src), ports, proto | side
 
 
-def translate(p, w, half):
-    """Rewrite error p, key() of which led to the live half of the records w."""
+def translate(p, w, at):
+    """Rewrite error p, key() of which led to the live half at word `at` of the records w."""
     frame = p.frame
-    at = half << 4
     outer_src = byteorder.swap(p.src)
     if outer_src == w[at + SRC]:
         outer_src = w[at + NEW_SRC]  # the other end itself; a router between keeps its address

@@ -75,14 +75,10 @@ def parse_quoted(buf, at, end):
     if not size:
         return None
     return (
-        size,
-        buf[at + 2] << 8 | buf[at + 3],
-        buf[at + 6] << 8 | buf[at + 7],
-        buf[at + 8],
-        buf[at + 9],
+        size, buf[at + 2] << 8 | buf[at + 3], buf[at + 6] << 8 | buf[at + 7], buf[at + 8], buf[at + 9],
         buf[at + 12] << 24 | buf[at + 13] << 16 | buf[at + 14] << 8 | buf[at + 15],
         buf[at + 16] << 24 | buf[at + 17] << 16 | buf[at + 18] << 8 | buf[at + 19],
-    )
+    )  # fmt: skip
 
 
 def checksum_ok(buf, at, size):

@@ -27,17 +27,7 @@ CHECKSUM = const(16)  # 2
 # The only sets of flags that an honest stack sends, leaving aside PSH, ECE and CWR, which go with
 # any: a connection begins, goes on, ends or breaks. Absent are no flags, SYN+FIN, all flags.
 _MEANING = const(0x37)  # FIN SYN RST ACK URG
-_POSSIBLE = (
-    SYN,
-    SYN | URG,
-    SYN | ACK,
-    RST,
-    RST | ACK,
-    FIN | ACK,
-    FIN | ACK | URG,
-    ACK,
-    ACK | URG,
-)
+_POSSIBLE = (SYN, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN | ACK | URG, ACK, ACK | URG)
 
 
 def parse(buf, at, end):

@@ -147,7 +147,7 @@ def test_of_flows_in_use_the_longest_idle_goes(state, answers_count, which):
         assert table.open(1, 1, remote, 0)
     for remote in range(16):
         half = table.half(1, 1, remote)
-        table.flows.turn(half >> 1, state)
+        table.flows.move(half >> 1, state)
         table.flows.records[half * 16 + SEEN] = 1000 if remote == which else 2000
         table.flows.records[half * 16 + BACK + SEEN] = 3000 if remote == which else 1500
     table.attach(2)
@@ -167,7 +167,7 @@ def test_of_flows_that_rested_as_long_the_first_goes():
             assert table.open(3, 1, remote, 4000 - rested)
         for remote in range(12):
             assert table.open(1, 1, remote, 4000 - rested)
-            table.flows.turn(table.half(1, 1, remote) >> 1, flowstate.UDP_ASSURED)
+            table.flows.move(table.half(1, 1, remote) >> 1, flowstate.UDP_ASSURED)
         table.attach(2)
         assert table.open(2, 1, 1, 4000)
         table.sound()

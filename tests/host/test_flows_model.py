@@ -51,7 +51,8 @@ class Table:
     def answer(self, half):
         """An answer comes, or, if there was one, the client's next packet."""
         egress = self.flows.records[(half & ~1) * 16 + EGRESS]
-        self.flows.turn(half >> 1, min(egress >> 16, state.UDP_REPLIED) + 1)
+        if egress >> 16 != state.UDP_ASSURED:
+            self.flows.move(half >> 1, (egress >> 16) + 1)
 
     def touch(self, half, now):
         self.flows.records[(half & ~1) * 16 + SEEN] = now

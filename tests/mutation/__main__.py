@@ -22,6 +22,8 @@ MODULES = {
     "answers": ("firewall/answers.py", "firewall.answers", None, _PACKETS),
     "nat": ("firewall/flows/nat.py", "firewall.flows.nat", None, _FLOWS),
     "flows": ("firewall/flows/table.py", "firewall.flows.table", None, _FLOWS),
+    "follow": ("firewall/flows/follow.py", "firewall.flows.follow", None, ["follow"] + _FLOWS),
+    "lists": ("firewall/flows/lists.py", "firewall.flows.lists", None, _FLOWS),
     "mappings": ("firewall/flows/mappings.py", "firewall.flows.mappings", None, _FLOWS),
     "ports": ("firewall/flows/ports.py", "firewall.flows.ports", None, _FLOWS),
     "index": ("firewall/flows/index.py", "firewall.flows.index", None, ["index", "flows_model"]),
