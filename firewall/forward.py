@@ -408,7 +408,7 @@ class Forwarder:
             if port.number == UPLINK:
                 port.rings.send(frame)
                 return
-            if self.outward.room() < len(frame.parts):
+            if not port.rings.has_room(frame.parts, self.outward):
                 self._burst()
             port.rings.send(frame, self.outward)
         except PeerError as reason:

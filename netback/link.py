@@ -23,6 +23,7 @@ _FIRST_WORD = const(16)  # FIRST // 4
 _CHAIN = const(24)  # slots that the longest packet can take which parse() will not refuse
 _HELD_PAGES = const(36)  # at most, for a client that posts no buffers: two packets of 18 slots (XSA-392)
 _HELD_NS = const(1000000000)
+_SENT_MOST = const(128)  # packets of a burst
 
 _log = Log("netback")
 
@@ -36,7 +37,9 @@ class Link(Endpoint):
         self.requests = xen.view(bytearray(4 * TX_WORDS * SLOTS), "I")  # private copies
         self.held = []  # (until ns, frame): no buffers posted yet
         self.held_pages = 0
-        self.sending = []  # (frame, first operation): copied by the running burst
+        self.sent = xen.view(bytearray(12 * _SENT_MOST), "I")  # first operation, parts, offloads of each
+        self.sending = 0  # packets that the running burst copies
+        self._copies = None  # it
         self.deaf = False  # the client takes nothing while frames wait for it; told
         self.pages = xen.map(domid, refs)
         try:
@@ -50,11 +53,11 @@ class Link(Endpoint):
         """Unmap, unbind, give back what was held. The client may be gone already."""
         for _, frame in self.held:
             frame.release(self.pool)
-        for frame, _ in self.sending:
-            frame.release(self.pool)
         self.held.clear()
         self.held_pages = 0
-        self.sending.clear()
+        for n in range(self.sending):
+            self._give_sent(n)
+        self.sending = 0
         try:
             xen.evtchn_close(self.port)
         finally:
@@ -195,12 +198,15 @@ class Link(Endpoint):
         """Whether the client has posted buffers for it."""
         return self.rx.waiting() >= frame.slots()
 
+    def has_room(self, parts, copies):
+        """True if the running burst can take a frame of these parts."""
+        return len(parts) <= copies.room() and self.sending < _SENT_MOST
+
     def _queue(self, frame, copies):
         parts = frame.parts
-        if len(parts) > copies.room() or not self._fits(frame):
+        if not self.has_room(parts, copies) or not self._fits(frame):
             return False
         first = copies.count
-        self.sending.append((frame, first))
         try:
             words = self.rx.words
             index = self.rx.req_cons
@@ -211,9 +217,15 @@ class Link(Endpoint):
                 index += 2 if i == 0 and frame.gso_size else 1
         except BaseException:
             copies.forget(first)
-            self.sending.pop()
             raise
+        at = 3 * self.sending
+        self.sent[at] = first
+        self.sent[at + 1] = len(parts)
+        self.sent[at + 2] = (1 if frame.blank else 0) | (2 if frame.validated else 0) | frame.gso_size << 16
+        self.sending += 1
+        self._copies = copies
         self.rx.req_cons = (self.rx.req_cons + frame.slots()) & 0xFFFFFFFF
+        frame.parts = ()
         if self.deaf:
             self.deaf = False
             self._tell("takes frames again; %d were dropped for want of its buffers" % self.dropped)
@@ -260,32 +272,38 @@ class Link(Endpoint):
         """After copies.run(): tell the client what it received, take the pages back."""
         if not self.sending:
             return
-        for frame, first_copy in self.sending:
-            self._respond(frame, first_copy, copies)
-            frame.release(self.pool)
-        self.sending.clear()
+        for n in range(self.sending):
+            self._respond(n, copies)
+            self._give_sent(n)
+        self.sending = 0
         if self.rx.publish():
             xen.evtchn_send(self.port)
 
-    def _respond(self, frame, first_copy, copies):
-        parts = len(frame.parts)
+    def _give_sent(self, n):
+        """The pages of a packet that was copied."""
+        for op in range(self.sent[3 * n], self.sent[3 * n] + self.sent[3 * n + 1]):
+            self.pool.give(self._copies.source(op) - self.pool.first_gfn)
+
+    def _respond(self, n, copies):
+        first, parts, offloads = self.sent[3 * n], self.sent[3 * n + 1], self.sent[3 * n + 2]
+        gso_size = offloads >> 16
         failed = False
         for i in range(parts):
             flags = netif.MORE_DATA if i < parts - 1 else 0
             if i == 0:
-                if frame.blank:
+                if offloads & 1:
                     flags |= netif.RX_CSUM_BLANK | netif.RX_DATA_VALIDATED
-                elif frame.validated:
+                elif offloads & 2:
                     flags |= netif.RX_DATA_VALIDATED
-                if frame.gso_size:
+                if gso_size:
                     flags |= netif.EXTRA_INFO
-            status = frame.parts[i][2]
-            if not copies.okay(first_copy + i):
+            status = copies.octets(first + i)
+            if not copies.okay(first + i):
                 status = netif.ERROR
                 failed = True
             self._rx_response(0, flags, status)
-            if i == 0 and frame.gso_size:
-                self._rx_extra(frame.gso_size)
+            if i == 0 and gso_size:
+                self._rx_extra(gso_size)
         if failed:
             self.failed += 1
 

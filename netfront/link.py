@@ -22,23 +22,28 @@ from xennumbers import PAGE
 
 _PAGE = const(4096)
 _FIRST_HALF = const(32)
-_GREF_NONE = const(0)
+_NOBODY = const(0xFFFF)
 _POSTED = const(32)  # pages lent in one pass: a new netvm is due 256, and each has to be cleared whole first
 _PARTS = const(32)  # more than any frame has
 _COMPLETED = const(64)  # slots taken back in a pass: 256 would take a millisecond of it
 
 
 class _Lent:
-    """Pages lent under the 256 ids of one ring. number: of the request, as the ring counts them."""
+    """Pages lent under the 256 ids of one ring, in flat arrays. page: NOBODY if there is none; number: of the request,
+    as the ring counts them."""
 
     def __init__(self):
-        self.page = [-1] * SLOTS
-        self.gref = [_GREF_NONE] * SLOTS
-        self.number = [0] * SLOTS
+        self.page = xen.view(bytearray(b"\xff\xff" * SLOTS), "H")
+        self.gref = xen.view(bytearray(4 * SLOTS), "I")
+        self.number = xen.view(bytearray(4 * SLOTS), "I")
+
+    def has(self, id):
+        """True if a page is lent under this id, which may be anything the netvm says."""
+        return id < SLOTS and self.page[id] != _NOBODY
 
     def forget(self, id):
         page = self.page[id]
-        self.page[id] = -1
+        self.page[id] = _NOBODY
         return page
 
 
@@ -94,7 +99,7 @@ class Link(Endpoint):
 
     def _take_all_back(self, lent):
         for id in range(SLOTS):
-            if lent.page[id] >= 0:
+            if lent.has(id):
                 self._take_back(lent, id)
 
     def _take_back(self, lent, id):
@@ -212,7 +217,7 @@ class Link(Endpoint):
             self.tx.rsp_cons = (self.tx.rsp_cons + 1) & 0xFFFFFFFF
             if status == netif.NULL:
                 continue  # answers an extra info
-            if id >= SLOTS or self.tx_lent.page[id] < 0:
+            if not self.tx_lent.has(id):
                 raise PeerError("tx response with id %d, which is not in flight" % id)
             if not self._take_back(self.tx_lent, id):
                 raise PeerError("tx page still held after its response")
@@ -220,9 +225,13 @@ class Link(Endpoint):
                 self.failed += 1
             self.tx_ids[self.tx_free] = id
             self.tx_free += 1
+        self.refill()
+        return n > 0
+
+    def refill(self):
+        """Queue what waits for room, as far as there is some."""
         while self.backlog.frames and self._fits(self.backlog.frames[0]):
             self._queue(self.backlog.pop())
-        return n > 0
 
     def in_flight(self):
         """How many pages the netvm has of frames to send."""
@@ -235,7 +244,7 @@ class Link(Endpoint):
             most = 0
             lent = self.tx_lent
             for id in range(SLOTS):
-                if lent.page[id] >= 0:
+                if lent.has(id):
                     age = (self.tx.req_prod - lent.number[id]) & 0xFFFFFFFF
                     if age > most:
                         most = age
@@ -244,7 +253,7 @@ class Link(Endpoint):
 
     def unanswered(self, id, number):
         """Whether that is so of this request still."""
-        return self.tx_lent.page[id] >= 0 and self.tx_lent.number[id] == number
+        return self.tx_lent.has(id) and self.tx_lent.number[id] == number
 
     # ---- from the netvm -----------------------------------------------------------------------
 
@@ -253,7 +262,7 @@ class Link(Endpoint):
         left = _POSTED
         while self.rx.room() and self.pool.free and self.quarantine.room(self.domid, self.lent) > TX_RESERVE:
             id = self.rx.req_prod & (SLOTS - 1)
-            if self.rx_lent.page[id] >= 0:
+            if self.rx_lent.has(id):
                 break
             if not left:
                 return True
@@ -377,7 +386,7 @@ class Link(Endpoint):
 
     def _take_posted(self, id):
         """The page posted under this id, ours again. A response stands in the slot of its request."""
-        if id != self.rx.rsp_cons - 1 & (SLOTS - 1) or self.rx_lent.page[id] < 0:
+        if id != self.rx.rsp_cons - 1 & (SLOTS - 1) or not self.rx_lent.has(id):
             raise PeerError("rx response with id %d, which is not posted there" % id)
         page = self.rx_lent.forget(id)
         gref = self.rx_lent.gref[id]

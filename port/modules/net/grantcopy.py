@@ -23,6 +23,7 @@ class Copies:
         """most: operations in one burst."""
         self.most = most
         self.ops = xen.mem(most * _OP)
+        self.words = xen.view(self.ops, "I")
         self.count = 0
 
     def room(self):
@@ -54,6 +55,14 @@ class Copies:
     def forget(self, first=0):
         """Do none of them, from number `first` on."""
         self.count = first
+
+    def source(self, n):
+        """The gfn or reference that operation n copies from."""
+        return self.words[10 * n]
+
+    def octets(self, n):
+        """How many octets operation n copies."""
+        return self.words[10 * n + 8] & 0xFFFF
 
     def okay(self, n):
         """Whether operation n of the last run() succeeded."""
