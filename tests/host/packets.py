@@ -131,3 +131,8 @@ class Look:
                 assert total(body) == 0xFFFF, "ICMP checksum"
             if self.kind in (3, 11, 12):
                 self.quote = Look(bytes(self.data), quoted=True)
+
+
+def looks(frames, blank=False):
+    """A Look at each of the frames; one that a wire keeps is the first of a tuple, before what the ring said of it."""
+    return [Look(each if isinstance(each, (bytes, bytearray)) else each[0], blank) for each in frames]

@@ -5,7 +5,7 @@ import re
 import struct
 
 import pytest
-from packets import ACK, FIN, PSH, RST, SYN, Look, arp, echo, icmp_message, ip, tcp, udp
+from packets import ACK, FIN, PSH, RST, SYN, Look, arp, echo, icmp_message, ip, looks, tcp, udp
 from scenes import A, OURS, SERVER
 
 from tests.network import CLIENT_MAC, Network
@@ -133,7 +133,7 @@ def test_behaviour_96_of_all_protocols_and_kinds(side):
         flags = [tcp(source, 40000, OURS, 22, set) for set in (SYN | ACK, RST, RST | ACK, FIN | ACK)]
         types = [CLIENT_MAC * 2 + struct.pack("!H", kind) + bytes(60) for kind in range(0, 65536, 3)]
         requests = [arp(oper, CLIENT_MAC, source, OURS) for oper in range(9)]
-        kinds_seen = [Look(answer) for _, answer in answers(net, wire, others + kinds + flags + types)]
+        kinds_seen = looks(answer for _, answer in answers(net, wire, others + kinds + flags + types))
         if side == "uplink":
             assert not kinds_seen
         else:

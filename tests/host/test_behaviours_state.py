@@ -6,7 +6,7 @@
 import collections
 
 import pytest
-from packets import ACK, FIN, RST, SYN, Look, echo, ip, tcp, udp
+from packets import ACK, FIN, RST, SYN, Look, echo, ip, looks, tcp, udp
 from scenes import A, B, C, OURS, SERVER, drained, in_use, nothing, opened, reaches, replied
 
 from firewall.flows import state as flowstate
@@ -256,7 +256,7 @@ def test_behaviour_79_no_port_search_is_endless():
             drawn.clear()
             b.send(udp(B, 5000 + i, SERVER, 53))
             assert len(drawn) <= 17
-        seen = collections.Counter(Look(frame).sport for frame, _, _ in net.uplink.frames)
+        seen = collections.Counter(seen.sport for seen in looks(net.uplink.frames))
         assert len(seen) == 512 and max(seen.values()) == 1
 
 

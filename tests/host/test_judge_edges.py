@@ -1,6 +1,6 @@
 """Small things of the judge that planted faults showed to be seen by nobody."""
 import pytest
-from packets import ACK, SYN, Look, echo, error, ip, tcp, udp
+from packets import ACK, SYN, Look, echo, error, ip, looks, tcp, udp
 from scenes import A, OURS, SERVER
 
 from firewall import reasons
@@ -84,7 +84,7 @@ def test_behaviour_18_outward_no_address_of_a_client_is_seen_at_the_uplink(net, 
         for to in (other, gone, OURS, SERVER):
             for frame in (udp(A, 4001, to, 80), udp(A, 4002, to, 80, bytes(3000)), tcp(A, 4003, to, 80), echo(A, to), ip(A, to, 47, bytes(20))):
                 client.send(frame)
-        seen = [(Look(frame).src, Look(frame).dst) for frame, _, _ in net.uplink.frames]
+        seen = [(each.src, each.dst) for each in looks(net.uplink.frames)]
         net.uplink.frames.clear()
         assert seen and set(seen) == {(OURS, SERVER)}
     send()

@@ -1,6 +1,6 @@
 """Edges of translation: ports of our own, flows older than the uplink, a key that another flow has."""
 import pytest
-from packets import ACK, SYN, Look, tcp, udp
+from packets import ACK, SYN, Look, looks, tcp, udp
 from scenes import A, B, OURS, SERVER
 
 from firewall import reasons
@@ -21,7 +21,7 @@ def test_a_port_of_our_own_is_a_clients_again_after_release(build, proto):
         nat.release(proto, 4001)
         for port in (4001, 4002):
             client.send(build(A, port, "192.0.2.51" if build is tcp else SERVER, 80))
-        ports = [Look(frame).sport for frame, _, _ in net.uplink.frames][1:]
+        ports = [seen.sport for seen in looks(net.uplink.frames)][1:]
         if proto == TCP:
             assert ports == [4001, 4002]
         else:

@@ -15,8 +15,8 @@ Rows are ids of cases/xen_attack_cases.jsonl, and advisories (test_attacks_rows.
 import contextlib
 
 import pytest
-from network import Network
-from packets import Look, udp
+from tests.sim.network import Network
+from packets import Look, looks, udp
 
 HONEST, FRIEND, LIAR, SERVER = "10.137.0.21", "10.137.0.22", "10.137.0.66", "192.0.2.50"
 LONG = b"x" * 1000
@@ -92,7 +92,7 @@ def all_work(net, wires):
     for wire in wires:
         wire.send(udp(wire.address, 1000, SERVER, 53, wire.address.encode()))
     net.settle()
-    got = [Look(octets) for octets in net.left()]
+    got = looks(net.left())
     assert sorted(seen.data.decode() for seen in got) == sorted(wire.address for wire in wires)
     for wire in wires:
         wire.end.frames.clear()
@@ -114,7 +114,7 @@ def forwarding(net, frames=30):
     _queue(net.honest, SERVER, wanted[frames:])
     net.settle()
     netvm = net.uplink.end
-    seen = [Look(octets) for octets, _, _, _ in netvm.frames if b"during" in octets]
+    seen = looks(each for each in netvm.frames if b"during" in each[0])
     netvm.frames = [each for each in netvm.frames if b"during" not in each[0]]
     assert [each.data for each in seen] == wanted
     for each in seen:
@@ -142,7 +142,7 @@ def _queue(wire, to, data):
 
 def _arrived(wire, wanted):
     end = wire.end
-    got = [Look(octets).data for octets, _, _, _ in end.frames if b"during" in octets]
+    got = [seen.data for seen in looks(each for each in end.frames if b"during" in each[0])]
     end.frames = [each for each in end.frames if b"during" not in each[0]]
     assert got == wanted
 

@@ -1,6 +1,7 @@
 """tests/network.py's Network with everything real but Xen: the image's code, rings, grants, xenstore.
 
-    with Network() as net: ...      # as there; net.machine, net.firewall, net.netvm_peer are this one's own
+    from tests.sim.network import Network
+    with Network() as net: ...      # as there; net.machine, net.firewall and a wire's end are this one's own
 
 A frame that a wire sends lies in its ring until somebody looks, or another wire sends: so bursts are bursts, and
 order between wires is kept.
@@ -9,14 +10,13 @@ import os
 import re
 import sys
 
-from frontend import Client
-from hypervisor import CHECKOUT
-from machine import Machine
-from netvm import Netvm
-from rings import SLOTS
-
-sys.path.append(os.path.join(CHECKOUT, "tests", "host"))
-from packets import Look, echo  # noqa: E402: who imports this module finds packets.py too
+_HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path += [_HERE, os.path.join(os.path.dirname(_HERE), "host")]  # for programs that are not pytest's
+from frontend import Client  # noqa: E402
+from machine import Machine  # noqa: E402
+from netvm import Netvm  # noqa: E402
+from packets import Look, echo  # noqa: E402
+from rings import SLOTS  # noqa: E402
 
 ACCEPT = ("action=accept",)
 OUR_MAC = b"\xfe\xff\xff\xff\xff\xff"

@@ -3,8 +3,8 @@ import pytest
 from attacks import LIAR, SERVER, answered, forwarding, frame, net, one, rest, row, works  # noqa: F401
 from frontend import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISING, Client
 from machine import Machine
-from network import Network
-from packets import Look, echo
+from tests.sim.network import Network
+from packets import Look, echo, looks
 from rings import ERROR, MASK, MORE_DATA, OKAY, PAGE, REQ_EVENT, REQ_PROD, RSP_EVENT, RSP_PROD
 from store import OXENSTORED, XENSTORED
 from test_netback_life import fill
@@ -44,13 +44,13 @@ def test_counters_that_wrap_at_2_to_the_32(net, before):
             wire.end.kick()
             net.settle()
         answered(wire.end, [OKAY] * 100)
-        got = [Look(octets).sport for octets in net.left()]
+        got = [seen.sport for seen in looks(net.left())]
         assert got == list(range(6000, 6100))
         for seq in range(100):
             wire.end.queue(echo(LIAR, net.gateway, seq=seq))
         wire.end.kick()
         net.settle()
-        assert [Look(octets).seq for octets, _, _, _ in wire.end.frames] == list(range(100))
+        assert [seen.seq for seen in looks(wire.end.frames)] == list(range(100))
         wire.end.frames.clear()
         wire.end.responses.clear()
     assert wire.end.tx.words[REQ_PROD] < 2000 and rest(net) == held
@@ -251,5 +251,5 @@ def _all_ping(net, ends):
         end.send(echo(end.ip, net.gateway, seq=3))
     net.machine.settle()
     for end in ends:
-        assert [Look(each[0]).seq for each in end.frames] == [3], end.name
+        assert [seen.seq for seen in looks(end.frames)] == [3], end.name
         end.frames.clear()

@@ -7,7 +7,7 @@ import pytest
 from attacks import HONEST, LIAR, SERVER, forwarding, frame, net, rest, row, storm, works  # noqa: F401
 from frontend import CLOSED, CONNECTED
 from rings import OKAY
-from packets import ETHER, Look, echo, tcp, udp
+from packets import ETHER, echo, looks, tcp, udp
 
 
 # ---- a client that changes its mind while it is looked at ------------------------------------------
@@ -37,7 +37,7 @@ def test_headers_rewritten_after_they_were_judged(net):
     net.settle()
     net.machine.preempt(0, None)
     assert next(flips) > 200
-    sent = [Look(octets) for octets in net.left()]
+    sent = looks(net.left())
     assert sent and {(seen.dst, seen.data) for seen in sent} == {(SERVER, b"good")}
     works(net)
 
@@ -182,7 +182,7 @@ def test_a_flood_takes_nothing_from_others(net, flood):
             net.honest.end.queue(tcp(HONEST, 7000 + round, SERVER, 81))  # to no port of a flood's
             net.honest.end.kick()
             net.settle()
-        assert [Look(octets).dport for octets in net.left()].count(81) == 1
+        assert [seen.dport for seen in looks(net.left())].count(81) == 1
         liar.end.frames.clear()
 
 

@@ -1,7 +1,7 @@
 """Clients that lie in their rx ring, give buffers that cannot be written, or none at all."""
 from attacks import LIAR, Lies, forwarding, net, rest, row, works  # noqa: F401
 from frontend import CLOSED, CLOSING, CONNECTED
-from packets import Look, echo
+from packets import echo, looks
 
 fatal = Lies()  # the client's link ends, and nothing else
 unwritable = Lies()  # what was to be copied there is lost, and nothing else
@@ -63,7 +63,7 @@ def test_a_buffer_that_cannot_be_written_is_answered_with_an_error(net, lie):
         for seq in (1, 2):
             liar.end.send(echo(LIAR, net.gateway, seq=seq))
         net.settle()
-    assert [Look(octets).seq for octets, _, _, _ in liar.end.frames] == [2]
+    assert [seen.seq for seen in looks(liar.end.frames)] == [2]
     assert liar.end.their_state() == CONNECTED and rest(net) == before
 
 
@@ -155,7 +155,7 @@ def test_a_client_that_gives_buffers_late_gets_what_was_held(net):
     assert late.end.rx.publish(), "it was not asked to say so"
     late.end.peer.evtchn_send(late.end.port)
     net.settle()
-    assert [Look(octets).seq for octets, _, _, _ in late.end.frames] == [0, 1, 2, 3, 4]
+    assert [seen.seq for seen in looks(late.end.frames)] == [0, 1, 2, 3, 4]
 
 
 @row("XSA-424", "XSA-374")

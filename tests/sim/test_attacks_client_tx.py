@@ -7,7 +7,7 @@ import pytest
 from attacks import LIAR, LONG, SERVER, Lies, answered, forwarding, frame, net, one, rest, row  # noqa: F401
 from frontend import CLOSED, CLOSING, CONNECTED
 from rings import ERROR, EXTRA_INFO, GSO, GSO_TCPV4, MORE_DATA, OKAY, PAGE, TX_BLANK
-from packets import ACK, Look, tcp
+from packets import ACK, Look, looks, tcp
 
 fatal = Lies()  # the client's link ends, and nothing else
 bad = Lies()  # the packet is answered with ERROR, what stands around it is taken
@@ -245,7 +245,7 @@ def test_a_bad_request_is_answered_with_an_error(net, lie):
         client.kick()
         net.settle()
     answered(client, [OKAY, ERROR, OKAY])
-    assert [Look(octets).data for octets, _, _, _ in net.uplink.end.frames] == [b"first", b"last"]
+    assert [seen.data for seen in looks(net.uplink.end.frames)] == [b"first", b"last"]
     net.uplink.end.frames.clear()
     assert liar.end.their_state() == CONNECTED and rest(net) == before
 
@@ -382,7 +382,7 @@ def test_the_same_id_in_every_slot(net):
         liar.end.kick()
         net.settle()
     assert liar.end.responses == [(9, OKAY)] * 60
-    assert sorted(Look(octets).sport for octets, _, _, _ in net.uplink.end.frames) == list(range(6000, 6060))
+    assert sorted(seen.sport for seen in looks(net.uplink.end.frames)) == list(range(6000, 6060))
     net.uplink.end.frames.clear()
     assert rest(net) == before
 

@@ -4,7 +4,7 @@ from attacks import (FRIEND, HONEST, LIAR, SERVER, Lies, begin, forwarding_betwe
                      still_serves, storm, works)
 from frontend import CLOSED
 from netvm import Netvm
-from network import Network
+from tests.sim.network import Network
 from packets import ACK, Look, ip, tcp, udp
 from rings import EXTRA_INFO, GSO, GSO_TCPV4, MORE_DATA, OKAY, PAGE
 

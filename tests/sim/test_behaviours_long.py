@@ -2,7 +2,7 @@
 import random
 
 from attacks import rest, row
-from network import Network
+from tests.sim.network import Network
 from packets import ACK, SYN, Look, echo, tcp, udp
 
 A, B, SERVER, OTHER = "10.137.0.21", "10.137.0.22", "192.0.2.50", "192.0.2.51"

@@ -7,7 +7,7 @@ with it, and must arrive: nothing that these tests do to the firewall may cost i
 import inspect
 
 import pytest
-from network import Network  # first: it knows the way to tests/host
+from tests.sim.network import Network
 import test_behaviours_fragments
 import test_behaviours_headers
 import test_behaviours_icmp

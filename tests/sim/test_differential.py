@@ -1,11 +1,7 @@
 """Frozen viper and native code gives what plain Python gives, element by element. tests/xen has the digests only."""
-import os
-import sys
-
 import pytest
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "guest"))
-import differential  # noqa: E402: under CPython, where the decorators do nothing
+from tests.guest import differential  # under CPython, where the decorators do nothing
 
 ROUNDS = 60
 

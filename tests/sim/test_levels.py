@@ -3,7 +3,7 @@ import pytest
 from attacks import all_work
 from frontend import CLOSED, INITIALISING
 from machine import Machine
-from network import Network
+from tests.sim.network import Network
 from packets import echo, udp
 from store import NODES_MAX, OXENSTORED, XENSTORED
 

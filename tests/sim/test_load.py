@@ -8,7 +8,7 @@ import struct
 
 import pytest
 from attacks import row
-from network import Network
+from tests.sim.network import Network
 from packets import ACK, Look, tcp, udp
 
 SERVER = "192.0.2.50"

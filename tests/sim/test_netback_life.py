@@ -5,7 +5,7 @@ dom0's time-outs are in frontend.Client.detach(): 10 s for Closed, 10 s for our 
 import pytest
 from frontend import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISING, Client
 from machine import Machine
-from network import Network
+from tests.sim.network import Network
 from packets import Look, echo, udp
 from store import OXENSTORED, XENSTORED
 

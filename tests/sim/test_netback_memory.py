@@ -4,7 +4,7 @@ Each allocation in turn is refused once, in passes over the rings and while a li
 mappings are counted.
 """
 import pytest
-from network import Network
+from tests.sim.network import Network
 from packets import ACK, SYN, Look, echo, tcp, udp
 
 A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"

@@ -4,7 +4,7 @@ QubesOS/qubes-issues#10758, xcp-ng/xcp#701, mirage/mirage-net-xen#115: ignored, 
 1280) or in jumbo frames answered with a path MTU of 1500.
 """
 import pytest
-from network import Network
+from tests.sim.network import Network
 from packets import ACK, DF, SYN, Look, tcp, udp
 from xenstored import WRITE
 

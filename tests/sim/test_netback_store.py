@@ -4,7 +4,7 @@ Whatever it is, the firewall comes to rest, other clients are served, and when i
 """
 import pytest
 from frontend import CLOSED, CLOSING, CONNECTED, INIT_WAIT
-from network import Network  # first: it knows the way to tests/host
+from tests.sim.network import Network
 from attacks import bent
 from packets import Look, udp
 from xenstored import READ, RM, TRANSACTION_END, TRANSACTION_START, UNWATCH, WATCH, WRITE

@@ -2,8 +2,8 @@
 import pytest
 from frontend import CLOSED, CLOSING
 from netvm import Netvm
-from network import OUR_MAC, Network
-from packets import Look, arp, fragments, tcp, udp
+from tests.sim.network import OUR_MAC, Network
+from packets import Look, arp, fragments, looks, tcp, udp
 from rings import PAGE
 from xenstored import ERROR, READ, Reply
 
@@ -225,7 +225,7 @@ def test_buffers_are_given_again(machine):
     for i in range(1000):
         net.uplink.end.send(udp(SERVER, 53, net.address, port, b"%d" % i))
     net.settle()
-    assert [Look(octets).data for octets, _, _, _ in wire.end.frames] == [b"%d" % i for i in range(1000)]
+    assert [seen.data for seen in looks(wire.end.frames)] == [b"%d" % i for i in range(1000)]
     assert net.uplink.end.posted() == 256
 
 

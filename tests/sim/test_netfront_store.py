@@ -7,7 +7,7 @@ import math
 import pytest
 from device import CLOSED, CLOSING, INIT_WAIT
 from netvm import Netvm
-from network import OUR_MAC, Network  # first: it knows the way to tests/host
+from tests.sim.network import OUR_MAC, Network
 from attacks import bent
 from packets import arp
 from test_netback_store import Refusing

@@ -3,9 +3,9 @@ import struct
 
 import pytest
 
-from network import Network  # first: it knows the way to tests/host
-import test_fragments_uplink  # noqa: E402
-from packets import ACK, DF, PSH, Look, arp, echo, ip, pseudo, tcp, total, udp, udp_datagram  # noqa: E402
+from tests.sim.network import Network
+import test_fragments_uplink
+from packets import ACK, DF, PSH, Look, arp, echo, ip, pseudo, tcp, total, udp, udp_datagram
 
 A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"
 TAG = struct.pack("!HH", 0x8100, 5 << 13)  # VLAN 0, priority 5

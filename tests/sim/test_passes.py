@@ -1,7 +1,7 @@
 """What one pass of the ring service may take, with hypercalls that take their time."""
 import re
 
-from network import Network  # first: it knows the way to tests/host
+from tests.sim.network import Network
 from packets import udp
 
 SERVER = "192.0.2.50"

@@ -8,7 +8,7 @@ import re
 
 import pytest
 from machine import Machine
-from network import Network  # before packets: it knows the way to tests/host
+from tests.sim.network import Network
 from packets import ACK, SYN, Look, echo, tcp, udp
 from share import World
 

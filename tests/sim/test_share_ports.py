@@ -4,7 +4,7 @@ Its names are asked for from another port each time, its pings have another iden
 clock, which goes by the work done (share.py).
 """
 import pytest
-from network import Network  # before packets: it knows the way to tests/host
+from tests.sim.network import Network
 from packets import echo, total, udp
 from share import World
 

@@ -5,8 +5,8 @@ frames for it are dropped and counted, and all that has another destination goes
 """
 import pytest
 from attacks import row
-from network import Network
-from packets import ACK, Look, arp, echo, tcp, udp
+from tests.sim.network import Network
+from packets import ACK, Look, arp, echo, looks, tcp, udp
 from rings import SLOTS
 
 A, B, C, SERVER = "10.137.0.21", "10.137.0.22", "10.137.0.23", "192.0.2.50"
@@ -43,7 +43,7 @@ def test_clients_are_served_in_turn_and_nothing_is_lost(net):
     for number, wire in enumerate(wires):
         fill(net, wire, dport=number)
     net.settle()
-    order = [Look(octets).dport for octets, _, _, _ in net.uplink.end.frames]
+    order = [seen.dport for seen in looks(net.uplink.end.frames)]
     assert sorted(order) == [0] * SLOTS + [1] * SLOTS + [2] * SLOTS
     turns = order[::8]
     assert order == [turn for turn in turns for _ in range(8)]
@@ -103,7 +103,7 @@ def test_what_comes_from_the_uplink_does_not_wait(net):
     for i in range(600):
         net.uplink.end.send(udp(SERVER, 53, net.address, port, b"%d" % i))
         net.settle()
-    assert [Look(octets).data for octets, _, _, _ in net.b.end.frames] == [b"%d" % i for i in range(600)]
+    assert [seen.data for seen in looks(net.b.end.frames)] == [b"%d" % i for i in range(600)]
     net.uplink.end.send(udp(SERVER, 53, net.address, port_late, b"late"))
     net.settle()
     assert not late.end.frames

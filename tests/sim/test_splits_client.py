@@ -1,6 +1,6 @@
 """Frames from a client, split over tx slots in every way: the verdict is that on the whole frame."""
 import pytest
-from network import OUR_MAC, Network
+from tests.sim.network import OUR_MAC, Network
 from packets import ACK, DF, ETHER, Look, arp, echo, error, fragments, tcp, udp
 from test_splits_netvm import OPTIONS, splits
 

@@ -1,6 +1,6 @@
 """Frames from the netvm, split over slots in every way: the verdict is that on the whole frame."""
 import pytest
-from network import OUR_MAC, Network
+from tests.sim.network import OUR_MAC, Network
 from packets import ACK, Look, arp, echo, error, fragments, tcp, udp
 
 A, SERVER = "10.137.0.21", "192.0.2.50"

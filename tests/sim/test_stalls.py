@@ -2,7 +2,7 @@
 import math
 
 import pytest
-from network import Network
+from tests.sim.network import Network
 from packets import Look, arp, udp
 
 A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"

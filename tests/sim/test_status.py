@@ -1,7 +1,7 @@
 """What `xl sysrq` shows of the firewall, with traffic, without anything, and with all that 55 clients say."""
 import re
 
-from network import Network  # first: it knows the way to tests/host
+from tests.sim.network import Network
 from packets import echo, tcp, udp
 
 A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"

@@ -8,7 +8,7 @@ import math
 import pytest
 from device import CLOSED, CLOSING
 from netvm import Netvm
-from network import Network
+from tests.sim.network import Network
 from packets import Look, udp
 
 A, SERVER = "10.137.0.21", "192.0.2.50"

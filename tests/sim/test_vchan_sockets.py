@@ -2,14 +2,11 @@
 import os
 import socket
 import subprocess
-import sys
 import threading
 import time
 
 import pytest
-
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from qubesdb_dom0 import Daemon, Left  # noqa: E402
+from qubesdb_dom0 import Daemon, Left
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.environ.get("FIREWALL_SIM") or os.path.join(CHECKOUT, "build", "firewall-sim")

@@ -7,8 +7,8 @@ import os
 
 import pytest
 from machine import Machine
-from network import Network
-from packets import Look, icmp_message, ip, tcp, udp
+from tests.sim.network import Network
+from packets import icmp_message, ip, looks, tcp, udp
 
 CASES = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "cases")
 BUSY, SERVER = "10.137.9.99", "198.51.100.200"
@@ -68,7 +68,7 @@ def test_case(net, row):
     net.busy.end.send(udp(BUSY, 4001, SERVER, 53, b"busy"))
     wire.end.send(built(row["packet"]))
     net.settle()
-    left = [Look(octets).dst for octets in net.left()]
+    left = [seen.dst for seen in looks(net.left())]
     assert left.count(SERVER) == 1
     left.remove(SERVER)
     if not carried(row["packet"]):

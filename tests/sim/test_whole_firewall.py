@@ -7,7 +7,7 @@ import re
 import pytest
 from attacks import all_work
 from machine import Machine
-from network import Network  # first: it knows the way to tests/host
+from tests.sim.network import Network
 from frontend import CLOSED
 from packets import Look, echo, udp
 from qubesdb_dom0 import rule_keys, stale
