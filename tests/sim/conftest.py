@@ -11,7 +11,8 @@ from machine import Machine  # noqa: E402
 
 # where rings and packets are written at places that a neighbour has a say in
 _BOTH_GUARDS = (
-    "test_attacks_client_rx", "test_attacks_client_tx", "test_attacks_netvm", "test_noise", "test_traffic_sim", "test_vchan",
+    "test_attacks_client_rx", "test_attacks_client_tx", "test_attacks_netvm", "test_noise", "test_traffic_sim",
+    "test_vchan", "test_vchan_deaths", "test_vchan_lies",
 )  # fmt: skip
 
 

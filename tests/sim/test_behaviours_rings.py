@@ -11,10 +11,15 @@ from tests.sim.network import Network
 import test_behaviours_fragments
 import test_behaviours_headers
 import test_behaviours_icmp
+import test_behaviours_links
+import test_behaviours_lives
+import test_behaviours_ports
 import test_behaviours_reload_address
-import test_behaviours_state
+import test_behaviours_shares
 from packets import udp
 
+MODULES = (test_behaviours_fragments, test_behaviours_headers, test_behaviours_icmp, test_behaviours_links, test_behaviours_lives,
+           test_behaviours_ports, test_behaviours_reload_address, test_behaviours_shares)
 BUSY, ELSEWHERE = "10.137.9.99", "198.51.100.200"
 UNANSWERED_NS = 120_000_000_000  # life of a flow that nobody answers
 INSIDE = {  # these look into the firewall's objects, or set what no neighbour can: the host has them
@@ -87,8 +92,7 @@ def net(machine):
     return BusyNetwork(machine)
 
 
-for module in (test_behaviours_fragments, test_behaviours_headers, test_behaviours_icmp,
-               test_behaviours_reload_address, test_behaviours_state):
+for module in MODULES:
     for name, function in inspect.getmembers(module, inspect.isfunction):
         if name.startswith("test_") and "net" in inspect.signature(function).parameters and name not in INSIDE:
             globals()[name] = pytest.mark.long(function) if name in HOURS else function
