@@ -155,14 +155,19 @@ class Scenes(Series):
                 self.send(wire, ip(wire.address, dst, protocol, b"data"))
 
     def flood(self):
-        """Many flows of one client: more than its share."""
-        wire = self.client()
+        """Many flows of one client: more than its share, perhaps all in use."""
+        wire, uplink = self.client(), self.net.uplink
         if wire:
             dst, build = self.random.choice(REMOTES), self.random.choice((self.traffic.tcp, self.traffic.udp))
             begin = self.random.randrange(1024, 60000)
             last = 2 if build == self.traffic.tcp else b"x"
+            used = uplink and self.chance(0.3)
             for i in range(self.random.randrange(10, 120)):
                 self.send(wire, build(wire.address, begin + i, dst, self.random.choice((53, 80, 443)), last))
+                if used and self.got[uplink]:
+                    for _ in range(2):
+                        self.send(uplink, self.traffic.answer(self.got[uplink][-1]))
+                        self.send(wire, self.traffic.again(self.sent[wire][-1]))
 
     # ---- events
 

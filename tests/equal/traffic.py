@@ -208,7 +208,10 @@ class Traffic:
         if kind == 5:
             return random.randbytes(random.choice((0, 1, 13, 14, 15, 33, 34, 60)))
         if kind == 6:
-            return echo(src, ours, ident=random.randrange(3), data=self.data())
+            to = random.choice((53, 67, 68, 80, random.randrange(65536)))
+            return random.choice((
+                echo(src, ours, ident=random.randrange(3), data=self.data()), self.udp(src, 67, ours, to, b"x"),
+                self.tcp(src, 1000, ours, to, random.choice((SYN, ACK, RST)))))
         return ip(src, random.choice(REMOTES + (ours,)), random.choice((ICMP, TCP, UDP)), random.randbytes(random.randrange(24)), **self.header())
 
     def mutated(self, frame):
