@@ -1,4 +1,4 @@
-"""Behaviour 96: docs/attack-surface.md lists what can be reached, and the sources do no more and no less."""
+"""Row 96 of docs/behaviours.md: docs/attack-surface.md lists what can be reached, and the sources do no more and no less."""
 import glob
 import os
 import re

@@ -1,4 +1,4 @@
-"""Behaviours 31 to 42: fragments, DF and path MTU, through the whole firewall."""
+"""Rows 31 to 42 of docs/behaviours.md: fragments, DF and path MTU, through the whole firewall."""
 import itertools
 
 import pytest
@@ -135,7 +135,7 @@ def test_behaviour_36_two_last_pieces(net):
 
 
 @pytest.mark.parametrize("count, passes", [(64, True), (65, False)])
-def test_behaviour_37_64_pieces_and_no_more(net, count, passes):
+def test_behaviour_37_at_most_64_pieces(net, count, passes):
     client = net.client(A)
     whole = udp(A, 4001, SERVER, 80, bytes(count * 16 - 8), ident=5)
     for frame in fragments(whole, *[16] * (count - 1)):

@@ -1,4 +1,4 @@
-"""Behaviours 43 to 58: headers and options, broadcast, multicast and ARP, through the whole firewall."""
+"""Rows 43 to 58 of docs/behaviours.md: headers and options, broadcast, multicast and ARP, through the whole firewall."""
 import struct
 
 import pytest

@@ -1,4 +1,4 @@
-"""Behaviours 59 to 67: ICMP, through the whole firewall."""
+"""Rows 59 to 67 of docs/behaviours.md: ICMP, through the whole firewall."""
 import pytest
 from packets import ACK, DF, ICMP, SYN, Look, echo, error, icmp_message, ip, tcp, udp
 from scenes import A, B, OURS, ROUTER, SERVER, begun, nothing

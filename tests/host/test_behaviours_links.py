@@ -1,6 +1,6 @@
 """Links that come and go, the uplink and clients': what of the flows stays, and that nothing else does.
 
-77 and 78 are about rings and hours: the simulation shows them.
+Rows 77 and 78 of docs/behaviours.md are about rings and hours: the simulation shows them.
 """
 import pytest
 from packets import ACK, Look, echo, ip, tcp, udp

@@ -1,4 +1,4 @@
-"""Behaviours 75 and 76: how long a flow lives, and whose packets keep it alive."""
+"""Rows 75 and 76 of docs/behaviours.md: how long a flow lives, and whose packets keep it alive."""
 import pytest
 from packets import ACK, FIN, RST, SYN, Look, echo, tcp, udp
 from scenes import A, OURS, SERVER, in_use, nothing, opened, reaches, replied

@@ -1,4 +1,4 @@
-"""Behaviours 79 and 80: ports outside, whose they are, and keys that nobody can choose."""
+"""Rows 79 and 80 of docs/behaviours.md: ports outside, whose they are, and keys that nobody can choose."""
 import collections
 
 from packets import Look, ip, looks, tcp, udp

@@ -1,4 +1,4 @@
-"""Behaviours 2 to 11 and 14 (failing closed, reload) and 17 to 30 (address truth), through the whole firewall."""
+"""Rows 1 to 11, 14 and 17 to 30 of docs/behaviours.md: failing closed, reloads, addresses; through the whole firewall."""
 import pytest
 from packets import ACK, FIN, RST, SYN, Look, arp, echo, error, icmp_message, ip, tcp, udp
 from scenes import A, B, OURS, SERVER, nothing, opened

@@ -1,4 +1,4 @@
-"""Behaviours 68 to 72 that need no rings: limits and shares of the table of flows.
+"""Rows 68 to 72 of docs/behaviours.md, without rings: limits and shares of the table of flows.
 
 What 70 to 72 ask of rates is shown by the simulation; here, that floods take nothing from others' tables.
 """

@@ -122,7 +122,7 @@ def test_errors_between_clients_when_the_pair_is_gone(net):
 
 
 def test_what_is_outside_about_two_clients_reaches_the_right_one(net):
-    """Behaviour 59 with two clients that have the same ports inside: each error goes to whom it is about."""
+    """docs/behaviours.md 59 with two clients that have the same ports inside: each error goes to whom it is about."""
     a, b = net.client(A), net.client(B)
     for build in (udp, tcp, lambda src, *_: echo(src, SERVER, ident=4001)):
         quotes = []
@@ -180,7 +180,7 @@ def test_a_stale_header_checksum_in_the_quote_passes(net):
 
 
 def test_no_address_of_a_client_leaves_by_the_uplink(net):
-    """Behaviour 18, outward: as source of a datagram, of any kind that a client may send about anybody's flow."""
+    """docs/behaviours.md 18, outward: as source of a datagram, of any kind that a client may send about anybody's flow."""
     wires = [net.client(ip) for ip in (A, B, C)]
     net.allow((A, B))
     quotes = []

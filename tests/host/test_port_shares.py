@@ -1,6 +1,6 @@
 """Ports and identifiers have shares: no client can take them all, however it holds them.
 
-The pools are made small where the real ones would only take longer; the sweep of the real ones is in behaviours 79.
+The pools are made small where the real ones would only take longer; the sweep of the real ones is test_behaviour_79.
 """
 import collections
 import random

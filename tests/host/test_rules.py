@@ -120,7 +120,7 @@ def test_behaviour_11_an_expired_rule_is_a_gap_in_the_numbers():
     assert after.decide(ipv4.TCP, ELSEWHERE, 443, -1, 0) == (False, 2)
 
 
-def test_behaviour_90_64_addresses_of_one_name_are_all_honoured():
+def test_behaviour_90_all_64_addresses_of_one_name_are_honoured():
     many = tuple(range(0x0A000000, 0x0A000000 + 64))
     rule_list = sealed_list("action=accept dsthost=many.example", names=Names(many_example=many))
     for address in range(many[0] - 1, many[-1] + 2):

@@ -2,7 +2,7 @@
 
 Each list becomes a chain as Qubes' Linux agent would set it up (core-agent-linux, firewall.py), for
 a client address of its own; all chains of a round are loaded at once, then the packets are sent
-through. Where design.md decides otherwise than the agent, the chain says so: a name without an
+through. Where docs/rules.md decides otherwise than the agent, the chain says so: a name without an
 answer, which would refuse the agent's whole list, is left out of an accept rule and matches
 everything in a drop rule; a name that does not exist matches nothing in both.
 

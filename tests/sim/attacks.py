@@ -10,7 +10,8 @@
 
     @row("XSA-392")                         a test that plays rows itself
 
-Rows are ids of cases/xen_attack_cases.jsonl, and advisories (test_attacks_rows.py has the list).
+Rows are ids of cases/xen_attack_cases.jsonl, advisories (test_attacks_rows.py has the list), and rows of
+docs/behaviours.md as "behaviour 73".
 """
 import contextlib
 

@@ -1,4 +1,4 @@
-"""What takes a whole table of flows, or hours of the machine's clock: behaviours 69 and 78 with the image's own code."""
+"""What takes a whole table of flows, or hours of the machine's clock: rows 69 and 78 of docs/behaviours.md, with the image's own code."""
 import random
 
 from attacks import rest, row
