@@ -16,6 +16,7 @@ import xen
 from log import Log
 from loop import Flag
 from micropython import const
+from net.batch import Batch
 from net.frame import from_octets
 from net.grantcopy import Copies
 from peererror import PeerError
@@ -35,7 +36,7 @@ _log = Log("forward")
 
 
 class Port:
-    """A link that frames come from and go to. owner: its Vif or Uplink; rings: its link.Link."""
+    """A link that frames come from and go to. owner: its Vif or Uplink; rings: its BackLink or FrontLink."""
 
     def __init__(self, number, owner):
         self.number = number
@@ -55,6 +56,7 @@ class Forwarder:
         self.ports = {}  # number -> Port
         self.clients = []  # Ports
         self.turns = turns.Turns()
+        self.batch = Batch(_SLOTS)  # of whom has his turn
         self.inward = Copies(_SLOTS + 32)  # from clients: the longest chain may begin at the last slot
         self.outward = Copies(_BURST)
         self.active = Flag()  # there was something to do since it was last waited for
@@ -223,11 +225,11 @@ class Forwarder:
         ring = port.ring
         if port.number == UPLINK:
             before = ring.rsp_cons
-            frames = port.rings.receive(_SLOTS)
+            frames = port.rings.receive(self.batch, _SLOTS)
             self._work = (ring.rsp_cons - before & 0xFFFFFFFF) * turns.SLOT
         else:
             before = ring.req_cons
-            frames = port.rings.receive(self.inward, _SLOTS)
+            frames = port.rings.receive(self.batch, self.inward, _SLOTS)
             self._work = (ring.req_cons - before & 0xFFFFFFFF) * turns.SLOT
         self._take(port, frames, now)
 

@@ -19,7 +19,7 @@ from log import Log
 from micropython import const
 from net.pool import Pool
 from net.quarantine import Quarantine
-from netback.link import Link
+from netback.link import BackLink
 from netback.watch import Backends
 from netfront.uplink import Uplink
 
@@ -121,7 +121,7 @@ class Firewall:
     # ---- clients ------------------------------------------------------------------------------
 
     def _connect(self, name, domid, refs, port, sg, gso, csum):
-        return Link(name, self.pool, domid, refs, port, sg, gso, csum)
+        return BackLink(name, self.pool, domid, refs, port, sg, gso, csum)
 
     def _attach(self, vif):
         if vif.address is None:

@@ -1,7 +1,7 @@
 """The rings of one connected client: frames out of its tx ring, frames into its rx ring.
 
-tx: requests are copied once into private memory, judged there (netif.parse), and their data copied by Xen into our
-own pages, one operation a slot; then they are answered, whatever becomes of the frames. rx: each part of a frame
+tx: requests are copied once into a Batch, judged there (netif.parse), and their data copied by Xen into our own pages,
+one operation a slot; then they are answered, whatever becomes of the frames. rx: each part of a frame
 goes into one page that the client has posted. What finds no page waits, bounded in number and time.
 
 Everything the client writes is taken for a lie until judged: PeerError ends this link and no other. Whatever fails in
@@ -9,6 +9,8 @@ here, for want of memory too, gives back what it has taken: nothing is half done
 
 Source: Xen public/io/netif.h; reference behaviour Linux netback.
 """
+from array import array
+
 import xen
 from log import Log
 from micropython import const
@@ -16,11 +18,13 @@ from net import netif
 from net.endpoint import Endpoint
 from net.frame import HEADERS, Frame
 from net.netif import RX_WORDS, TX_WORDS
-from net.ring import FIRST, SLOTS, BackRing
+from net.ring import BackRing
+from net.slots import flags_of, rx_extra, rx_response
 from peererror import PeerError
 
-_FIRST_WORD = const(16)  # FIRST // 4
-_CHAIN = const(24)  # slots that the longest packet can take which parse() will not refuse
+_FIRST_WORD = const(16)
+_LAST = const(255)  # slot of a ring
+_ERROR = const(0xFFFF0000)  # netif.ERROR where a response has its status
 _HELD_PAGES = const(36)  # at most, for a client that posts no buffers: two packets of 18 slots (XSA-392)
 _HELD_NS = const(1000000000)
 _SENT_MOST = const(128)  # packets of a burst
@@ -28,19 +32,19 @@ _SENT_MOST = const(128)  # packets of a burst
 _log = Log("netback")
 
 
-class Link(Endpoint):
+class BackLink(Endpoint):
     """See the module."""
 
     def __init__(self, name, pool, domid, refs, port, sg, gso, csum):
         """Maps the rings (refs: tx, rx) and binds the client's port. OSError: Xen refuses one of them."""
         super().__init__(name, pool, domid, sg, gso, csum)
-        self.requests = xen.view(bytearray(4 * TX_WORDS * SLOTS), "I")  # private copies
         self.held = []  # (until ns, frame): no buffers posted yet
         self.held_pages = 0
-        self.sent = xen.view(bytearray(12 * _SENT_MOST), "I")  # first operation, parts, offloads of each
+        self.sent = array("I", bytes(12 * _SENT_MOST))  # first operation, parts, offloads of each
         self.sending = 0  # packets that the running burst copies
         self._copies = None  # it
         self.deaf = False  # the client takes nothing while frames wait for it; told
+        self.pages = self.port = None  # a place for each: were there none for what Xen has given, it would be lost
         self.pages = xen.map(domid, refs)
         try:
             self.see(self.pages, BackRing)
@@ -65,60 +69,89 @@ class Link(Endpoint):
 
     # ---- from the client ----------------------------------------------------------------------
 
-    def receive(self, copies, slots):
+    def receive(self, batch, copies, slots):
         """Frames from the tx ring, in our pages, at least one and about `slots` slots of them; fewer without pages.
 
         All requests taken are answered. Raises PeerError. What there is no memory for stays in the client's ring.
+        batch: for the requests, in which as many slots may begin; copies: for their data.
         """
         waiting = self.tx.waiting()
         if waiting == 0:
             return ()
-        packets = ()
+        frames = ()
         try:
-            packets = []
-            taken = self._take(min(waiting, slots + _CHAIN), slots, packets, copies)
+            frames = []
+            taken = self._take(batch, min(waiting, slots + netif.CHAIN), slots, frames, copies)
             copies.run()
         except BaseException as exception:
-            self._forget(packets, copies)
+            self._forget(frames, copies)
             if isinstance(exception, MemoryError):
                 return ()
             raise
-        return self._give(packets, taken, copies)
+        return self._give(batch, frames, taken, copies)
 
-    def _take(self, n, slots, packets, copies):
-        """Judge requests and order their data: (Packet, Frame or None) each into packets. How many slots that is."""
-        self._copy_requests(n)
+    def _take(self, batch, n, slots, frames, copies):
+        """Judge requests and order their data: a row of the batch and a Frame, or None, for each. How many slots that is."""
+        batch.begin(self.tx.words, self.tx.req_cons, TX_WORDS, netif.TX_FLAGS)
         first = 0
         pages = min(self.pool.free, copies.room())
         while first < n and first < slots:
-            packet = netif.parse(self.requests, first, n)
-            if len(packet.fragments) > pages:
+            row = netif.parse(batch, first, batch.take(first, n))
+            parts = batch.parts[row]
+            if parts > pages:
+                batch.packets = row
                 break  # what we have no room for stays in the client's own ring
-            pages -= len(packet.fragments)
-            frame = None if packet.bad else Frame(packet.blank, packet.validated, packet.gso_size)
-            packets.append((packet, frame))
+            pages -= parts
+            frame = None if batch.bad[row] else Frame(False, False, 0)
+            frames.append(frame)
             if frame:
-                self._fetch(packet, frame, copies)
-            first = packet.end
+                batch.describe(row, frame)
+                self._fetch(batch, row, frame, copies)
+            first = batch.end[row]
         return first
 
-    def _give(self, packets, taken, copies):
-        """Answer the requests; the list of packets becomes that of the frames that are here whole. Allocates nothing."""
+    def _fetch(self, batch, row, frame, copies):
+        """Order the copies of a packet's data into pages of ours."""
+        batch.operation[row] = copies.count
+        part = batch.part[row]
+        page = -1
+        try:
+            for part in range(part, part + batch.parts[row]):
+                octets = batch.length[part]
+                page = taken = self.pool.take()
+                frame.add(page, 0, octets)
+                page = -1  # it is the frame's
+                copies.in_(self.domid, batch.gref[part], batch.offset[part], self.pool.gfn(taken), 0, octets)
+                self.pool.written(taken, octets)
+        finally:
+            if page >= 0:
+                self.pool.give(page)
+
+    def _forget(self, frames, copies):
+        """The ring is over: what stood in front of the lie is not taken either."""
+        for frame in frames:
+            if frame:
+                frame.release(self.pool)
+        copies.forget()
+
+    def _give(self, batch, frames, taken, copies):
+        """Answer the requests; only frames that are here whole stay in the list. Allocates nothing."""
         whole = 0
-        for packet, frame in packets:
-            if self._answer(packet, frame, copies) and self._level(frame):
-                packets[whole] = frame
+        for row in range(batch.packets):
+            frame = frames[row]
+            if self._answer(batch, row, copies) and self._level(frame):
+                frames[whole] = frame
                 whole += 1
             else:
                 self.failed += 1
                 if frame:
                     frame.release(self.pool)
-        while len(packets) > whole:
-            packets.pop()
+        while len(frames) > whole:
+            frames.pop()
         self.tx.req_cons = (self.tx.req_cons + taken) & 0xFFFFFFFF
         if taken and self.tx.publish():
             xen.evtchn_send(self.port)
-        return packets
+        return frames
 
     def _level(self, frame):
         """Headers in one piece; False without memory for that."""
@@ -128,58 +161,31 @@ class Link(Endpoint):
         except MemoryError:
             return False
 
-    def _copy_requests(self, n):
+    def _answer(self, batch, row, copies):
+        """Responses for all slots of a packet; True if its data is here whole."""
         words = self.tx.words
-        for i in range(n):
-            at = _FIRST_WORD + ((self.tx.req_cons + i) & (SLOTS - 1)) * TX_WORDS
-            to = i * TX_WORDS
-            self.requests[to] = words[at]  # one load each: the client may rewrite them at any moment
-            self.requests[to + 1] = words[at + 1]
-            self.requests[to + 2] = words[at + 2]
-
-    def _forget(self, packets, copies):
-        """The ring is over: what stood in front of the lie is not taken either."""
-        for _, frame in packets:
-            if frame:
-                frame.release(self.pool)
-        copies.forget()
-
-    def _fetch(self, packet, frame, copies):
-        frame.first_copy = copies.count
-        page = -1
-        try:
-            for gref, offset, octets, _ in packet.fragments:
-                page = self.pool.take()
-                frame.add(page, 0, octets)
-                page = -1  # it is the frame's
-                part = frame.parts[-1][0]
-                copies.in_(self.domid, gref, offset, self.pool.gfn(part), 0, octets)
-                self.pool.written(part, octets)
-        finally:
-            if page >= 0:
-                self.pool.give(page)
-
-    def _answer(self, packet, frame, copies):
-        """Responses for all slots of the packet; True if its data is here whole."""
-        halves = self.tx_halves
-        begun = self.tx.rsp_prod
-        for slot in range(packet.first, packet.end):
-            at = FIRST // 2 + (self.tx.rsp_prod & (SLOTS - 1)) * TX_WORDS * 2
-            if packet.first < slot <= packet.first + packet.extras:
-                halves[at] = 0
-                status = netif.NULL
+        number = self.tx.rsp_prod
+        first = batch.first[row]
+        behind = first + batch.extras[row]
+        bad = batch.bad[row]
+        for slot in range(first, batch.end[row]):
+            at = _FIRST_WORD + (number & _LAST) * TX_WORDS
+            if first < slot <= behind:
+                words[at] = netif.NULL << 16
             else:
-                halves[at] = self.requests[slot * TX_WORDS + 2] & 0xFFFF
-                status = netif.ERROR if packet.bad else netif.OKAY
-            halves[at + 1] = status & 0xFFFF
-            self.tx.rsp_prod = (self.tx.rsp_prod + 1) & 0xFFFFFFFF
-        if frame is None:
+                words[at] = batch.slots[slot * TX_WORDS + 2] & 0xFFFF | (_ERROR if bad else 0)
+            number += 1
+        begun, self.tx.rsp_prod = self.tx.rsp_prod, number & 0xFFFFFFFF
+        if bad:
             return False
         whole = True
-        for i in range(len(packet.fragments)):
-            if not copies.okay(frame.first_copy + i):
-                slot = begun + packet.fragments[i][3] - packet.first
-                halves[FIRST // 2 + (slot & (SLOTS - 1)) * TX_WORDS * 2 + 1] = netif.ERROR & 0xFFFF
+        part = batch.part[row]
+        operation = batch.operation[row] - part
+        for part in range(part, part + batch.parts[row]):
+            if not copies.okay(operation + part):
+                slot = batch.slot[part]
+                at = _FIRST_WORD + (begun + slot - first & _LAST) * TX_WORDS
+                words[at] = batch.slots[slot * TX_WORDS + 2] & 0xFFFF | _ERROR
                 whole = False
         return whole
 
@@ -212,7 +218,7 @@ class Link(Endpoint):
             index = self.rx.req_cons
             for i in range(len(parts)):
                 page, offset, octets = parts[i]
-                gref = words[_FIRST_WORD + (index & (SLOTS - 1)) * RX_WORDS + 1]
+                gref = words[_FIRST_WORD + (index & _LAST) * RX_WORDS + 1]
                 copies.out(self.pool.gfn(page), offset, self.domid, gref, 0, octets)
                 index += 2 if i == 0 and frame.gso_size else 1
         except BaseException:
@@ -221,7 +227,7 @@ class Link(Endpoint):
         at = 3 * self.sending
         self.sent[at] = first
         self.sent[at + 1] = len(parts)
-        self.sent[at + 2] = (1 if frame.blank else 0) | (2 if frame.validated else 0) | frame.gso_size << 16
+        self.sent[at + 2] = frame.offloads() | frame.gso_size << 16
         self.sending += 1
         self._copies = copies
         self.rx.req_cons = (self.rx.req_cons + frame.slots()) & 0xFFFFFFFF
@@ -285,43 +291,27 @@ class Link(Endpoint):
             self.pool.give(self._copies.source(op) - self.pool.first_gfn)
 
     def _respond(self, n, copies):
+        """Responses for a packet's parts, and for its extra info."""
         first, parts, offloads = self.sent[3 * n], self.sent[3 * n + 1], self.sent[3 * n + 2]
         gso_size = offloads >> 16
+        words = self.rx.words
+        number = self.rx.rsp_prod
+        flags = flags_of(offloads, gso_size, netif.RX_CSUM_BLANK, netif.RX_DATA_VALIDATED)
         failed = False
         for i in range(parts):
-            flags = netif.MORE_DATA if i < parts - 1 else 0
-            if i == 0:
-                if offloads & 1:
-                    flags |= netif.RX_CSUM_BLANK | netif.RX_DATA_VALIDATED
-                elif offloads & 2:
-                    flags |= netif.RX_DATA_VALIDATED
-                if gso_size:
-                    flags |= netif.EXTRA_INFO
             status = copies.octets(first + i)
             if not copies.okay(first + i):
                 status = netif.ERROR
                 failed = True
-            self._rx_response(0, flags, status)
+            rx_response(words, number, flags | netif.MORE_DATA if i < parts - 1 else flags, status)
+            number += 1
             if i == 0 and gso_size:
-                self._rx_extra(gso_size)
+                rx_extra(words, number, gso_size)
+                number += 1
+            flags = 0
+        self.rx.rsp_prod = number & 0xFFFFFFFF
         if failed:
             self.failed += 1
-
-    def _rx_response(self, offset, flags, status):
-        """The id is already there: a response stands in the slot of its request."""
-        at = FIRST // 2 + (self.rx.rsp_prod & (SLOTS - 1)) * RX_WORDS * 2
-        self.rx_halves[at + 1] = offset
-        self.rx_halves[at + 2] = flags
-        self.rx_halves[at + 3] = status & 0xFFFF
-        self.rx.rsp_prod = (self.rx.rsp_prod + 1) & 0xFFFFFFFF
-
-    def _rx_extra(self, gso_size):
-        at = FIRST // 2 + (self.rx.rsp_prod & (SLOTS - 1)) * RX_WORDS * 2
-        self.rx_halves[at] = netif.EXTRA_GSO  # and flags 0: the only one
-        self.rx_halves[at + 1] = gso_size
-        self.rx_halves[at + 2] = netif.GSO_TCPV4
-        self.rx_halves[at + 3] = 0
-        self.rx.rsp_prod = (self.rx.rsp_prod + 1) & 0xFFFFFFFF
 
     def rearm(self, taking):
         """Before sleep: ask for events; True if there is work already. taking: frames of the client are wanted too."""

@@ -44,7 +44,7 @@ class Vif:
     """
 
     def __init__(self, store, domid, devid, connect, attach, detach, change):
-        """connect(name, domid, refs, port, sg, gso, csum) -> Link; attach, detach, change: functions of a Vif."""
+        """connect(name, domid, refs, port, sg, gso, csum) -> BackLink; attach, detach, change: functions of a Vif."""
         self.store = store
         self.domid = domid
         self.name = "%d.%d" % (domid, devid)

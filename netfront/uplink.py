@@ -19,7 +19,7 @@ from log import Log
 from loop import Flag
 from micropython import const
 from netfront import states, terms
-from netfront.link import Link
+from netfront.link import FrontLink
 from netfront.states import EARLY, ENDED, OFFERED, OPEN, WAITING
 from supervisor import explain
 from xenbus import values
@@ -249,7 +249,7 @@ class Uplink:
             _log.error("uplink: domain %d does not copy to us (feature-rx-copy)", domid)
             return
         self.mac, self.mtu = agreed.mac, agreed.mtu
-        self.waiting = Link("uplink", self.pool, self.quarantine, domid, agreed)
+        self.waiting = FrontLink("uplink", self.pool, self.quarantine, domid, agreed)
         try:
             await terms.publish(self.store, path, self.waiting)
         except BaseException:

@@ -25,7 +25,7 @@ from firewall.rules.matcher import load
 from firewall.rules.names import NoNames
 from firewall.wire.address import parse4
 from log import Log
-from netback.link import Link
+from netback.link import BackLink
 from xenbus.wire import Missing
 
 _log = Log("test")
@@ -101,10 +101,10 @@ def _starving(function):
 def _starve(firewall, what, n):
     import starve
 
-    if what == "rings" and not hasattr(Link, "starving"):
-        Link.starving = True
+    if what == "rings" and not hasattr(BackLink, "starving"):
+        BackLink.starving = True
         for name in ("receive", "send", "retry", "finish", "rearm", "close"):
-            setattr(Link, name, _starving(getattr(Link, name)))
+            setattr(BackLink, name, _starving(getattr(BackLink, name)))
     elif what == "connect" and not hasattr(firewall.backends, "starving"):
         firewall.backends.starving = True
         firewall.backends.hooks = tuple(_starving(hook) for hook in firewall.backends.hooks)

@@ -124,13 +124,13 @@ for round in range(20):
     assert link.tx_lent.number[oldest] == (near + 3 * round) & 0xFFFFFFFF
     at = link.tx.rsp_cons
     for slot in range(3):
-        h = 32 + (at & 255) * 6
-        link.tx_halves[h], link.tx_halves[h + 1] = link.tx_halves[h + 4], 0
+        word = 16 + (at & 255) * 3
+        link.tx.words[word] = link.tx.words[word + 2] & 0xFFFF
         at = (at + 1) & 0xFFFFFFFF
     link.tx.words[2] = at
     assert link.complete() and link.in_flight() == 0
     came(link, 1, 3)
-    for frame in link.receive(8):
+    for frame in link.receive(batch, 8):
         got += 1
         frame.release(pool)
     link.post()

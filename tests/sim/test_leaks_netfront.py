@@ -5,8 +5,10 @@ import pytest
 _FAULTY = """
 import gc
 import xen
+import netfront.lent as lent_module
 import netfront.link as link_module
 import net.quarantine as quarantine_module
+from net.batch import Batch
 from net.frame import Frame, from_octets
 from net.pool import Pool
 from net.quarantine import Quarantine
@@ -40,13 +42,14 @@ class Terms:
     sg = gso = csum = split = True
 
 faulty = Faulty()
-link_module.xen = quarantine_module.xen = faulty
+link_module.xen = lent_module.xen = quarantine_module.xen = faulty
 pool = Pool(300)
+batch = Batch(18)
 quarantine = Quarantine(pool)
 FIRST = dict(faulty.have)
 
 def make():
-    return link_module.Link("uplink", pool, quarantine, 1, Terms)
+    return link_module.FrontLink("uplink", pool, quarantine, 1, Terms)
 
 def frame_of(parts, gso=0):
     frame = Frame(True, True, gso)
@@ -66,11 +69,9 @@ def came(link, packets, slots):
     at = link.rx.rsp_cons
     for packet in range(packets):
         for slot in range(slots):
-            h = 32 + (at & 255) * 4
-            link.rx_halves[h] = at & 255
-            link.rx_halves[h + 1] = 4
-            link.rx_halves[h + 2] = 4 if slot < slots - 1 else 0
-            link.rx_halves[h + 3] = 60
+            word = 16 + (at & 255) * 2
+            link.rx.words[word] = 4 << 16 | at & 255
+            link.rx.words[word + 1] = 60 << 16 | (4 if slot < slots - 1 else 0)
             at += 1
     link.rx.words[2] = at & 0xFFFFFFFF
 
@@ -130,19 +131,19 @@ for error in (OSError(28), MemoryError("out")):
         link = make()
         fails(n, error)
         link.post()
-        posted = link.lent
+        posted = link.lent()
         fails(-1, None)
         assert posted == min(n, 32)
         while link.post():
             pass
-        assert link.lent == 256
+        assert link.lent() == 256
         link.close()
         whole()
 print("done")
 """
 
 _HEAP = _FAULTY + """
-link_module.xen = quarantine_module.xen = xen  # the counting itself would need memory
+link_module.xen = lent_module.xen = quarantine_module.xen = xen  # the counting itself would need memory
 
 def room():
     # how many grants and ports can be had
@@ -223,7 +224,7 @@ class Wait:  # behind others, in the backlog
 
 class Receive:
     prepare = lambda link: came(link, 6, 3)
-    act = lambda forwarder, link, _: link.receive(18)
+    act = lambda forwarder, link, _: link.receive(batch, 18)
     leaves = None
 
 for what in (Emit, Send, Wait, Receive):

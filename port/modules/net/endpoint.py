@@ -1,5 +1,4 @@
 """One end of a connection over two network rings: what netback's and netfront's links have in common."""
-import xen
 from xennumbers import PAGE
 
 
@@ -21,10 +20,8 @@ class Endpoint:
         octets = memoryview(pages)
         self.tx = ring(octets[:PAGE], "tx")
         self.rx = ring(octets[PAGE:], "rx")
-        self.tx_halves = xen.view(octets[:PAGE], "H")
-        self.rx_halves = xen.view(octets[PAGE:], "H")
 
     def drop(self, frame):
-        """There is no room for it."""
+        """Count the frame as lost and free its pages."""
         self.dropped += 1
         frame.release(self.pool)

@@ -24,6 +24,10 @@ class Frame:
         """How many of a ring it takes: one for each part, and one for the extra info."""
         return len(self.parts) + (1 if self.gso_size else 0)
 
+    def offloads(self):
+        """In one number, as a Batch has them: netif.TX_CSUM_BLANK and TX_DATA_VALIDATED."""
+        return (1 if self.blank else 0) | (2 if self.validated else 0)
+
     def release(self, pool):
         """Give all pages back; they must not be lent. Allocates nothing."""
         for page, _, _ in self.parts:
