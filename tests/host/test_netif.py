@@ -53,6 +53,34 @@ def test_the_numbers_are_xens():
     assert (netif.RX_DATA_VALIDATED, netif.RX_CSUM_BLANK) == (1, 2)
     assert (netif.EXTRA_GSO, netif.EXTRA_MORE, netif.GSO_TCPV4) == (1, 1, 1)
     assert (netif.OKAY, netif.ERROR, netif.NULL, netif.SLOTS_MAX) == (0, -1, 1, 18)
+    assert (netif.TX_WORDS, netif.RX_WORDS, netif.TX_FLAGS, netif.RX_FLAGS) == (3, 2, 16, 0)
+
+
+def test_the_numbers_that_follow():
+    assert (netif.MTU, netif.MTU_LEAST, netif.MTU_MOST, netif.MTU_ONE_PAGE) == (1500, 576, 65535 - 14, 4096 - 14)
+    assert netif.CHAIN >= 18 + 2 + 1 + 2  # of 20 slots one is too many; two extra infos, of which the second is refused
+    assert netif.NO_PAGE == 65535  # a pool has so many at most, from 0 on
+
+
+def test_packets_one_behind_the_other():
+    """Each has its own rows; what stood there, of this batch or one before, is gone."""
+    batch = Batch(8)
+    chains = [[slot(3000, MORE | EXTRA | BLANK), gso(), slot(1000)], [slot(60)], [slot(90, MORE), slot(90)], [slot(9)], [slot(70)]]
+    words = [word for chain in chains for each in chain for word in each]
+    batch.slots[: len(words)] = array("I", words)
+    for _ in range(2):
+        batch.begin(None, 0, 3, 16)
+        first = 0
+        for row, chain in enumerate(chains):
+            assert netif.parse(batch, first, first + len(chain)) == row
+            first += len(chain)
+        packets = [packet_of(batch, row) for row in range(batch.packets)]
+        assert [each.fragments for each in packets] == [
+            [(7, 0, 2000, 0), (7, 0, 1000, 2)], [(7, 0, 60, 3)], [(7, 0, 90, 5)], [], [(7, 0, 70, 7)]]
+        assert [each.gso_size for each in packets] == [1448, 0, 0, 0, 0] and [each.bad for each in packets] == [False] * 3 + [True, False]
+        assert len({part for row in range(5) for part in range(batch.part[row], batch.part[row] + batch.parts[row])}) == 5
+        assert batch.rows <= first
+        batch.gso_size[1:3] = array("H", [5, 5])
 
 
 @pytest.mark.parametrize("flags", range(4))

@@ -11,8 +11,11 @@ ETHERNET = "firewall/wire/ethernet.py", "SIZE"
 FIRST = "port/modules/net/ring.py", "FIRST"
 TWIN = {  # name of a copy: its owner, and what the owner's number is divided by
     "_PAGE": (PAGE, 1), "_SELF": (SELF, 1), "_ETHERNET": (ETHERNET, 1), "IP": (ETHERNET, 1), "_IP": (ETHERNET, 1),
-    "_FIRST_HALF": (FIRST, 2), "_FIRST_WORD": (FIRST, 4),
+    "_FIRST_WORD": (FIRST, 4),
 }
+NETIF = "port/modules/net/netif.py"
+TWIN.update({"_" + name: ((NETIF, name), 1) for name in ("TX_WORDS", "RX_WORDS", "MORE_DATA", "EXTRA_INFO", "EXTRA_MORE")})
+TWIN.update({"_BLANK": ((NETIF, "TX_CSUM_BLANK"), 1), "_VALIDATED": ((NETIF, "TX_DATA_VALIDATED"), 1)})
 
 
 def constants():
@@ -50,10 +53,12 @@ def test_nobody_else_owns_them():
 
 
 def test_what_follows_from_others():
-    netif = "port/modules/net/netif.py"
-    assert CONSTANTS[netif, "MTU_ONE_PAGE"] == CONSTANTS[PAGE] - CONSTANTS[ETHERNET]
-    assert CONSTANTS[netif, "MTU_MOST"] == 0xFFFF - CONSTANTS[ETHERNET]
+    assert CONSTANTS[NETIF, "MTU_ONE_PAGE"] == CONSTANTS[PAGE] - CONSTANTS[ETHERNET]
+    assert CONSTANTS[NETIF, "MTU_MOST"] == 0xFFFF - CONSTANTS[ETHERNET]
     assert CONSTANTS[PAGE[0], "DOMID_MAX"] == CONSTANTS[SELF] - 1
+    slots = {(place[1], number) for place, number in CONSTANTS.items() if place[1] in ("SLOTS", "_SLOT", "_LAST") and "/net/" in place[0]}
+    assert slots == {("SLOTS", 256), ("_SLOT", 255), ("_LAST", 255)}
+    assert CONSTANTS["netback/link.py", "_ERROR"] == 0xFFFF0000  # netif.ERROR << 16
     with open(os.path.join(CHECKOUT, "port", "modxen.c")) as text:
         (most,) = re.findall(r"domain > (\w+)", text.read())
     assert int(most, 16) == CONSTANTS[PAGE[0], "DOMID_MAX"]

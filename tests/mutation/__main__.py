@@ -34,7 +34,8 @@ MODULES = {
     "replies": ("firewall/packets/replies.py", "firewall.packets.replies", None, ["behaviours", "wire", "icmp", "replies", "tcp_without_flow", "identification"]),
     "rules": ("firewall/rules/text.py", "firewall.rules.text", None, ["rules", "rule_cases", "explain"]),
     "matcher": ("firewall/rules/matcher.py", "firewall.rules.matcher", None, ["rules", "rule_cases"]),
-    "netif": ("port/modules/net/netif.py", "net.netif", ["parse", "_parse_extras", "Packet"], ["netif"]),
+    "netif": ("port/modules/net/netif.py", "net.netif", None, ["netif"]),
+    "batch": ("port/modules/net/batch.py", "net.batch", ["Batch.begin", "Batch.take", "Batch.describe"], ["batch"]),
     "steps": ("netback/states.py", "netback.states", None, ["netback_steps"]),
 }
 # not in the pure tests' reach: builds, other programs, the frozen code
