@@ -27,8 +27,8 @@ class Batch:
     def __init__(self, slots):
         """slots: in how many the packets of one batch begin; the last one may end behind them."""
         most = slots + CHAIN
+        self.begin(None, 0, TX_WORDS, 0)  # all attributes have their place from now on: begin() allocates nothing
         self.slots = array("I", bytes(4 * TX_WORDS * most))
-        self.packets = 0  # rows in use
         self.first = array("H", bytes(2 * most))  # slot
         self.end = array("H", bytes(2 * most))  # the one behind the last slot
         self.extras = array("H", bytes(2 * most))  # slots of extra info, right behind the first
@@ -39,7 +39,6 @@ class Batch:
         self.part = array("H", bytes(2 * most))  # row of its first part
         self.parts = array("H", bytes(2 * most))  # how many
         self.operation = array("H", bytes(2 * most))  # the copy of its first part, as Copies counts
-        self.rows = 0  # of parts, in use
         self.gref = array("I", bytes(4 * most))
         self.offset = array("H", bytes(2 * most))
         self.length = array("H", bytes(2 * most))  # octets, never 0
@@ -50,7 +49,8 @@ class Batch:
 
         shift: where the second word of a slot has its flags.
         """
-        self.packets = self.rows = 0
+        self.packets = 0  # rows in use
+        self.rows = 0  # of parts, in use
         self._words = words
         self._number = number
         self._width = width
