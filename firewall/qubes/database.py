@@ -14,7 +14,7 @@ from micropython import const
 from peererror import PeerError
 
 from firewall.qubes import messages, ruletrees
-from firewall.wire.address import parse4
+from firewall.wire.address import parse
 
 RULES = "/qubes-firewall/"
 HANDLED = "/qubes-firewall-handled/"
@@ -26,22 +26,22 @@ _OWN = const(256)  # values of ours not yet sent, or not yet answered
 class Copy:
     """Keys and rule trees as dom0 has them, as far as they matter to us."""
 
-    def __init__(self, kept):
+    def __init__(self, before=None):
+        """before: the Copy that this one is to take the place of."""
         self.values = {}
-        self.trees = ruletrees.RuleTrees(kept)
+        self.trees = ruletrees.RuleTrees(before and before.trees)
 
 
 class Database:
     """on_commit(address, packed nodes): a rule tree is whole. on_synced(): the fresh copy is in force.
 
-    Addresses are text. kept: those that are attached, see ruletrees.
+    Addresses are text, of either family.
     """
 
     def __init__(self, on_commit, on_synced):
         self.on_commit = on_commit
         self.on_synced = on_synced
-        self.kept = set()
-        self.copy = Copy(self.kept)
+        self.copy = Copy()
         self.synced = False  # the copy is dom0's, as of this connection
         self.left_out = 0  # keys beyond _KEYS
         self.errors = 0  # of our writes that dom0 refused
@@ -60,6 +60,18 @@ class Database:
         keep(path, value): False for what need not be kept after all; asked before. To be called before begin().
         """
         self._watches.append((path, function, keep))
+
+    def keep(self, address):
+        """This address is attached: its rule tree is not to be forgotten, until let_go()."""
+        self.copy.trees.keep(address)
+        if self._fresh:
+            self._fresh.trees.keep(address)
+
+    def let_go(self, address):
+        """It is no longer attached."""
+        self.copy.trees.let_go(address)
+        if self._fresh:
+            self._fresh.trees.let_go(address)
 
     def write(self, path, value):
         """Set a key in dom0, as soon as there is a connection. Of several values for one key only the last matters.
@@ -84,8 +96,7 @@ class Database:
         self._unanswered.update(self._own)
         self._own = self._unanswered
         self._unanswered = {}
-        self._fresh = Copy(self.kept)
-        self._fresh.trees.before = self.copy.trees
+        self._fresh = Copy(self.copy)
         self.committing = None
         self._inbox = messages.Inbox()
         self._out = bytearray(messages.pack(messages.MULTIREAD, ""))
@@ -177,8 +188,8 @@ class Database:
         """Into this copy."""
         if path.startswith(RULES):
             address, _, key = path[len(RULES) :].partition("/")
-            if parse4(address) < 0:
-                return  # the list of an IPv6 address: we forward none
+            if parse(address) < 0:
+                return
             if key:
                 self._change(copy.trees, address, copy.trees.write, key, value)
             elif not value:

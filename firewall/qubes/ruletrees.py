@@ -33,20 +33,30 @@ _COUNT = const(3)
 
 
 class RuleTrees:
-    """kept: a set of addresses (text) that are attached, whose trees are never forgotten; the owner changes it."""
+    """before: RuleTrees that these are to take the place of: they keep the same, and what is equal is not held twice.
 
-    def __init__(self, kept):
-        self.kept = kept
+    forgot: whether a tree is missing that a client might need.
+    """
+
+    def __init__(self, before=None):
+        self.before = before
         self.forgot = False
+        self._kept = set(before._kept) if before is not None else set()  # addresses (text) that are attached
         self._trees = {}  # address -> [packed nodes, whether settled, stamp of the last change, commits handled]
         self._open = {}  # address -> {key: value} of those that are being written
         self._sizes = {}  # address -> octets that these make; the same addresses
         self._octets = 0  # of all packed
         self._stamp = 0
-        self.before = None  # RuleTrees that these are to take the place of: what is equal is not held twice
 
     def __len__(self):
         return len(self._trees)
+
+    def keep(self, address):
+        """Never forget the tree of this address, whether or not it is there yet; until let_go()."""
+        self._kept.add(address)
+
+    def let_go(self, address):
+        self._kept.discard(address)
 
     def write(self, address, key, value):
         """A node is written. Its tree is not settled until it is committed."""
@@ -182,15 +192,20 @@ class RuleTrees:
     def _forget(self, more):
         """Keep to the limits, with so many more to come; whether any was forgotten.
 
-        An eighth goes at once: the sorting costs little for each.
+        An eighth goes at once: the sorting costs little for each. Trees of IPv6 addresses go first, for nobody needs one
+        yet; those that are being written go last, or what is written from then on would be taken for the whole.
         """
         if len(self._trees) + more <= LIMIT and self._octets <= OCTETS:
             return False
-        ages = sorted((tree[_STAMP], address) for address, tree in self._trees.items() if address not in self.kept)
-        for _, address in ages[: max(1, len(ages) // 8)]:
+        ages = sorted(
+            (address in self._open, ":" not in address, tree[_STAMP], address)
+            for address, tree in self._trees.items()
+            if address not in self._kept
+        )
+        for _, needed, _, address in ages[: max(1, len(ages) // 8)]:
             self._drop_open(address)
             self._octets -= len(self._trees.pop(address)[_PACKED])
-            self.forgot = True
+            self.forgot = self.forgot or needed
         return len(ages) > 0
 
 

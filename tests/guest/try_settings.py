@@ -11,13 +11,15 @@ import asyncio
 import gc
 
 import loop
-from firewall.qubes import database, ruletrees, settings
+from firewall.qubes import database, rulelists, ruletrees, settings
 from firewall.qubes.settings import Settings
 from firewall.rules import matcher, text as rules_text
 from firewall.wire import ipv4
 from firewall.wire.address import parse4, text4
 
-_MODULES = {"database": database, "ruletrees": ruletrees, "text": rules_text, "matcher": matcher, "settings": settings}
+_MODULES = {
+    "database": database, "rulelists": rulelists, "ruletrees": ruletrees, "text": rules_text, "matcher": matcher, "settings": settings,
+}  # fmt: skip
 
 
 class Told:

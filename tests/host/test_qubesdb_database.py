@@ -26,7 +26,8 @@ class Side:
         self.told = []
         self.commits = []
         self.database = Database(lambda *commit: self.commits.append(commit), lambda: self.told.append("synced"))
-        self.database.kept.update(attached)
+        for address in attached:
+            self.database.keep(address)
         self.database.watch("/qubes-ip", lambda *change: self.told.append(change))
         self.database.watch("/mapped-ip/", lambda *change: self.told.append(change))
         self.begin()
@@ -353,16 +354,54 @@ def test_the_channel_ends_in_the_middle_of_a_large_commit():
     assert side.nodes() == {"policy": b"drop", "0000": b"action=drop"} and side.commits == []
 
 
-def test_an_ipv6_list_is_not_kept():
-    side = synced(packed(CONTENT, "/qubes-firewall/fd09:24ef:4179::a89:15/policy", b"drop"))
-    assert len(side.database.copy.trees) == 0
+TREE6 = "/qubes-firewall/fd09:24ef:4179::a89:15"
+
+
+def test_an_ipv6_list_is_kept():
+    """As an IPv4 list is; nothing uses it yet."""
+    side = synced(
+        packed(CONTENT, TREE6 + "/policy", b"drop"), packed(CONTENT, TREE6 + "/0000", b"action=accept dst6=2001:db8::/32"),
+        packed(CONTENT, TREE6), *tree(b"action=accept"),
+    )  # fmt: skip
+    assert side.nodes("fd09:24ef:4179::a89:15") == {"policy": b"drop", "0000": b"action=accept dst6=2001:db8::/32"}
+    assert side.nodes() == {"policy": b"drop", "0000": b"action=accept"}
+    side.receive(packed(RM, TREE6 + "/"), packed(WRITE, TREE6 + "/policy", b"accept"))
+    assert side.nodes("fd09:24ef:4179::a89:15") is None  # being written
+    side.receive(packed(WRITE, TREE6))
+    assert side.nodes("fd09:24ef:4179::a89:15") == {"policy": b"accept"}
+    assert side.commits[-1][0] == "fd09:24ef:4179::a89:15"
+    for what in ("fd09::1::2", "fd09", "::g", ":", "10.137.7.300"):
+        side.receive(packed(WRITE, "/qubes-firewall/" + what + "/policy", b"drop"), packed(WRITE, "/qubes-firewall/" + what))
+    assert len(side.database.copy.trees) == 2
+
+
+def test_ipv6_lists_are_forgotten_first():
+    """They count within the same limits, and cost no client its IPv4 list, whoever is attached."""
+    trees = ruletrees.RuleTrees()
+    old = ["10.137.0.%d" % i for i in range(200)]
+    for address in old:
+        trees.write(address, "policy", b"drop")
+        committed(trees, address)
+    for i in range(3 * ruletrees.LIMIT):
+        address = "fd09:24ef:4179::%x" % i
+        trees.write(address, "policy", b"drop" * 300)
+        if i % 100 == 7:
+            trees.write("fd09::8", "%04d" % (i // 100), b"action=drop")  # a long list: being written all the while
+        committed(trees, address)
+        assert len(trees) <= ruletrees.LIMIT and trees._octets <= ruletrees.OCTETS
+    assert all(trees.packed(address) is not None for address in old) and not trees.forgot
+    assert len(ruletrees.unpack(committed(trees, "fd09::8"))) == 3 * ruletrees.LIMIT // 100 + 1
+    for i in range(ruletrees.LIMIT):
+        trees.write("10.138.%d.%d" % (i >> 8, i & 255), "policy", b"drop")
+        committed(trees, "10.138.%d.%d" % (i >> 8, i & 255))
+    assert trees.forgot and trees.packed(old[0]) is None
 
 
 def test_equal_trees_are_equal_octets_however_they_came():
     keys = ["policy"] + ["%04d" % i for i in range(40)]
     seen = set()
     for order in range(5):
-        trees = ruletrees.RuleTrees(set())
+        trees = ruletrees.RuleTrees()
         for key in random.Random(order).sample(keys, len(keys)):
             trees.write("10.0.0.1", key, key.encode())
         seen.add(committed(trees, "10.0.0.1"))
@@ -372,7 +411,7 @@ def test_equal_trees_are_equal_octets_however_they_came():
 def test_rule_trees_against_a_plain_dict():
     """Random writes, removals and commits over a few addresses: the settled tree is what a dict would hold."""
     dice = random.Random(7)
-    trees = ruletrees.RuleTrees(set())
+    trees = ruletrees.RuleTrees()
     model, settled = {}, {}
     for _ in range(5000):
         address = "10.0.0.%d" % dice.randrange(12)

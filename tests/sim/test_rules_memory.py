@@ -85,10 +85,10 @@ def test_one_list_too_long_for_the_memory(machine, start):
 # every step of a commit's way, and some in the middle of one
 WAYS = [
     "ruletrees.RuleTrees.remove", "ruletrees.RuleTrees.write", "ruletrees._size", "ruletrees.RuleTrees.committing",
-    "ruletrees.packing", "ruletrees.RuleTrees._store", "settings.Settings._put_in_force", "settings.Settings._parse",
-    "ruletrees.unpacking", "ruletrees.count", "settings.parsing", "text._rule", "text._ports", "settings.sealing",
-    "matcher._chosen", "matcher._Scale.cut", "settings.Settings._ask_room", "Told.set_rules",
-    "settings.Settings._tell_handled", "database.Database.handled",
+    "ruletrees.packing", "ruletrees.RuleTrees._store", "rulelists.RuleLists._put_in_force", "rulelists.RuleLists._parse",
+    "ruletrees.unpacking", "ruletrees.count", "rulelists.parsing", "text._rule", "text._ports", "rulelists.sealing",
+    "matcher._chosen", "matcher._Scale.cut", "rulelists.RuleLists._ask_room", "Told.set_rules",
+    "rulelists.RuleLists._tell_handled", "database.Database.handled",
 ]
 
 
@@ -133,7 +133,7 @@ def test_resolvers_that_change_while_a_list_is_parsed_bring_no_older_list_back(m
 def test_a_commit_that_fails_while_an_older_list_is_parsed_denies_for_good(machine, start):
     address = CLIENTS[0]
     firewall, dom0 = start(wide([address]), [address])
-    machine.write("/local/domain/2/data/do", "fail:settings.Settings._put_in_force:MemoryError:1", [("n", 2)])
+    machine.write("/local/domain/2/data/do", "fail:rulelists.RuleLists._put_in_force:MemoryError:1", [("n", 2)])
     machine.settle()
     dom0.daemon.commit(address, long_list(), policy=b"accept")
     pause(dom0.daemon)
@@ -174,3 +174,16 @@ def test_what_else_fails_on_its_way_is_told_by_the_next_reading(machine, start, 
     assert len(firewall.lines(told)) == before
     machine.advance(70)
     assert len(firewall.lines(told)) > before
+
+
+def test_an_ipv6_list_changes_nothing(machine, start):
+    """It is kept for later; it is in nobody's way, and dom0 does not hear that it is in force."""
+    one = CLIENTS[0]
+    firewall, dom0 = start(wide([one]), [one])
+    dom0.daemon.commit("fd09:24ef:4179::a89:2", [b"action=drop dst6=2001:db8::/32"])
+    dom0.daemon.commit("fd09:24ef:4179::a89:3", [b"action=perhaps"])
+    machine.settle()
+    dom0.commit(one, NARROW)
+    machine.advance(2)
+    assert verdicts(firewall) == {one: "accept"} and not firewall.lines("denied")
+    assert dom0.daemon.handled == {one: 2} and dom0.left == []

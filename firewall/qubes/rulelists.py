@@ -1,0 +1,221 @@
+"""The rules of attached clients: from a committed tree in QubesDB to a list in force.
+
+    lists.attached(address), lists.detached(address)     as clients come and go
+    lists.commit(text, packed)                           a tree is whole
+    lists.set_resolvers(addresses)                       what specialtarget=dns means from now on
+
+A list is in force until another has been committed: not until its nodes are removed, and not until dom0's daemon has
+been started again with less in it than before. A client whose tree is not whole has no list: denied. So is one whose
+commit fails on its way into force, whatever the reason: the list that was in force might be the wider one. Its next
+commit, or the next reading of everything, is tried anew.
+
+Memory for lists is bounded: raw rules by ruletrees, what is made of them by _ROOM of the heap, told before it is made.
+"""
+import gc
+
+import loop
+import supervisor
+import xen
+from log import Log
+from micropython import const
+from steps import in_turns
+
+from firewall.qubes import ruletrees
+from firewall.rules.matcher import DENY, sealing
+from firewall.rules.text import RuleError, parsing
+from firewall.wire.address import text4
+
+_SLICE = const(8)  # rules parsed before the rings have their turn
+_ROOM = const(5)  # parts in 12 of the heap that sealed lists may take; raw rules and packets need the rest
+_MADE = const(4)  # that part of the heap is what one list may take while it is made
+_NODE_OCTETS = const(700)  # of heap for each node while its list is made: text and rule, measured: at most 670
+_ANEW_NS = const(60000000000)  # from one reading of everything to the next that we ask for
+
+_log = Log("settings")
+
+
+class NoRoom(Exception):
+    """A list is larger than what is left for lists."""
+
+
+class _Client:
+    """An attached one. packed: nodes of the list in force, None: there is none. octets: of heap that the list takes."""
+
+    def __init__(self, address):
+        self.address = address
+        self.packed = None
+        self.octets = 0
+        self.note = ""  # what its list has had noted in the log
+
+
+class RuleLists:
+    """firewall.set_rules(address, RuleList) puts a list in force. names: what host names in rules resolve to, see
+    rules/names.py. database, connection: where the trees are, and how dom0 is told.
+    """
+
+    def __init__(self, firewall, names, database, connection):
+        self.firewall = firewall
+        self.names = names
+        self.database = database
+        self.connection = connection
+        self.resolvers = ()
+        self.heap = gc.mem_alloc() + gc.mem_free()
+        self.committed = {}  # address (text) -> packed nodes to be put in force; the task empties it
+        self.in_force = {}  # attached address (text) -> _Client
+        self._under_way = None  # the _Client whose list is being parsed, as long as that is to come into force
+        self._work = loop.Flag()
+        self._read_at = -_ANEW_NS  # ns; when we asked for everything anew
+
+    # ---- clients ------------------------------------------------------------------------------
+
+    def attached(self, address):
+        """A client with this address (int) is there: put its rules in force, now or when they come."""
+        text = text4(address)
+        if text in self.in_force:
+            return
+        self.in_force[text] = _Client(address)
+        self.database.keep(text)
+        trees = self.database.copy.trees
+        packed = trees.packed(text)
+        if packed is not None:
+            self._put_in_force(text, packed)
+        elif trees.forgot and self.database.synced and xen.ns() - self._read_at > _ANEW_NS:
+            self._read_at = xen.ns()
+            _log.info("rules of %s were forgotten: reading everything again", text)
+            self.connection.read_anew()
+
+    def detached(self, address):
+        """Its last interface is gone."""
+        text = text4(address)
+        self.in_force.pop(text, None)
+        self.committed.pop(text, None)
+        self.database.let_go(text)
+
+    # ---- what is to come into force -----------------------------------------------------------
+
+    def commit(self, text, packed):
+        """The tree of this address is whole."""
+        client = self.in_force.get(text)
+        if client is None:
+            if ":" not in text:  # of IPv6 nothing is in force, and nothing is said to be
+                self._tell_handled(text)  # nobody is there to whom another list could apply
+            return
+        try:
+            self._put_in_force(text, packed)
+        except Exception as error:
+            self._fail(text, client, error)
+
+    def synced(self):
+        """Everything was read. What is in force and unchanged stays as it is; what is missing now, too."""
+        trees = self.database.copy.trees
+        for text, client in self.in_force.items():
+            fresh = trees.packed(text)
+            if fresh is not None and fresh != client.packed:
+                self.commit(text, fresh)
+
+    def set_resolvers(self, resolvers):
+        """Lists have the resolvers in them: make each again, but where another is on its way, which will have these."""
+        self.resolvers = resolvers
+        for text, client in self.in_force.items():
+            if client.packed is not None and text not in self.committed and client is not self._under_way:
+                self.commit(text, client.packed)
+
+    def _put_in_force(self, text, packed):
+        self.committed[text] = packed
+        self._work.set()
+
+    def _tell_handled(self, text):
+        self.database.handled(text)
+        self.connection.wake()
+
+    # ---- the task -----------------------------------------------------------------------------
+
+    async def run(self):
+        """For the supervisor, as a SERVICE: deals with what was committed."""
+        while True:
+            while self.committed:
+                text, packed = self.committed.popitem()
+                await self._take(text, packed)
+            await self._work.wait()
+
+    async def _take(self, text, packed):
+        """Parse a list in slices and put it in force as a whole; what fails denies this client."""
+        client = self.in_force.get(text)
+        if client is None:
+            return
+        self._under_way = client
+        try:
+            rules = await self._parse(text, client, packed)
+        except AssertionError:
+            raise
+        except Exception as error:
+            self._fail(text, client, error)
+            return
+        # another commit may have come meanwhile, or failed, or the client gone
+        counts = self._under_way is client and self.in_force.get(text) is client and text not in self.committed
+        self._under_way = None
+        if counts:
+            self._set(text, client, packed, rules)
+
+    def _set(self, text, client, packed, rules):
+        """Only when it is in force dom0 hears so."""
+        try:
+            client.packed = packed
+            client.octets = rules.octets
+            self.firewall.set_rules(client.address, rules)
+            self._tell_handled(text)
+        except AssertionError:
+            raise
+        except Exception as error:
+            self._fail(text, client, error)
+
+    def _fail(self, text, client, error):
+        """Deny at once a client whose list did not come into force. Nothing here needs memory before that is done."""
+        if self.in_force.get(text) is not client:
+            return
+        if self._under_way is client:
+            self._under_way = None  # what failed may be a later commit
+        client.packed = None  # so that the next reading tries again
+        client.octets = 0
+        self.firewall.set_rules(client.address, DENY)
+        try:
+            _log.error("%s: denied: its rules could not be put in force: %s", text, supervisor.explain(error))
+            self._tell_handled(text)
+        except MemoryError:
+            gc.collect()
+            _log.error("%s: denied: out of memory", text)
+
+    async def _parse(self, text, client, packed):
+        """The rule list of some nodes; DENY if any of them is no rule."""
+        if packed == ruletrees.SPOILED:
+            raise NoRoom("more raw rules than there is memory for")
+        if ruletrees.count(packed) * _NODE_OCTETS > self.heap // _MADE:
+            raise NoRoom("%d nodes, more than there is memory for" % ruletrees.count(packed))
+        nodes = await in_turns(ruletrees.unpacking(packed))
+        try:
+            rules = await in_turns(parsing(nodes, text), _SLICE)
+        except RuleError as error:
+            _log.warning("%s: denied: %s", text, error)
+            return DENY
+        if rules.note != client.note:
+            client.note = rules.note
+            if rules.note:
+                _log.warning("%s: %s", text, rules.note)
+        nodes = None  # not needed while it is sealed
+        return await self._seal(client, rules)
+
+    async def _seal(self, client, rules):
+        """Their RuleList, with the resolvers of now."""
+        while True:
+            resolvers = self.resolvers
+            made = await in_turns(sealing(rules, resolvers, self.names, lambda octets: self._ask_room(client, octets)))
+            if resolvers == self.resolvers:
+                return made
+
+    def _ask_room(self, client, octets):
+        """NoRoom if so many more than this client has now are too many."""
+        left = self.heap * _ROOM // 12 + client.octets
+        for other in self.in_force.values():
+            left -= other.octets
+        if octets > left:
+            raise NoRoom("%d octets are needed, of those for all clients' rules %d are left" % (octets, max(left, 0)))
