@@ -8,6 +8,11 @@ A, B, C = "10.137.0.21", "10.137.0.22", "10.137.0.23"  # clients
 OURS, SERVER, ROUTER = "10.138.0.2", "192.0.2.50", "203.0.113.1"  # the firewall outside; a remote; who sends errors
 
 
+def remote(i):
+    """The i-th of many remotes."""
+    return "198.51.%d.%d" % (i >> 8 & 255, i & 255)
+
+
 def nothing(*wires):
     """No frame has come on any of them."""
     assert [wire.recv(0) for wire in wires] == [None] * len(wires)

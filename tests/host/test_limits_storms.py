@@ -1,13 +1,9 @@
 """Storms of flows that are no attack: what was answered once, or closed by one side, costs nobody a new flow."""
 import pytest
 from packets import ACK, FIN, Look, echo, ip, tcp, udp
-from scenes import A, B, OURS, SERVER, opened
+from scenes import A, B, OURS, SERVER, opened, remote
 
 from tests.network import Network
-
-
-def remote(i):
-    return "198.51.%d.%d" % (i >> 8 & 255, i & 255)
 
 
 def exchanged(net, client, sport, server=SERVER):

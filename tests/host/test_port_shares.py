@@ -7,7 +7,7 @@ import random
 
 import pytest
 from packets import Look, echo, tcp, udp
-from scenes import A, B, C, OURS, SERVER, opened
+from scenes import A, B, C, OURS, SERVER, opened, remote
 
 from firewall import reasons
 from firewall.flows import nat
@@ -18,10 +18,6 @@ from tests.network import Network, words
 
 POOLS = nat.POOLS
 SMALL = ((0, 1024), (1024, 2048), (0, 1024))
-
-
-def remote(i):
-    return "198.51.%d.%d" % (i >> 8 & 255, i & 255)
 
 
 class Udp:

@@ -1,11 +1,11 @@
 """The memory of a vchan: both our ends against each other, and a peer that writes what it likes."""
 import struct
-import sys
-import types
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
+import stand_in
 
 from peererror import PeerError
 
@@ -14,17 +14,8 @@ CLIENT_NOTIFY, SERVER_NOTIFY = 22, 23
 MASK = 0xFFFFFFFF
 
 
-class Hypervisor(types.ModuleType):
-    """As much of the module xen as the page needs."""
-
-    def __init__(self):
-        super().__init__("xen")
-
-    def view(self, page, code):
-        return memoryview(page).cast(code)
-
-    def mb(self):
-        pass
+class Hypervisor(stand_in.Hypervisor):
+    """With what changes single bits."""
 
     def or8(self, page, offset, bits):
         was = page[offset]
@@ -39,15 +30,8 @@ class Hypervisor(types.ModuleType):
 
 @pytest.fixture(scope="module")
 def vchan_page():
-    before = {name: sys.modules.pop(name, None) for name in ("xen", "vchan.page")}
-    sys.modules["xen"] = Hypervisor()
-    from vchan import page as vchan_page
-
-    yield vchan_page
-    for name, module in before.items():
-        sys.modules.pop(name, None)
-        if module:
-            sys.modules[name] = module
+    with stand_in.imported("vchan.page", Hypervisor()) as module:
+        yield module
 
 
 class Pair:

@@ -1,28 +1,23 @@
 """The page shared with xenstored: streams of any size go through 1024 octets, from any index on."""
 import struct
 import sys
-import types
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import stand_in
+
 REQ_CONS, REQ_PROD, RSP_CONS, RSP_PROD, FEATURES, CONNECTION, ERROR = range(512, 519)
 PORT = 1
 
 
-class Hypervisor(types.ModuleType):
-    """As much of the module xen as the ring needs; counts the events sent."""
+class Hypervisor(stand_in.Hypervisor):
+    """Counts the events sent."""
 
     def __init__(self):
-        super().__init__("xen")
+        super().__init__()
         self.events = 0
-
-    def view(self, page, code):
-        return memoryview(page).cast(code)
-
-    def mb(self):
-        pass
 
     def evtchn_send(self, port):
         assert port == PORT
@@ -31,16 +26,8 @@ class Hypervisor(types.ModuleType):
 
 @pytest.fixture(scope="module")
 def xenbus_ring():
-    stub = Hypervisor()
-    before = {name: sys.modules.pop(name, None) for name in ("xen", "xenbus.ring")}
-    sys.modules["xen"] = stub
-    from xenbus import ring as xenbus_ring
-
-    yield xenbus_ring
-    for name, module in before.items():
-        sys.modules.pop(name, None)
-        if module:
-            sys.modules[name] = module
+    with stand_in.imported("xenbus.ring", Hypervisor()) as module:
+        yield module
 
 
 class Daemon:

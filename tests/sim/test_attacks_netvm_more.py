@@ -2,19 +2,12 @@
 import random
 
 import pytest
-from attacks import HONEST, SERVER, begin, rest, still_serves, works
+from attacks import HONEST, SERVER, net, rest, works  # noqa: F401
 from packets import Look, udp
 from rings import MORE_DATA, PAGE
 from test_leaks_netfront import _FAULTY
 
 SECRET = b"what another netvm must not see "
-
-
-@pytest.fixture
-def net(machine):
-    net = begin(machine)
-    yield net
-    still_serves(net)
 
 
 def port_of(net):

@@ -5,6 +5,7 @@ from frontend import CLOSED, INITIALISING
 from machine import Machine
 from tests.sim.network import Network
 from packets import echo, udp
+from passing import address
 from store import NODES_MAX, OXENSTORED, XENSTORED
 
 A, SERVER = "10.137.0.21", "192.0.2.50"
@@ -16,10 +17,6 @@ HEAP_SLACK = 32768  # octets: what one round may differ from another; a leak of 
 def few(request):
     """The full counts take minutes: --long."""
     return not request.config.getoption("--long")
-
-
-def address(i):
-    return "10.137.%d.%d" % (i // 200, i % 200 + 1)
 
 
 @pytest.mark.parametrize("personality", [XENSTORED, OXENSTORED], ids=lambda personality: personality.name)

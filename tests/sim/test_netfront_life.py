@@ -4,19 +4,12 @@ from frontend import CLOSED, CLOSING
 from netvm import Netvm
 from tests.sim.network import OUR_MAC, Network
 from packets import Look, arp, fragments, looks, tcp, udp
+from passing import passes
 from rings import PAGE
 from xenstored import ERROR, READ, Reply
 
 A, SERVER = "10.137.0.21", "192.0.2.50"
 ARP = b"\x08\x06"
-
-
-def passes(net, wire, sport=4001):
-    wire.send(udp(wire.address, sport, SERVER, 53))
-    seen = Look(net.uplink.recv())
-    net.uplink.send(udp(SERVER, 53, net.address, seen.sport))
-    assert Look(wire.recv()).dport == sport
-    return seen.sport
 
 
 def lent(net):

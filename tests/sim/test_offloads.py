@@ -6,13 +6,10 @@ import pytest
 from tests.sim.network import Network
 import test_fragments_uplink
 from packets import ACK, DF, PSH, Look, arp, echo, ip, pseudo, tcp, total, udp, udp_datagram
+from passing import data, opened
 
 A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"
 TAG = struct.pack("!HH", 0x8100, 5 << 13)  # VLAN 0, priority 5
-
-
-def data(octets):
-    return bytes((i * 31 + (i >> 8)) & 0xFF for i in range(octets))
 
 
 def whole(src, sport, dst, dport, octets):
@@ -22,11 +19,6 @@ def whole(src, sport, dst, dport, octets):
 
 def tagged(frame):
     return frame[:12] + TAG + frame[12:]
-
-
-def opened(net, wire):
-    wire.send(tcp(A, 1000, SERVER, 80))
-    return Look(net.uplink.recv()).sport
 
 
 @pytest.mark.parametrize("gso", [True, False])

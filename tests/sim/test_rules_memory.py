@@ -4,7 +4,7 @@ import re
 import pytest
 from qubesdb_dom0 import rule_keys
 from qubesdb_server import Dom0
-from test_qubesdb import KEYS, attach
+from test_qubesdb import KEYS, attach, free
 
 WIDE, NARROW = [b"action=accept"], [b"action=accept dst4=192.0.2.7/32 proto=tcp dstports=443-443"]
 CLIENTS = ["10.137.2.%d" % i for i in range(1, 31)]
@@ -18,10 +18,6 @@ def long_list(n=1000):
 def verdicts(firewall):
     """The last that was said of each client."""
     return dict(re.findall(r"^rules (\S+) (\w+)$", "\n".join(firewall.lines("rules ")), re.M))
-
-
-def free(firewall):
-    return int(re.findall(r"^memory (\d+)", "\n".join(firewall.lines("memory ")), re.M)[-1])
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import math
 import pytest
 from tests.sim.network import Network
 from packets import Look, arp, udp
+from passing import passes_now
 
 A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"
 STATUS = "uplink: 10.138.0.2 to domain 1, which has not answered for "
@@ -16,16 +17,6 @@ def net(machine):
     net.uplink.end.send(arp(2, b"\x02\x11\x22\x33\x44\x55", net.upstream, net.address, b"\x00\x16\x3e\x5e\x6c\x00"))
     net.settle()
     return net
-
-
-def passes(net, wire, sport=4001):
-    net.settle()
-    wire.end.frames.clear()
-    net.uplink.end.frames.clear()
-    wire.send(udp(wire.address, sport, SERVER, 53))
-    seen = Look(net.uplink.recv())
-    net.uplink.send(udp(SERVER, 53, net.address, seen.sport))
-    assert Look(wire.recv()).dport == sport
 
 
 def test_an_unanswered_request_is_told_kicked_and_ends_the_connection(net):
@@ -49,7 +40,7 @@ def test_an_unanswered_request_is_told_kicked_and_ends_the_connection(net):
     assert len(net.lines("uplink closed: no answer for 10 s")) == 1 and len(net.lines("stalls")) == 1
     end.holds = False
     net.again(2)
-    passes(net, net.a)
+    passes_now(net, net.a)
     assert not any("not answered" in line for line in net.firewall.status())
     net.advance(1.1)
     assert net.holdings() == before
@@ -129,7 +120,7 @@ def test_one_request_that_is_never_answered(net):
             assert len(net.lines("uplink: domain 1 has not answered for 5 s, 1 pages")) == 1
     assert 58 <= second <= 69 and len(net.lines("uplink closed: no answer for 60 s")) == 1
     net.again(2)
-    passes(net, net.a)
+    passes_now(net, net.a)
 
 
 def test_arp_that_is_not_answered_is_no_reason(machine):
@@ -137,7 +128,7 @@ def test_arp_that_is_not_answered_is_no_reason(machine):
     wire = net.client(A)
     net.advance(300)
     assert net.uplink.end.connections == 1 and not net.lines("stalls")
-    passes(net, wire)
+    passes_now(net, wire)
 
 
 def test_a_pause_of_the_machine_is_not_held_against_the_netvm(net):
@@ -151,7 +142,7 @@ def test_a_pause_of_the_machine_is_not_held_against_the_netvm(net):
     assert not net.lines("stalls")
     end.resume()
     net.settle()
-    passes(net, net.a, 4002)
+    passes_now(net, net.a, 4002)
     assert end.connections == 1
 
 
@@ -167,12 +158,12 @@ def test_it_works_without_a_script_that_ends(machine):
     end.late = 3
     machine.until(end.connected, 120, "the uplink")
     net.advance(3)
-    passes(net, wire)
+    passes_now(net, wire)
 
 
 def test_an_idle_firewall_is_not_woken(net):
     """Nothing on its way: no tick."""
-    passes(net, net.a)
+    passes_now(net, net.a)
     net.uplink.end.frames.clear()
     net.advance(400)  # flows are gone
     woken = []

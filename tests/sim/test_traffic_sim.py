@@ -6,6 +6,7 @@ import pytest
 from tests.sim.network import Network
 import test_nat_cases
 from packets import ACK, DF, PSH, Look, fragments, looks, tcp, udp
+from passing import data, opened
 
 A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"
 
@@ -16,18 +17,8 @@ def test_nat_case(case, machine, monkeypatch):
     test_nat_cases.SCENES[case](Network(machine=machine))
 
 
-def data(octets):
-    return bytes((i * 31 + (i >> 8)) & 0xFF for i in range(octets))
-
-
 def big(src, sport, dst, dport, octets):
     return tcp(src, sport, dst, dport, ACK | PSH, data(octets), blank=True, fragment=DF)
-
-
-def opened(net, wire):
-    """A TCP flow of the client's; its port outside."""
-    wire.send(tcp(A, 1000, SERVER, 80))
-    return Look(net.uplink.recv()).sport
 
 
 def joined(frames):

@@ -10,6 +10,7 @@ from device import CLOSED, CLOSING
 from netvm import Netvm
 from tests.sim.network import Network
 from packets import Look, udp
+from passing import passes_now
 
 A, SERVER = "10.137.0.21", "192.0.2.50"
 ARP = b"\x08\x06"
@@ -23,16 +24,6 @@ def begin(machine, **options):
     end = Netvm(machine, 1, **options)
     net.uplink_to(end)
     return net, wire, end
-
-
-def passes(net, wire, sport=4001):
-    wire.end.frames.clear()
-    net.settle()
-    net.uplink.end.frames.clear()
-    wire.send(udp(wire.address, sport, SERVER, 53))
-    seen = Look(net.uplink.recv())
-    net.uplink.send(udp(SERVER, 53, net.address, seen.sport))
-    assert Look(wire.recv()).dport == sport
 
 
 def told_there_is_none(wire):
@@ -72,7 +63,7 @@ def test_nothing_is_shown_before_the_netvm_is_ready(machine, late, split):
     assert not end.early and end.posted() == 256 and len(net.lines("uplink connected")) == 1
     assert [octets[12:14] for octets, _, _, _ in end.frames] == [ARP]
     assert sorted(events) == ([end.port, end.rx_port] if split else [end.port])
-    passes(net, wire)
+    passes_now(net, wire)
 
 
 @both
@@ -87,7 +78,7 @@ def test_a_script_that_fails_is_not_waited_for_without_end(machine, split):
     assert net.lines("has not come to state 4") == net.lines("uplink connected")
     end.late = 0
     end._script_ended()  # dom0 has mended it
-    passes(net, wire)
+    passes_now(net, wire)
 
 
 def test_a_late_state_4_is_told_to_look(machine):
@@ -136,7 +127,7 @@ def test_taken_away_while_we_wait_for_it(machine, how):
     net.wires.remove(net.uplink)
     told_there_is_none(wire)
     net.netvm(net.address, domid=31)
-    passes(net, wire)
+    passes_now(net, wire)
 
 
 def test_taken_away_while_we_wait_to_offer_ourselves_again(machine):
@@ -181,7 +172,7 @@ def test_nodes_of_the_other_form_do_not_stay(machine):
         end.set_state(CLOSED)
         net.again(end.connections + 1)
         assert (end.rx_port != end.port) == split
-        passes(net, wire)
+        passes_now(net, wire)
 
 
 @both
@@ -192,7 +183,7 @@ def test_netvm_after_netvm_with_scripts_of_all_kinds(machine, split):
     before = net.holdings()
     for domid, late in enumerate((0, 5, 0.1, 0, 3), 31):
         end = net.netvm(net.address, domid=domid, split=split, late=late).end
-        passes(net, wire)
+        passes_now(net, wire)
         assert not end.early and not end.dirty
         net.no_netvm()
         net.advance(1.1)

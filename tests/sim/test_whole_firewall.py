@@ -10,6 +10,7 @@ from machine import Machine
 from tests.sim.network import Network
 from frontend import CLOSED
 from packets import Look, echo, udp
+from passing import address
 from qubesdb_dom0 import rule_keys, stale
 from qubesdb_server import Dom0
 from store import NODES_MAX, OXENSTORED, XENSTORED
@@ -22,10 +23,6 @@ KEYS = {
 CLIENTS = 55
 WINDOW = 60  # looks at the heap, one a cycle; in as many cycles it is collected some times, and soon after is seen once
 HEAP_SLACK = 200  # KiB: how long ago the last collection was at the best of these looks
-
-
-def address(i):
-    return "10.137.%d.%d" % (1 + i // 200, i % 200 + 1)
 
 
 def rules(ip):
