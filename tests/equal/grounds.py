@@ -7,8 +7,9 @@ import random
 import re
 import sys
 
+import rulegen
+
 _TIME = re.compile(r"^\S+T\S+Z ")
-_LIES = 10
 
 
 class Host:
@@ -85,7 +86,7 @@ class Sim:
         dice = random.Random(seed)
         self.machine = Machine(seed=seed & 0xFFFFFFFF, guard=dice.choice(("after", "before")))
         self.net = Network(machine=self.machine, **self._features(dice))
-        self.net.set_names(rulegen_names())
+        self.net.set_names(rulegen.NAMES)
         self._lines = len(self.net.firewall.lines())
         self._netvms = 0
 
@@ -158,14 +159,15 @@ class Sim:
 
     def lie(self, wire, dice):
         """Put one thing into a ring that does not belong there; what it was."""
-        end, kind = wire.end, dice.randrange(_LIES)
+        end = wire.end
         if not end.connected():
             return "not connected"
         if wire is self.net.uplink:
             if end.posted() < 4:
                 return "no buffers"
             id, _ = end.buffer()
-            what = (id if kind else id ^ 1, dice.choice((0, 0, 100, 4095)), dice.choice((0, 1, 4, 8)), dice.choice((0, 13, 60, 4096, 5000, -1, -5)))
+            id = id if dice.random() < 0.9 else id ^ 1
+            what = (id, dice.choice((0, 0, 100, 4095)), dice.choice((0, 1, 4, 8)), dice.choice((0, 13, 60, 4096, 5000, -1, -5)))
             end.respond(*what)
             end.kick(end.rx)
             return "response %s" % (what,)
@@ -194,12 +196,6 @@ class Sim:
             return True
         self.net.detach(wire)
         return False
-
-
-def rulegen_names():
-    import rulegen
-
-    return rulegen.NAMES
 
 
 GROUNDS = {"host": Host, "sim": Sim}

@@ -13,9 +13,10 @@ _SHOWN = 160  # octets of a frame in a record
 
 
 def shown(frame, blank=False, gso=0, slots=0):
+    """A frame as text, the same only for the same octets and offloads."""
     text = bytes(frame[:_SHOWN]).hex()
     if len(frame) > _SHOWN:
-        text += "...(%d octets, SHA-256 %s)" % (len(frame), hashlib.sha256(frame).hexdigest()[:16])
+        text += "...(%d octets, SHA-256 %s)" % (len(frame), hashlib.sha256(frame).hexdigest())
     return text + (" blank" if blank else "") + (" gso=%d" % gso if gso else "") + (" slots=%d" % slots if slots else "")
 
 
@@ -27,11 +28,10 @@ class Series:
         self.traffic = Traffic(random)
         self.net = ground.net
         self.sent, self.got = {}, {}  # wire: frames
-        self.uplinks = 1
         self.together = 0  # frames that are sent before anybody looks
         self.gone = []  # wires that are no more
-        for wire in [self.net.uplink] * bool(self.net.uplink):
-            self._known(wire)
+        if self.net.uplink:
+            self._known(self.net.uplink)
 
     def chance(self, part):
         return self.random.random() < part
