@@ -40,6 +40,7 @@ int hal_evtchn_bind(unsigned domid, unsigned remote) {
 int hal_evtchn_send(unsigned port) {
     struct evtchn_send *arg = hypercall_args;
     arg->port = port;
+    hal_counts.sent++;
     return hypercall_event_channel_op(EVTCHNOP_send, arg);
 }
 
@@ -76,6 +77,7 @@ unsigned hal_pending(uint16_t *ports, unsigned max) {
                 timer_deadline = NO_DEADLINE;
             } else {
                 ports[n++] = port;
+                hal_counts.received++;
             }
         }
     }

@@ -117,6 +117,7 @@ int hal_copy(void *from, unsigned n) {
     enum { STAGE = HYPERCALL_ARGS_PAGES * PAGE_SIZE / sizeof(struct gnttab_copy) };
     struct gnttab_copy *ops = from, *stage = hypercall_args;
     unsigned failed = 0;
+    hal_counts.copies += n;
     while (n > 0) {
         unsigned part = n < STAGE ? n : STAGE;
         memcpy(stage, ops, part * sizeof *ops);

@@ -31,6 +31,12 @@ int hal_evtchn_bind(unsigned domid, unsigned remote); // local port (marked pend
 int hal_evtchn_send(unsigned port);                   // 0 or -errno; a peer that has gone is no error
 int hal_evtchn_close(unsigned port);                  // 0 or -errno
 
+// ---- what was asked of Xen since the start (modxen.c), and the events that came
+typedef struct {
+    uint64_t hypercalls, copies, sent, received; // copies: operations of GNTTABOP_copy; sent, received: events
+} hal_counts_t;
+extern hal_counts_t hal_counts;
+
 // ---- memory outside the object heap (pages.c)
 void *hal_mem(size_t octets);                   // page-aligned, zeroed, rounded up to pages; NULL when full
 int hal_mem_free(void *start, size_t octets);   // 0; -EINVAL if this is not a whole allocation; -EBUSY if a page is still granted

@@ -21,6 +21,7 @@ extern bool hypercall_is_vmmcall;  // AMD's instruction, else Intel's: the wrong
 
 static inline long hypercall(uint64_t number, uint64_t a, uint64_t b, uint64_t c) {
     long result;
+    hal_counts.hypercalls++;
     if (hypercall_is_vmmcall) {
         __asm__ volatile ("vmmcall" : "=a" (result), "+D" (a), "+S" (b), "+d" (c) : "0" (number) : "r10", "r8", "memory");
     } else {

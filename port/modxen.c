@@ -131,6 +131,17 @@ static mp_obj_t xen_evtchn_close(mp_obj_t port) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(xen_evtchn_close_obj, xen_evtchn_close);
 
+// counts() -> (hypercalls, copy operations, events sent, events received) since the start.
+hal_counts_t hal_counts;
+static mp_obj_t xen_counts(void) {
+    mp_obj_t items[] = {
+        MP_OBJ_NEW_SMALL_INT(hal_counts.hypercalls), MP_OBJ_NEW_SMALL_INT(hal_counts.copies),
+        MP_OBJ_NEW_SMALL_INT(hal_counts.sent), MP_OBJ_NEW_SMALL_INT(hal_counts.received),
+    };
+    return mp_obj_new_tuple(4, items);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(xen_counts_obj, xen_counts);
+
 // ---- memory outside the heap ------------------------------------------------------------------
 
 // An empty bytearray becomes one over these octets.
@@ -468,7 +479,7 @@ static const mp_rom_map_elem_t xen_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_xen) },
     FUNCTION(ns), FUNCTION(wall), FUNCTION(own), FUNCTION(collecting),
     FUNCTION(sleep), FUNCTION(pending),
-    FUNCTION(evtchn_alloc), FUNCTION(evtchn_bind), FUNCTION(evtchn_send), FUNCTION(evtchn_close),
+    FUNCTION(evtchn_alloc), FUNCTION(evtchn_bind), FUNCTION(evtchn_send), FUNCTION(evtchn_close), FUNCTION(counts),
     FUNCTION(mem), FUNCTION(free), FUNCTION(view), FUNCTION(addr), FUNCTION(gfn), FUNCTION(memory), FUNCTION(heap),
     FUNCTION(grant), FUNCTION(revoke), FUNCTION(map), FUNCTION(unmap), FUNCTION(copy),
     FUNCTION(mb), FUNCTION(cmpxchg32), FUNCTION(and8), FUNCTION(or8),

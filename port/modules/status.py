@@ -27,6 +27,7 @@ def lines():
     for report in _reports:
         for line in report():
             yield line
+    yield "since the start: hypercalls %d, copy operations %d, events sent %d, events received %d" % xen.counts()
     ever, recent = loop.longest_gap_ever(), loop.longest_gap()
     yield "longest gap between ring services since last asked: %s" % recent.text()
     if ever is not recent:

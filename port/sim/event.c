@@ -17,6 +17,7 @@ void sim_step(void) {
 void hypercall(void) {
     pass(STEPS_OF_HYPERCALL);
     uint64_t n = ++self->hypercalls;
+    hal_counts.hypercalls++;
     if (machine->preempt_every && !machine->real_start_ns && n % machine->preempt_every == 0) {
         hv_pass_turn(machine, self, UINT64_MAX, true);
     }
@@ -50,7 +51,9 @@ void hal_sleep(uint64_t deadline_ns) {
 }
 
 unsigned hal_pending(uint16_t *ports, unsigned max) {
-    return hv_evtchn_take(machine, self_domid, ports, max);
+    unsigned n = hv_evtchn_take(machine, self_domid, ports, max);
+    hal_counts.received += n;
+    return n;
 }
 
 int hal_evtchn_alloc(unsigned domid) {
@@ -65,6 +68,7 @@ int hal_evtchn_bind(unsigned domid, unsigned remote) {
 
 int hal_evtchn_send(unsigned port) {
     hypercall();
+    hal_counts.sent++;
     return hv_evtchn_send(machine, self_domid, port);
 }
 

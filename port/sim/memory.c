@@ -265,6 +265,7 @@ int hal_copy(void *from, unsigned n) {
     copy_t *ops = from;
     unsigned failed = 0;
     hypercall();
+    hal_counts.copies += n;
     hv_copy(machine, self_domid, ops, n);
     for (unsigned i = 0; i < n; i++) {
         failed += ops[i].status != GNTST_okay;

@@ -98,6 +98,9 @@ def test_sysrq_tells_how_it_is_doing_and_is_acknowledged(machine, words):
     assert lines[0] == "up 100 s, CPU taken by others for 0 ms"
     assert re.fullmatch(r"memory free: \d+ KiB of heap, \d+ KiB of pages; events that nobody waited for: \d+", lines[1])
     assert re.match(r"longest gap between ring services since last asked: \d+ us", lines[-2])
+    counts = re.fullmatch(r"since the start: hypercalls (\d+), copy operations 0, events sent (\d+), events received (\d+)", lines[-3])
+    hypercalls, sent, received = map(int, counts.groups())
+    assert 0 < sent <= hypercalls <= firewall.domain.hypercalls and received > 0
     assert machine.read(SYSRQ) == b""
     machine.advance(1000)
     assert len(firewall.lines("status: ")) == len(lines)  # our own write asks for nothing

@@ -28,6 +28,8 @@ def test_links_flows_and_verdicts(machine):
     assert "clients: 2, dropped for want of room: 0; " in lines[3]
     assert "vif %s %s" % (a.end.name, A) in lines[3] and "vif %s %s" % (b.end.name, B) in lines[3]
     assert re.match(r"flows: 30 of 65536; packet pages free: \d+ of 2048, in quarantine: 0", lines[4])
+    copies = int(re.search(r"copy operations (\d+)", lines[-3]).group(1))
+    assert 32 <= copies <= 100  # one for each frame, more where room was taken for a second slot
     packets = dict(each.rsplit(" ", 1) for line in lines if line.startswith("packets: ") for each in line[9:].split(", "))
     assert packets["forwarded"] == "30" and packets["denied by the rules"] == "1" and packets["source not the client's"] == "1"
 
