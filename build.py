@@ -133,6 +133,19 @@ def demo(options):
     return _in_lab_with_images(options, "tests.xen.demo", ["image"])
 
 
+def bench(options):
+    """The firewall beside a Linux one on the same simulated machine, as a table."""
+    kernel.build("image", options.apt_sources, options.jobs)
+    words = [word for word in ("--quick", "--curves") if getattr(options, word[2:])]
+    words += ["--profile", options.profile] if options.profile else []
+    if options.compare:
+        os.makedirs(os.path.join(HERE, "build", "bench"), exist_ok=True)
+        with open(options.compare) as earlier, open(os.path.join(HERE, "build", "bench", "compared.json"), "w") as copy:
+            copy.write(earlier.read())  # it may lie where the tool root does not see it
+        words += ["--compare", "build/bench/compared.json"]
+    return _run_in_lab(options, ["python3", "-m", "tests.bench"] + words + options.rest)
+
+
 def shell(options):
     """A prompt on the lab's dom0."""
     return _in_lab_with_images(options, "tests.xen.shell", ["image", "test"])
@@ -216,6 +229,12 @@ def _parser():
     some.add_argument("file", metavar="FILE", help="one JSON object a line; - for standard input")
     some.add_argument("--text", action="store_true", help="answer in sentences instead of JSON")
     command(demo, "demo", "the main job on a real Xen under QEMU: clients, netvm, and a rule that cuts a stream")
+    some = command(bench, "bench", "measure the image beside Linux with nftables as the firewall, on the counting computer; words after -- "
+                   "are the bench's", epilog="example: ./build.py bench -- --jobs up,down; ./build.py bench -- --help")
+    some.add_argument("--quick", action="store_true", help="the headline only, and shorter: less than 4 minutes")
+    some.add_argument("--compare", metavar="EARLIER.json", help="show ours beside what an earlier run found")
+    some.add_argument("--curves", action="store_true", help="how the cost of a packet grows with flows, rules, clients and load")
+    some.add_argument("--profile", metavar="ROW", help="where our instructions go, by function, in a row such as up")
     command(shell, "shell", "boot the same Xen and give a prompt on its dom0; .help there tells more")
     some = command(sim, "sim", "run the simulated firewall in the foreground; words after -- are its command line")
     some.add_argument("--vchan-dir", metavar="DIR", help="its vchans are Unix sockets in DIR, as Qubes' own stand-in names them")

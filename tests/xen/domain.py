@@ -84,10 +84,19 @@ class Linux(Domain):
 
     def sh(self, command, timeout=30.0, check=True):
         """Output of a shell command in it, standard error included. LabError if it fails and check is set."""
+        line, mark = self.line(command)
+        self.lab.call("consoles.type_line", self.domid, line)
+        return self.result(mark, command, timeout, check)
+
+    def line(self, command):
+        """What to type on its console to have a command run, and a mark for result(). Another may be typed when that has come."""
         Linux._count += 1
         mark = "m%d" % Linux._count
-        after = len(self.lab.read(self.log, missing=b""))
-        self.lab.call("consoles.type_line", self.domid, "%s %s" % (mark, command))
+        return "%s %s" % (mark, command), (mark, len(self.lab.read(self.log, missing=b"")))
+
+    def result(self, mark, command, timeout=30.0, check=True):
+        """Wait for the output of a command that was typed."""
+        mark, after = mark
         self.stuck = True
         self.wait_for("\n", 5, self.wait_for("</%s " % mark, timeout, after))
         self.stuck = False

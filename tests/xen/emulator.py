@@ -23,8 +23,9 @@ _XEN = ("console=com1 com1=115200,8n1 console_timestamps=boot dom0_mem=1024M,max
 class Emulator:
     """A running QEMU. Its files lie in `folder`: xen.log (Xen's and dom0's console), lab.sock (the agent's port)."""
 
-    def __init__(self, xenstore="xenstored", counting=False, xen_options="", memory=4096):
-        """xenstore: the daemon in dom0; counting: one instruction takes one virtual nanosecond, on one CPU."""
+    def __init__(self, xenstore="xenstored", counting=False, xen_options="", memory=4096, words=()):
+        """xenstore: the daemon in dom0; counting: one instruction takes one virtual nanosecond, on one CPU. words: further
+        ones of QEMU's command line."""
         self._temporary = tempfile.TemporaryDirectory(prefix="lab-")
         self.folder, self.counting = self._temporary.name, counting
         self.xen_log = os.path.join(self.folder, "xen.log")
@@ -37,7 +38,7 @@ class Emulator:
                 "-device", "virtserialport,chardev=lab,name=lab"]
         initrd = initramfs.image("dom0", self.folder)
         self.process = subprocess.Popen(
-            ["qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", _CPU, "-m", str(memory)] + timing + port
+            ["qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", _CPU, "-m", str(memory)] + timing + port + list(words)
             + ["-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none", "-serial", "file:" + self.xen_log,
                "-kernel", initramfs.xen(), "-append", "%s %s" % (_XEN, xen_options),
                "-initrd", "%s console=hvc0 loglevel=4 rdinit=/init xenstore=%s,%s" % (initramfs.kernel("dom0"), xenstore, initrd)],

@@ -40,7 +40,7 @@ _MODULES = {  # image: {list: modules}; init loads "order", tests load others wi
     "dom0": {"order": ["xen-privcmd", "xenfs", "xen-evtchn", "xen-gntdev", "xen-gntalloc", "xen-netback"],
              "network": ["veth", "tun", "bridge", "dummy", "sch_netem"] + _FILTER},
     "domu": {"order": ["xen-privcmd", "xenfs", "xen-evtchn", "xen-gntdev", "xen-netfront"],
-             "network": ["veth"], "router": ["xen-netback"] + _FILTER},
+             "network": ["veth"], "router": ["xen-netback", "nft_reject_ipv4", "nf_flow_table_inet", "nft_flow_offload"] + _FILTER},
 }
 _LOAD = b"""#!/bin/busybox sh
 while read -r module; do insmod "/modules/$module" || echo "insmod $module failed"; done < "/modules/$1"
@@ -95,15 +95,21 @@ def kernel(kind):
     return _cached("linux-%s-%s" % (kind, _key()), make)
 
 
-def image(kind, folder, python=False):
-    """Path of a whole image, in this folder. python: also in a domU's, with the tests' steps; dom0's always has it."""
+def image(kind, folder, python=False, files=None):
+    """Path of a whole image, in this folder.
+
+    python: also in a domU's, with the tests' steps; dom0's always has it. files: {name: octets} of further programs.
+    """
     def make(out):
         for part in [kind, "python"] if python else [kind]:
             with open(_base(part), "rb") as archive:
                 shutil.copyfileobj(archive, out)
-        out.write(_scripts(kind, python))
+        out.write(_scripts(kind, python, files or {}))
     python = python or kind == "dom0"
-    return _file(os.path.join(folder, kind + ("-python" if python else "") + ".cpio"), make)
+    name = kind + ("-python" if python else "")
+    if files:
+        name += "-" + hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:8]
+    return _file(os.path.join(folder, name + ".cpio"), make)
 
 
 def _base(part):
@@ -129,8 +135,8 @@ def _base(part):
     return _cached("%s-%s.cpio" % (part, _key()), make)
 
 
-def _scripts(kind, python):
-    """The small archive behind them, as bytes: init, for dom0 the agent, and what runs in Python."""
+def _scripts(kind, python, more):
+    """The small archive behind them, as bytes: init, for dom0 the agent, what runs in Python, and more: {name: octets}."""
     archive, out = cpio.Writer(), io.BytesIO()
     files = {"init": "init-" + kind, "internet": "internet", "etc/xen/scripts/vif-site": "vif-site"}
     files.update({"agent.py": "agent.py"} if kind == "dom0" else {"netvm": "init-netvm"})
@@ -140,6 +146,8 @@ def _scripts(kind, python):
     for name, source in files.items():
         with open(os.path.join(_HERE, source), "rb") as text:
             archive.file(name, text.read(), 0o755)
+    for name, octets in more.items():
+        archive.file(name, octets, 0o755)
     archive.write(out)
     return out.getvalue()
 

@@ -29,13 +29,13 @@ _DUMP = 40  # lines of Xen's log that belong to a dump of registers
 class Lab:
     """One running Xen."""
 
-    def __init__(self, xenstore="xenstored", counting=False, xen_options=""):
-        """Boot. xenstore: "xenstored" or "oxenstored"; counting: see Emulator."""
+    def __init__(self, xenstore="xenstored", counting=False, xen_options="", emulator_words=()):
+        """Boot. xenstore: "xenstored" or "oxenstored"; counting, emulator_words: see Emulator."""
         self.xenstore, self.counting = xenstore, counting
         self.domains, self._names = [], {}
         self._uploading = threading.Lock()
         self._creating = threading.Lock()  # two at once keep dom0 busy for longer than xl waits for a backend
-        self.emulator = Emulator(xenstore, counting, xen_options)
+        self.emulator = Emulator(xenstore, counting, xen_options, words=emulator_words)
         try:
             self.channel = Channel(self.emulator)
             self.channel.request({"do": "run", "argv": ["true"], "timeout": 10}, timeout=BOOT_SECONDS)
@@ -200,16 +200,19 @@ class Lab:
         self.domains.append(made)
         return made
 
-    def linux(self, name, memory=0, config="", timeout=60.0, python=False, words=""):
+    def linux(self, name, memory=0, config="", timeout=60.0, python=False, words="", files=None, paused=False):
         """Start a Linux domU and wait until it takes commands; a Linux. python: with Python, scapy and /steps.
 
-        memory: in MB; 0: what it needs. words: further ones of its command line.
+        memory: in MB; 0: what it needs. words: further ones of its command line. files: {name: octets} of further programs in
+        it; /start, if there is one, is run at the start. paused: not started yet, and not waited for.
         """
         kernel = self.upload(initramfs.kernel("domu"))
-        archive = initramfs.image("domu", self.emulator.folder, python)
+        archive = initramfs.image("domu", self.emulator.folder, python, files)
         memory = memory or (420 if python else 256)
-        made = self.domain(name, kernel, ("console=hvc0 quiet rdinit=/init " + words).strip(), memory, config, self.upload(archive), kind=Linux)
-        made.wait_for("LINUX-READY", timeout)
+        words = ("console=hvc0 quiet rdinit=/init " + words).strip()
+        made = self.domain(name, kernel, words, memory, config, self.upload(archive), paused=paused, kind=Linux)
+        if not paused:
+            made.wait_for("LINUX-READY", timeout)
         return made
 
     def reset(self):

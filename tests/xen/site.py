@@ -39,25 +39,34 @@ class Site:
     the firewall; internet: what is behind the netvm, see internet.py.
     """
 
-    def __init__(self, lab, netvm="dom0", memory=32, cmdline="", clients=CLIENTS, features=None):
+    def __init__(self, lab, netvm="dom0", memory=32, cmdline="", clients=CLIENTS, features=None,
+                 files=None):
         """netvm: "dom0", "driver" (a Linux domU, see domu_netvm.py), or the class of one. memory: of the firewall, in MB.
         clients: addresses of those that exist, running or not. features: {node: value} put over those that the netvm's
-        backend offers."""
+        backend offers. files: {name: octets} of further programs in the Linux clients."""
         self.lab, self.memory, self.cmdline, self.known = lab, memory, cmdline, tuple(clients)
-        self.features = dict(features or {})
+        self.features, self.files = dict(features or {}), files
         self.clients = {}
         self.netvm = _netvm_class(netvm)(lab)
         self.firewall = self.database = None
         self._start_firewall(firewall_keys(FIREWALL, self.netvm.address, self.known))
 
     def _start_firewall(self, keys):
+        self.create_firewall(keys)
+        self.firewall.unpause()
+        self.await_firewall()
+
+    def create_firewall(self, keys):
+        """Make it, paused, with its uplink and its QubesDB."""
         lab = self.lab
         self.firewall = lab.domain("firewall", lab.upload(IMAGE), self.cmdline, self.memory, paused=True,
                                    config='vif=["%s"]' % self.uplink_words())
         for node, value in self.features.items():
             lab.store_write("%s/%d/0/%s" % (self.netvm.backends, self.firewall.domid, node), value)
         self.database = QubesDB(lab, self.firewall, keys)
-        self.firewall.unpause()
+
+    def await_firewall(self):
+        """Wait until it runs, and has asked QubesDB for everything."""
         self.firewall.wait_for("memory: ", timeout=60)
         self.until(lambda: self.database.state()["asked"], 60)
 
@@ -88,7 +97,7 @@ class Site:
         if client is None:
             self.announce(ip)
             words = self.client_words(ip)
-            client = self.lab.linux(name, memory, 'vif=["%s"]\n%s' % (words, config), 240, python)
+            client = self.lab.linux(name, memory, 'vif=["%s"]\n%s' % (words, config), 240, python, files=self.files)
             client.ip, client.python = ip, python
             self.clients[name] = client
             self.set_up(client)

@@ -19,12 +19,19 @@ class _Info(ctypes.Structure):
 _xc = ctypes.CDLL("libxenctrl.so.4.20")
 _xc.xc_interface_open.restype = ctypes.c_void_p
 _xc.xc_domain_getinfo_single.argtypes = [ctypes.c_void_p, ctypes.c_uint32, ctypes.POINTER(_Info)]
+_xc.xc_domain_unpause.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
 _handle = _xc.xc_interface_open(None, None, 0)
 
 
 def _info(domid):
     info = _Info()
     return info if _xc.xc_domain_getinfo_single(_handle, domid, ctypes.byref(info)) == 0 else None
+
+
+def unpause(domid):
+    """Let it run. OSError if Xen refuses."""
+    if _xc.xc_domain_unpause(_handle, domid):
+        raise OSError("domain %d cannot be unpaused" % domid)
 
 
 def cpu_ns(domid):

@@ -1,0 +1,170 @@
+"""`./build.py bench`: the firewall beside Linux on the same simulated machine; see docs/performance.md."""
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+
+from tests.xen.errors import LabError
+
+from . import beside, curves, jobs, table
+from .machine import VARIANTS, Machine
+
+CHECKOUT = "/src"
+FOLDER = CHECKOUT + "/build/bench"
+
+
+class Progress:
+    """One line that says what is being done: written over on a terminal."""
+
+    def __init__(self, steps):
+        self.began, self.steps, self.step = time.monotonic(), steps, 0
+
+    def seconds(self):
+        return time.monotonic() - self.began
+
+    def say(self, what):
+        text = "%3d of %d, %4.0f s: %s" % (self.step, self.steps, self.seconds(), what)
+        self.step += 1
+        print("\r\x1b[K" + text if sys.stdout.isatty() else text, end="" if sys.stdout.isatty() else "\n", flush=True)
+
+    def end(self):
+        if sys.stdout.isatty():
+            print("\r\x1b[K", end="")
+
+
+def measure(options):
+    """The result: see table.py."""
+    names = [name for name in table.JOBS if name in options.jobs]
+    pace = jobs.QUICK if options.quick else jobs.FULL
+    clients = 4 if {"up8", "down8"} & set(names) else 1
+    progress = Progress(1 + len(options.firewalls) * (len(names) + 1))
+    figures = {}
+    progress.say("boot Xen and dom0")
+    machine = Machine(clients)
+    try:
+        for variant in options.firewalls:
+            progress.say("%s: start it, give it the clients" % variant)
+            machine.use(variant)
+            found = figures[variant] = {}
+            for name in names:
+                progress.say("%s: %s" % (variant, name))
+                try:
+                    found.update(getattr(jobs, name)(machine, pace))
+                except LabError as error:
+                    raise LabError("%s: %s: %s" % (variant, name, error))
+    except LabError as error:
+        raise LabError("%s\n%s" % (error, machine.last_words()))
+    finally:
+        machine.close()
+        progress.end()
+    settings = {"jobs": list(names), "firewalls": list(options.firewalls), "clients": clients, "memory": machine.memory,
+                "pace": pace._asdict()}
+    return {"settings": settings, "figures": figures, "seconds": round(progress.seconds())}
+
+
+def draw(result, picture):
+    """Make the picture of a result; whether that went well. What draws finds its libraries by Debian's alternatives, which a
+    tool root does not have."""
+    folder = "/usr/lib/x86_64-linux-gnu/"
+    environment = dict(os.environ, LD_LIBRARY_PATH="%sblas:%slapack" % (folder, folder), MPLCONFIGDIR="/tmp")
+    return subprocess.run([sys.executable, "-m", "tests.bench.picture", result, picture], env=environment, cwd=CHECKOUT).returncode == 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="./build.py bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="the headline only, and shorter: less than 4 minutes")
+    parser.add_argument("--compare", metavar="EARLIER.json", help="show ours beside what an earlier run found")
+    parser.add_argument("--curves", action="store_true", help="how the cost of a packet grows with flows, rules, clients and load")
+    parser.add_argument("--profile", metavar="NAME,...", help="where our instructions go, by function, in these: " + ", ".join(beside.JOBS))
+    parser.add_argument("--jobs", metavar="NAME,...", help="only these: " + ", ".join(table.JOBS))
+    parser.add_argument("--firewalls", metavar="NAME,...", default=",".join(VARIANTS), help="only these: " + ", ".join(VARIANTS))
+    parser.add_argument("--out", metavar="NAME", default="bench", help="build/bench/NAME.txt, .json, .png (default: bench)")
+    return parser
+
+
+def _chosen(parser, text, known):
+    names = text.split(",")
+    for name in names:
+        if name not in known:
+            parser.error("got %r, expected one of %s" % (name, ", ".join(known)))
+    return names
+
+
+def main():
+    parser = _parser()
+    options = parser.parse_args()
+    options.firewalls = _chosen(parser, options.firewalls, VARIANTS)
+    options.jobs = _chosen(parser, options.jobs, table.JOBS) if options.jobs else list(table.QUICK if options.quick else table.JOBS)
+    path = os.path.join(FOLDER, options.out)
+    os.makedirs(FOLDER, exist_ok=True)
+    try:
+        if options.profile:
+            return profiled(_chosen(parser, options.profile, beside.JOBS), path)
+        if options.curves:
+            return curved(options, path)
+        return compared(options, path)
+    except LabError as error:
+        print("bench: %s" % error)
+        return 1
+
+
+def compared(options, path):
+    """The table."""
+    earlier = None
+    if options.compare:
+        with open(options.compare) as text:
+            earlier = json.load(text)
+    result = measure(options)
+    keep(path, result, table.lines(result, earlier) + [""] + beside.lines(result) + ["", "%d s" % result["seconds"]])
+    drawn = draw(path + ".json", path + ".png")
+    print("%s.txt, .json%s" % (path[len(CHECKOUT) + 1:], ", .png" if drawn else ""))
+    return 0 if drawn else 1
+
+
+def curved(options, path):
+    """The curves."""
+    progress = Progress(1 + len(options.firewalls) * (1 + len(curves.POINTS)))
+    progress.say("boot Xen and dom0")
+    machine, figures = Machine(curves.CLIENTS), {}
+    try:
+        for variant in options.firewalls:
+            progress.say("%s: start it, give it the clients" % variant)
+            machine.use(variant)
+            figures[variant] = []
+            for point in curves.POINTS:
+                progress.say("%s: %s %d" % (variant, point.axis, point.value))
+                figures[variant].append(curves.measure(machine, point))
+    finally:
+        machine.close()
+        progress.end()
+    path += "-curves"
+    keep(path, {"curves": figures, "points": [point._asdict() for point in curves.POINTS]}, curves.lines(figures))
+    return 0 if draw(path + ".json", path + ".png") else 1
+
+
+def profiled(names, path):
+    """Where the image's instructions go, in each of these jobs."""
+    from .profile import run
+
+    progress = Progress(2 * len(names))
+    for name in names:
+        text = run.profile(name, progress.say)
+        with open("%s-profile-%s.txt" % (path, name), "w") as out:
+            out.write("\n".join(text) + "\n")
+        print("\n".join(["", name] + text))
+    return 0
+
+
+def keep(path, result, text):
+    """As JSON and as text, which is printed too."""
+    print("\n".join(text))
+    with open(path + ".json", "w") as out:
+        json.dump(result, out, indent=1, sort_keys=True)
+    with open(path + ".txt", "w") as out:
+        out.write("\n".join(text) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""How what a packet costs grows: firewall CPU of a packet of a known flow, against flows, rules, clients and load.
+
+A point is one measurement: packets of 64 octets by so many clients, in so many flows that exist already, at that rate.
+"""
+from collections import namedtuple
+
+from . import jobs
+from .machine import NOBODY
+
+Point = namedtuple("Point", "axis value flows rules clients rate")
+_AT_ONCE, _SECONDS = 0, 0.6  # rate of a flood; s between the two moments
+POINTS = (
+    [Point("flows", n, n, 1, 1, _AT_ONCE) for n in (1, 1000, 16000, 64000)]
+    + [Point("rules", n, 100, n, 1, _AT_ONCE) for n in (1, 100, 1000, 4000)]
+    + [Point("clients", n, 100, 1, n, _AT_ONCE) for n in (1, 2, 4)]
+    + [Point("packets a second", n, 100, 1, 1, n) for n in (500, 2000, 4000)]
+)
+CLIENTS = max(point.clients for point in POINTS)
+
+
+def measure(machine, point):
+    """ns of firewall CPU for a packet that came out at the netvm; None if none did."""
+    for client in machine.clients[:point.clients]:
+        machine.site.set_rules(client.ip, rules(point.rules))
+    if point.flows > 1:
+        machine.watch({number: "traffic flows %s %d" % (NOBODY, point.flows) for number in range(point.clients)}, 0.0, 0.0)
+    command = "traffic send %s %g %d %d %d" % (NOBODY, 0.3 + _SECONDS + 0.2, point.rate, jobs.OCTETS, point.flows)
+    before, after, _ = machine.watch(dict.fromkeys(range(point.clients), command), 0.3, _SECONDS)
+    window = jobs.Window(before, after)
+    return window.each("firewall", window.uplink["rx_packets"])
+
+
+def rules(count):
+    """That many, of which the last accepts."""
+    return ["action=drop proto=tcp dst4=203.%d.%d.0/24 dstports=%d-%d" % (i // 250, i % 250, 1000 + i, 1010 + i)
+            for i in range(count - 1)] + ["action=accept"]
+
+
+def lines(figures):
+    """A table as text, of {variant: [ns of each point]}."""
+    from .table import aligned, number
+    variants = sorted(figures)
+    body = [["%s %s" % (point.axis, "{:,}".format(point.value)), "ns"] + [number(figures[variant][i]) for variant in variants]
+            for i, point in enumerate(POINTS)]
+    return aligned(["CPU of a packet, against", "unit"] + variants, body)

@@ -1,0 +1,74 @@
+"""`bench --profile JOB`: a job by our image, with every instruction counted by count.c. It slows the lab some five times."""
+import os
+import re
+import shutil
+import subprocess
+
+from images import kernel, once
+from tests.xen import initramfs
+
+from .. import jobs
+from ..machine import Machine
+from . import symbols
+from .counters import Counters, Difference
+from .report import Report
+
+_HERE = os.path.dirname(os.path.abspath(__file__))
+ELF = "/src/build/image/vmlinuz.elf"
+_FOLDER = "/src/build/bench"
+_PACE = jobs.Pace(0.3, 0.6, 0.1)
+
+
+def plugin():
+    """Path of count.c, compiled."""
+    source = os.path.join(_HERE, "count.c")
+    os.makedirs(_FOLDER, exist_ok=True)
+    path = os.path.join(_FOLDER, "count.so")
+    if os.path.exists(path) and os.path.getmtime(path) < os.path.getmtime(source):
+        os.unlink(path)
+    return once.made(path, lambda part: subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", part, source], check=True))
+
+
+def options(counts, elf, xen):
+    """QEMU's. counts: where the counters are to lie; elf, xen: Symbols of the image, all of them, and of Xen."""
+    begin, end, code, code_end = (symbols.IMAGE + elf.address(name) for name in ("mp_execute_bytecode", "_text_end", "_text_end", "_rodata_end"))
+    begin_at = elf.at.index(begin - symbols.IMAGE)
+    end = symbols.IMAGE + next(at for at in elf.at[begin_at:] if at > begin - symbols.IMAGE)
+    switch = symbols.XEN + xen.address("context_switch")
+    return ["-plugin", "file=%s,out=%s,low=%#x,high=%#x,code=%#x,end=%#x,switch=%#x" % (plugin(), counts, begin, end, code, code_end, switch)]
+
+
+def modules():
+    """Names of the frozen modules as they are in symbols."""
+    found = [re.sub(r"^port/modules/|\.py$|/__init__\.py$", "", path).replace("/", "_") for path in kernel.inputs() if path.endswith(".py")]
+    return found
+
+
+def profile(name, say):
+    """Lines of text about a job."""
+    text, data, both = (symbols.image(ELF, kinds) for kinds in ("t", "drb", "tdrb"))
+    xen = symbols.xen(initramfs.xen())
+    counts = os.path.join(_FOLDER, "counters")
+    say("boot Xen and dom0, counting")
+    machine = Machine(4 if name in ("up8", "down8") else 1, emulator_words=options(counts, both, xen))
+    try:
+        machine.use("ours")
+        copies = [counts + ".before", counts + ".after"]
+        watch = machine.watch
+
+        def watched(*words):
+            shutil.copyfile(counts, copies[0])
+            result = watch(*words)
+            shutil.copyfile(counts, copies[1])
+            return result
+        machine.watch = watched
+        say(name)
+        found = getattr(jobs, name)(machine, _PACE)
+        packets = found.get("beside:packets:" + name) or 1
+        difference = Difference(*map(Counters, copies))
+        return list(Report(difference, ELF, text, data, xen, packets, modules()).lines())
+    finally:
+        machine.close()
+        for path in (counts, counts + ".before", counts + ".after"):
+            if os.path.exists(path):
+                os.unlink(path)

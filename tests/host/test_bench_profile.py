@@ -1,0 +1,67 @@
+"""The bench's profile: counted instructions become names; and its curves become a table."""
+import array
+import subprocess
+
+from tests.bench import curves
+from tests.bench.profile import counters, symbols
+from tests.bench.profile.bytecode import Bytecode
+from tests.bench.profile.report import group
+
+
+def test_an_address_belongs_to_the_symbol_before_it():
+    found = symbols.Symbols([(0x200, "second"), (0x100, "first")])
+    assert [found.of(at) for at in (0x50, 0x100, 0x1FF, 0x250)] == [("?", 0), ("first", 0), ("first", 0xFF), ("second", 0x50)]
+    assert found.address("second") == 0x200
+
+
+def test_the_symbols_of_an_elf_file_are_by_offset(tmp_path):
+    (tmp_path / "a.c").write_text("int used = 1; int main(void) { return used; }")
+    subprocess.run(["gcc", "-no-pie", "-o", tmp_path / "a", tmp_path / "a.c"], check=True)
+    text = symbols.image(str(tmp_path / "a"), "t")
+    assert "main" in text.names and "used" not in text.names
+    assert "used" in symbols.image(str(tmp_path / "a"), "d").names
+
+
+def copy_of(path, insns, entries):
+    """A file as count.c leaves it: octets of zero but for these."""
+    words = array.array("Q", bytes(8 * 8))
+    words[1] = entries
+    counts = array.array("Q", bytes(8 * counters.SIZE))
+    for at, n in insns.items():
+        counts[at] = n
+    with open(path, "wb") as out:
+        out.write(words.tobytes() + counts.tobytes())
+        out.truncate(8 * 8 + 8 * (6 * counters.SIZE + counters.XEN_SIZE) + counters.SIZE + counters.XEN_SIZE)
+    return counters.Counters(path)
+
+
+def test_a_profile_is_the_difference_of_two_copies(tmp_path):
+    difference = counters.Difference(copy_of(tmp_path / "before", {0x10: 5, 0x20: 7}, 3), copy_of(tmp_path / "after", {0x10: 25, 0x20: 7, 0x30: 1}, 9))
+    assert difference.insns == {0x10: 20, 0x30: 1} and difference.entries == 6 and difference.hypervisor == {}
+    assert counters.by_name(difference.insns, symbols.Symbols([(0, "a"), (0x30, "b")])) == {"a": 20, "b": 1}
+
+
+def test_lines_of_bytecode():
+    """Prelude (no cells, one name), three octets of line 1, then 5 of the line 2 further on, then the code."""
+    info = bytes([1, 3 | 1 << 5, 5 | 2 << 5])
+    function = Bytecode(bytes([0, len(info) << 1]) + info + b"\xb0" + bytes(20), 0)
+    assert function.code == 5
+    assert [function.line(5 + at) for at in (0, 2, 3, 7, 8)] == [1, 1, 2, 2, 4]
+    assert function.calls({5: 8}) == 4  # an opcode that is loaded twice
+
+
+def test_functions_of_c_are_grouped():
+    assert [group(name) for name in ("gc_collect_start", "mp_execute_bytecode", "hal_copy", "mp_map_lookup", "strlen")] == [
+        "garbage collection", "interpreter's loop", "our C: xen, grants, events, clock", "attributes and globals: maps", "other C"]
+
+
+def test_curves_as_a_table():
+    text = curves.lines({"ours": [float(i) for i in range(len(curves.POINTS))], "linux": [None] * len(curves.POINTS)})
+    assert text[0].split()[-2:] == ["linux", "ours"] and len(text) == 2 + len(curves.POINTS)
+    assert text[2].split() == ["flows", "1", "ns", "–", "0"]
+
+
+def test_the_rules_of_a_curve_end_by_accepting():
+    assert curves.rules(1) == ["action=accept"]
+    many = curves.rules(4000)
+    assert len(set(many)) == 4000 and many[-1] == "action=accept"

@@ -1,0 +1,18 @@
+"""The bench's smallest row, for both firewalls: that its machine, its programs and its accounts work; no figure is judged."""
+from tests.bench import jobs
+from tests.bench.machine import Machine
+
+PACE = jobs.Pace(0.1, 0.2, 0.1)
+
+
+def test_pings_pass_either_firewall(counting_lab, figure):
+    machine = Machine(lab=counting_lab)
+    try:
+        for variant in ("ours", "flowtable", "linux"):
+            machine.use(variant)
+            found = jobs.ping_idle(machine, PACE)
+            figure("bench: ping by %s" % variant, "%.3f ms" % found["ping_idle"])
+            assert 0 < found["ping_idle"] <= found["ping_idle_p99"] < 50
+            assert found["beside:lost:ping_idle"] == 0
+    finally:
+        machine.close()
