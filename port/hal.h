@@ -86,13 +86,16 @@ void hal_shutdown(unsigned reason) __attribute__((noreturn));
 // Our own mistake, found by C: says why with the Python traceback, ends as crashed.
 void hal_crash(const char *why) __attribute__((noreturn));
 
-// ---- Python on this ground (mpy.c, traceback.c)
+// ---- Python on this ground (mpy.c)
 void python_heap(size_t *total, size_t *free); // octets of the object heap; what can be collected counts as used
 uint64_t python_collecting_ns(uint64_t since); // spent in garbage collection since then, by hal_own_ns()
 void python_start(void *heap, size_t heap_octets, void *pystack, size_t pystack_octets, void *stack_top, size_t stack_octets);
 // Import a frozen module as the main program; never returns: whatever ends it ends the domain as crashed.
 void python_run(const char *module) __attribute__((noreturn));
 void python_report(void *exception); // what an uncaught exception says at the end: the cause, then its traceback
+
+// ---- what is said in a crash (crash_print.c, traceback.c)
+extern const struct _mp_print_t crash_print; // for MicroPython's functions that print: to hal_crash_text()
+void crash_printf(const char *format, ...) __attribute__((format(printf, 1, 2)));
 // Name and line of each Python frame found between sp and the top of the stack, innermost first.
 void traceback_print(const void *sp);
-void crash_printf(const char *format, ...) __attribute__((format(printf, 1, 2))); // to hal_crash_text()

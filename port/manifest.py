@@ -18,7 +18,9 @@ freeze(os.environ["FIREWALL_GENERATED"], "_build.py")
 for _folder in ("netfront", "netback", "firewall"):
     if os.path.exists("../%s/__init__.py" % _folder):
         package(_folder, _sources("../" + _folder), base_path="..")
+if os.environ["FIREWALL_VARIANT"] == "image":
+    freeze("image", _sources("image"))
+else:
+    freeze("../tests/guest", _sources("../tests/guest"))
 if os.environ["FIREWALL_VARIANT"] == "sim":
     freeze("sim", _sources("sim"))
-if os.environ["FIREWALL_VARIANT"] != "image" and os.path.exists("../tests/guest"):
-    freeze("../tests/guest", _sources("../tests/guest"))

@@ -1,5 +1,4 @@
 // What MicroPython asks of any host: start, clock, output, and what happens when nothing catches an exception.
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,18 +23,6 @@ mp_uint_t mp_hal_stdout_tx_strn(const char *text, size_t n) {
 
 int mp_hal_stdin_rx_chr(void) {
     return 4; // end of input: there is none
-}
-
-static void crash_strn(void *env, const char *text, size_t n) {
-    hal_crash_text(text, n);
-}
-static const mp_print_t crash_print = { NULL, crash_strn };
-
-void crash_printf(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    mp_vprintf(&crash_print, format, args);
-    va_end(args);
 }
 
 // ---- clock ------------------------------------------------------------------------------------
@@ -165,12 +152,6 @@ void python_run(const char *module) {
     } else {
         python_report(nlr.ret_val);
     }
-    hal_shutdown(SHUTDOWN_CRASH);
-}
-
-void hal_crash(const char *why) {
-    crash_printf("crash: %s\n", why);
-    traceback_print(__builtin_frame_address(0));
     hal_shutdown(SHUTDOWN_CRASH);
 }
 

@@ -107,3 +107,9 @@ void traceback_print(const void *sp) {
         crash_printf("  (no frame)\n");
     }
 }
+
+void hal_crash(const char *why) {
+    crash_printf("crash: %s\n", why);
+    traceback_print(__builtin_frame_address(0));
+    hal_shutdown(SHUTDOWN_CRASH);
+}

@@ -38,15 +38,9 @@ def main():
 
 
 async def _program(store, words):
-    """What this domain is for: the firewall, or in builds for tests the program that run=NAME names."""
-    start = None
-    if "run" in words:
-        try:
-            from guest import start  # tests/guest/guest.py
-        except ImportError:
-            pass  # the image that ships: a word like any other
-    if start is None:
-        from firewall.main import main as start
+    """What this domain is for: the firewall (port/image), or in builds for tests what tests/guest has in its place."""
+    from program import start
+
     await start(store, words)
     await loop.Flag().wait()  # all tasks are started: this one has nothing more to do
 

@@ -2,7 +2,6 @@
 import asyncio
 import gc
 import supervisor
-from sharednode import SharedNode
 from xenbus.store import Again, Denied, Missing, QuotaError, StoreError
 
 
@@ -181,28 +180,6 @@ async def mode_watches(store):
     assert "data/tree" in changed and len(changed) <= 257
     for n in range(1000):  # places in the quota come back
         await (await store.watch("data/tree")).close()
-
-
-async def mode_echo(store):
-    """A node that both sides write: our own writes are no news, others' are never overwritten unseen."""
-    await store.write("data/device/state", b"1")
-    watch = await store.watch("data/device/state")
-    node = SharedNode(store, "data/device/state")
-    await watch.changes()
-    assert await node.look() == b"1"
-    assert await node.write(b"2") is None
-    await watch.changes()
-    assert await node.look() is None  # the echo
-    print("ready")  # the test writes 5
-    await watch.changes()
-    assert await node.write(b"4") == b"5"
-    assert await node.look() is None
-    assert await node.write(b"6") is None
-    assert await store.read("data/device/state") == b"6"
-    await store.rm("data/device")
-    await refused(Missing, "ENOENT", node.look())
-    await refused(Missing, "ENOENT", node.write(b"6"))
-    await refused(Missing, "ENOENT", store.read("data/device"))
 
 
 async def mode_patient(store):

@@ -81,13 +81,6 @@ def test_watches(either):
     assert firewall.holdings()["watches"] == 2  # control's, and the one the program kept
 
 
-def test_own_writes_are_no_news(either):
-    firewall = trial(either, "echo")
-    firewall.wait_for("ready")
-    either.write(OWN + "/data/device/state", "5")
-    firewall.wait_for("done")
-
-
 def waiting_requests(end):
     """How many whole requests stand in the ring."""
     n = at = 0

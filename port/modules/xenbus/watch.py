@@ -9,8 +9,8 @@ class Watch:
     """Made by Store.watch().
 
     An event says "look here" and nothing more: it may come twice, late, or for nothing, the first one always comes at
-    once, and one of ours cannot be told from others' (SharedNode can). So a neighbour who rewrites its node in a
-    loop adds nothing to a set that holds the node already; a list of events would grow without end (XSA-349).
+    once, and one of ours cannot be told from others'. So a neighbour who rewrites its node in a loop adds nothing to a
+    set that holds the node already; a list of events would grow without end (XSA-349).
 
     levels: how much of a path below the watched one is kept. With 2, a change of backend/vif/7/0/state is one of
     backend/vif/7/0; with 0 every change is one of the watched path. Below a node that a neighbour may write, 0 is
