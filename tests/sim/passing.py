@@ -1,4 +1,5 @@
 """What flows through a simulated network, and whether it still does."""
+from device import CLOSED
 from packets import Look, tcp, udp
 
 SERVER = "192.0.2.50"
@@ -35,3 +36,12 @@ def passes_now(net, wire, sport=4001):
     wire.end.frames.clear()
     net.uplink.end.frames.clear()
     return passes(net, wire, sport)
+
+
+def ended(net, end, way):
+    """A client's device ends: 0: dom0 detaches it; 1: the client has closed it before; 2: dom0 does so by force."""
+    if way == 1:
+        end.set_state(CLOSED)
+        net.settle()
+    end.detach(force=way == 2)
+    end.release()

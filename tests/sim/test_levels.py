@@ -5,7 +5,7 @@ from frontend import CLOSED, INITIALISING
 from machine import Machine
 from tests.sim.network import Network
 from packets import echo, udp
-from passing import address
+from passing import address, ended
 from store import NODES_MAX, OXENSTORED, XENSTORED
 
 A, SERVER = "10.137.0.21", "192.0.2.50"
@@ -57,11 +57,7 @@ def _cycle(net, end, way):
     assert len(end.frames) == 1
     end.frames.clear()
     end.responses.clear()
-    if way == 1:
-        end.set_state(CLOSED)
-        net.settle()
-    end.detach(force=way == 2)
-    end.release()
+    ended(net, end, way)
 
 
 def test_attach_and_detach_level_out(few, figure, machine):

@@ -8,9 +8,8 @@ import pytest
 from attacks import all_work
 from machine import Machine
 from tests.sim.network import Network
-from frontend import CLOSED
 from packets import Look, echo, udp
-from passing import address
+from passing import address, ended
 from qubesdb_dom0 import rule_keys, stale
 from qubesdb_server import Dom0
 from store import NODES_MAX, OXENSTORED, XENSTORED
@@ -69,11 +68,7 @@ def forwards(net, wires):
 def again(net, wire, way):
     """One client goes and comes back, in one of the ways there are; its rules are in force again at once."""
     end = wire.end
-    if way == 1:
-        end.set_state(CLOSED)
-        net.settle()
-    end.detach(force=way == 2)
-    end.release()
+    ended(net, end, way)
     end.attach()
     net.machine.until(end.connected, 30)
     end.frames.clear()
