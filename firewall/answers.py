@@ -18,30 +18,30 @@ _DHCP_CLIENT = const(68)
 class Answers:
     def __init__(self, neighbours, random):
         """random(octets) -> bytes."""
-        self.n = neighbours
-        self.out = []  # (link number, frame): complete frames, to be sent after every call of the judge
+        self.neighbours = neighbours
+        self.out = []  # (number of an interface, frame): complete frames, to be sent after every call of the judge
         self._random = random
         self._draw()
 
     def _draw(self):
-        """Let every link's identifications begin anew, where nobody can guess."""
+        """Let every interface's identifications begin anew, where nobody can guess."""
         self._ident = int.from_bytes(self._random(2), "big")
-        for link in self.n.links.values():
-            link.ident = -1
+        for number in self.neighbours.interfaces.numbers():
+            self.neighbours.interfaces.by_number[number].ident = -1
 
-    def _next_ident(self, link):
-        """The identification of the next datagram of ours on this link.
+    def _next_ident(self, interface):
+        """The identification of the next datagram of ours by this interface.
 
-        Each link has a counter of its own: what one neighbour makes us say, another must not be able to count.
+        Each has a counter of its own: what one neighbour makes us say, another must not be able to count.
         """
-        if link.ident < 0:
-            link.ident = self._ident
+        if interface.ident < 0:
+            interface.ident = self._ident
             self._ident = int.from_bytes(self._random(2), "big")
-        link.ident = link.ident + 1 & 0xFFFF
-        return link.ident
+        interface.ident = interface.ident + 1 & 0xFFFF
+        return interface.ident
 
     def _cut(self, egress, frame, size, end):
-        """Put a whole frame of ours into out, in as many pieces as the link needs."""
+        """Put a whole frame of ours into out, in as many pieces as its MTU makes."""
         pieces = (frame,) if end - IP <= egress.mtu else split(frame, size, end, egress.mtu, self._next_ident(egress))
         for piece in pieces:
             self.out.append((egress.number, piece))
@@ -59,15 +59,15 @@ class Answers:
             return reasons.OURS if silent else self._refuse(p, reasons.OURS, now, icmp.HOST_PROHIBITED)
         if len(p.frame) < p.end:
             return reasons.GATHER
-        if not p.link.bucket.take(ECHO_COST, now):
+        if not p.ingress.bucket.take(ECHO_COST, now):
             return reasons.QUEUED
-        frame = replies.pong(p, self._next_ident(p.link))
-        return self._cut(p.link, frame, ipv4.SIZE, len(frame)) if frame else reasons.TRANSPORT
+        frame = replies.pong(p, self._next_ident(p.ingress))
+        return self._cut(p.ingress, frame, ipv4.SIZE, len(frame)) if frame else reasons.TRANSPORT
 
     def _reset(self, p, reason, now):
         """The sender of a TCP segment hears that there is no such connection, so that it ends at once. The reason."""
-        if p.link.bucket.take(ERROR_COST, now):
-            self.out.append((p.link.number, replies.reset(p, self._next_ident(p.link))))
+        if p.ingress.bucket.take(ERROR_COST, now):
+            self.out.append((p.ingress.number, replies.reset(p, self._next_ident(p.ingress))))
         return reason
 
     def _refuse(self, p, reason, now, code=icmp.ADMIN_PROHIBITED, mtu=0):
@@ -76,29 +76,29 @@ class Answers:
 
     def _error(self, p, reason, kind, code, now, rest=0):
         """An ICMP error about p to its sender, if one may be sent and its share is not used up. The reason."""
-        n = self.n
-        source = p.dst if n.ours(p.dst) else p.link.client and n.gateway or n.nat.address
-        if source and v4.may_answer(p) and p.link.bucket.take(ERROR_COST, now):
-            self.out.append((p.link.number, v4.error(p, kind, code, rest, source, self._next_ident(p.link))))
+        n = self.neighbours
+        source = p.dst if n.ours(p.dst) else p.ingress.client and n.gateway or n.nat.address
+        if source and v4.may_answer(p) and p.ingress.bucket.take(ERROR_COST, now):
+            self.out.append((p.ingress.number, v4.error(p, kind, code, rest, source, self._next_ident(p.ingress))))
         return reason
 
     # --- ARP ---
 
-    def _arp(self, link, frame, octets):
-        n = self.n
+    def _arp(self, ingress, frame, octets):
+        n = self.neighbours
         packet = arp.parse(memoryview(frame)[:octets], ethernet.SIZE)
         if packet is None or packet[1][0] & 1:  # a group speaks for nobody
             return reasons.ARP
         oper, mac, sender, asked = packet
         if oper == arp.REPLY:
             # only who our gateway is has to be learnt; where a client is, its interface says (behaviours 19, 20)
-            if link.client or sender != n.upstream or not any(mac):
+            if ingress.client or sender != n.upstream or not any(mac):
                 return reasons.ARP
             n.gateway_is(mac)
             return reasons.QUEUED
-        if not self._answers_for(asked, link.client, sender):
+        if not self._answers_for(asked, ingress.client, sender):
             return reasons.ARP
-        self.out.append((link.number, replies.arp_reply(mac, sender, replies.OUR_MAC if link.client else n.mac, asked)))
+        self.out.append((ingress.number, replies.arp_reply(mac, sender, replies.OUR_MAC if ingress.client else n.mac, asked)))
         return reasons.QUEUED
 
     def _answers_for(self, asked, client, sender):
@@ -108,7 +108,7 @@ class Answers:
         is free (RFC 5227 2.1.1) with sender 0: an answer means that it is taken, so only our own are defended. Other
         addresses of the same client may ask; what is said of another client's is left alone.
         """
-        n = self.n
+        n = self.neighbours
         if client is None:
             return asked == n.nat.address != sender
         if sender == 0:

@@ -1,12 +1,12 @@
 """The judge: one frame in, a verdict out, and the octets to send.
 
     judge = Judge(neighbours, random)
-    verdict = judge.frame(link, frame, octets, now, blank, gso)
-    FORWARDED  frame was rewritten: send judge.octets of it on link judge.egress, with judge.blank
+    verdict = judge.frame(number, frame, octets, now, blank, gso)
+    FORWARDED  frame was rewritten: send judge.octets of it by the interface judge.egress, with judge.blank
                and judge.gso as its offloads
     other      dropped for that reason, kept, or QUEUED; the judge asks for a whole frame by GATHER
 
-After every call all of judge.out, (link number, frame) each, is to be sent: replies, or the pieces of what was too
+After every call all of judge.out, (number of an interface, frame) each, is to be sent: replies, or the pieces of what was too
 large. They are complete: no blank checksum, no super-frame. Each verdict is counted in judge.counters. The order of
 questions is drawn in docs/packet.md. Nothing is rewritten before the last question is answered. Time (ms) and random
 octets come in as arguments.
@@ -40,49 +40,49 @@ class Judge(Answers):
 
     def rekey(self):
         """Draw what must not be guessed anew: random() is better now. False: a flow exists, nothing was done."""
-        if not self.n.flows.rekey():
+        if not self.neighbours.flows.rekey():
             return False
         self._draw()
         return True
 
     def frame(self, number, frame, octets, now, blank=False, gso=0):
-        """Judge what came in on a link. The verdict, from reasons.py.
+        """Judge what came in by an interface. The verdict, from reasons.py.
 
         frame: a bytearray with the whole frame, or with at least its first 4096 octets: then octets, its length, may be
         more. blank, gso: its offloads (packet.Packet).
         """
-        link = self.n.links.get(number)
-        verdict = self._frame(link, frame, octets, now, blank, gso) if link else reasons.NO_LINK
+        ingress = self.neighbours.interfaces.by_number[number]
+        verdict = self._frame(ingress, frame, octets, now, blank, gso) if ingress and ingress.mtu else reasons.NO_LINK
         self.counters[verdict] += 1
         return verdict
 
-    def _frame(self, link, frame, octets, now, blank, gso):
+    def _frame(self, ingress, frame, octets, now, blank, gso):
         kind = frame[ethernet.TYPE] << 8 | frame[ethernet.TYPE + 1] if octets >= ethernet.SIZE else -1
         if kind != ethernet.IPV4:
             if kind == ethernet.ARP:
-                return self._arp(link, frame, octets)
+                return self._arp(ingress, frame, octets)
             if kind != ethernet.TAGGED or not ethernet.priority_only(frame, octets):
                 return reasons.ETHERNET
             if len(frame) < octets:
                 return reasons.GATHER
-            return self._frame(link, frame, ethernet.untag(frame, octets), now, blank, gso)
+            return self._frame(ingress, frame, ethernet.untag(frame, octets), now, blank, gso)
         if frame[ethernet.DST] & 1:
             return reasons.GROUP_FRAME
         p = self._p
-        wrong = v4.read(p, link, frame, octets, blank, gso) or self._addresses(p)
+        wrong = v4.read(p, ingress, frame, octets, blank, gso) or self._addresses(p)
         if not wrong and p.fragment & ipv4.FRAGMENT_MASK:
             if len(frame) < p.end:
                 return reasons.GATHER
-            add = self.n.fragments.add
-            whole = add(p, link.client.slot, now) if link.client else add(p, 0, now, self._receiver)
+            add = self.neighbours.fragments.add
+            whole = add(p, ingress.client.slot, now) if ingress.client else add(p, 0, now, self._receiver)
             if not isinstance(whole, bytearray):
                 return whole
-            wrong = v4.read(p, link, whole, len(whole), False, 0)
+            wrong = v4.read(p, ingress, whole, len(whole), False, 0)
             p.whole = True
         wrong = wrong or p.transport()
         if wrong:
             return wrong
-        if link.client and self.n.ours(p.dst):
+        if ingress.client and self.neighbours.ours(p.dst):
             return self._ours(p, now)
         if p.kind >= 0 and not p.query:
             return self._icmp_error(p, now) if p.kind in icmp_quote.PASSING else reasons.ICMP_TYPE
@@ -93,7 +93,7 @@ class Judge(Answers):
         p.first_piece()
         if p.kind >= 0 and not p.query:
             return 0
-        n = self.n
+        n = self.neighbours
         half = v4.find(p, n.flows, SIDE_UPLINK)
         if half < 0 or not n.flows.live(half, now):
             return -1
@@ -101,17 +101,17 @@ class Judge(Answers):
 
     def _addresses(self, p):
         """May this source say this to this destination at all? 0, or a reason."""
-        n = self.n
+        n = self.neighbours
         src, dst = p.src, p.dst
-        if src >> 24 in _NOWHERE or src >= _GROUPS and (p.link.client or src < _RESERVED or src == _BROADCAST):
+        if src >> 24 in _NOWHERE or src >= _GROUPS and (p.ingress.client or src < _RESERVED or src == _BROADCAST):
             return reasons.BAD_SOURCE  # from the uplink a reserved one may answer, see _flow
         if dst >> 24 in _NOWHERE or dst >= _GROUPS and (dst < _RESERVED or dst == _BROADCAST) or dst == n.broadcast:
             return reasons.BAD_DESTINATION
         if src == dst:
             return reasons.LAND
-        if p.link.client:
-            # identity is the link's, never the packet's (behaviours 17, 28)
-            return 0 if p.src == p.link.client.address else reasons.SPOOFED
+        if p.ingress.client:
+            # identity is the interface's, never the packet's (behaviours 17, 28)
+            return 0 if p.src == p.ingress.client.address else reasons.SPOOFED
         if n.ours(p.src) or p.src in n.clients.by_address or p.src in n.connected:
             return reasons.SPOOFED_UPLINK  # QSB-056
         return 0 if p.dst == n.nat.address else reasons.NOT_OURS
@@ -119,8 +119,8 @@ class Judge(Answers):
     # --- packets of flows ---
 
     def _flow(self, p, now):
-        n = self.n
-        client = p.link.client
+        n = self.neighbours
+        client = p.ingress.client
         half = v4.find(p, n.flows, SIDE_CLIENT if client else SIDE_UPLINK)
         if half >= 0 and not n.flows.live(half, now):
             n.flows.remove(half >> 1)
@@ -139,7 +139,7 @@ class Judge(Answers):
 
     def _allowed(self, half, now):
         """Is this flow still allowed? All is asked again, once, when rules or neighbours have changed; if not, it ends."""
-        n = self.n
+        n = self.neighbours
         w = n.flows.records
         there = (half >> 1) * WORDS
         slot = w[there + CLIENT]
@@ -162,7 +162,7 @@ class Judge(Answers):
 
     def _barred(self, client, dst):
         """Why client may not send to dst, whatever its rules say: a reason, or 0."""
-        n = self.n
+        n = self.neighbours
         if not n.named(client.address):
             return reasons.DENIED
         if dst in n.clients.by_address:
@@ -176,8 +176,8 @@ class Judge(Answers):
         or reset, if it never can be. Until uplink, rules and the other client have come nothing resets it; an ICMP error
         it outlives.
         """
-        n = self.n
-        client = p.link.client
+        n = self.neighbours
+        client = p.ingress.client
         picked = not p.begins()
         if picked and not p.goes_on():
             if p.proto != ipv4.TCP or p.flags & tcp.RST:
@@ -193,7 +193,7 @@ class Judge(Answers):
             if picked:
                 return reasons.DENIED if client.rules is NO_RULES else self._reset(p, reasons.DENIED, now)
             return self._refuse(p, reasons.DENIED, now)
-        egress = peer.links[-1] if peer else n.uplink
+        egress = peer.interfaces[-1] if peer else n.uplink
         if _segment(p, egress.mtu) < 0:
             return self._refuse(p, reasons.TOO_BIG, now, icmp.FRAGMENTATION_NEEDED, egress.mtu)
         self.opened += 1
@@ -204,28 +204,30 @@ class Judge(Answers):
 
     def _egress(self, at):
         """The interface by which the half at this word leaves; None: there is no uplink."""
-        n = self.n
+        n = self.neighbours
         w = n.flows.records
-        egress = n.links.get(w[at + EGRESS] & 0xFFFF)
+        egress = n.interfaces.by_number[w[at + EGRESS] & 0xFFFF]
         receiver = n.clients.by_slot[w[(at ^ BACK) + CLIENT]]
         if receiver and (egress is None or egress.client is not receiver):
             # the interface is gone, and its number perhaps another's; the client still has one
-            egress = receiver.links[-1]
+            egress = receiver.interfaces[-1]
         return egress
 
     def _forward(self, p, half, now):
         """Let p go as half says, which is live and allowed. All that can still stop it is asked first."""
         at = record.at(half)
         egress = self._egress(at)
-        if egress is None:
+        if egress is None or not egress.mtu:
             return self._refuse(p, reasons.NO_UPLINK, now, icmp.NET_UNREACHABLE)
-        segment = _segment(p, egress.mtu)
-        if segment < 0:
-            return self._refuse(p, reasons.TOO_BIG, now, icmp.FRAGMENTATION_NEEDED, egress.mtu)
-        if p.total > egress.mtu and not p.gso and len(p.frame) < p.end:
-            return reasons.GATHER
+        segment = 0
+        if p.gso or p.total > egress.mtu:
+            segment = _segment(p, egress.mtu)
+            if segment < 0:
+                return self._refuse(p, reasons.TOO_BIG, now, icmp.FRAGMENTATION_NEEDED, egress.mtu)
+            if not p.gso and len(p.frame) < p.end:
+                return reasons.GATHER
         # decided: from here on nothing is asked
-        flows = self.n.flows
+        flows = self.neighbours.flows
         follow(flows, at, p, now)
         v4.rewrite(p, flows.records, at)
         return self._send(p, egress, segment)
@@ -247,10 +249,10 @@ class Judge(Answers):
 
     def _icmp_error(self, p, now):
         """An error that a flow's packet caused, on its way to who sent that. None is sent about an error."""
-        n = self.n
+        n = self.neighbours
         w = n.flows.records
-        client = p.link.client
-        if client and not p.link.bucket.has(ERROR_COST, now):
+        client = p.ingress.client
+        if client and not p.ingress.bucket.has(ERROR_COST, now):
             return reasons.ICMP_GUESS
         if len(p.frame) < p.end:
             return reasons.GATHER
@@ -264,7 +266,7 @@ class Judge(Answers):
         if half < 0 or not n.flows.live(half, now) or w[at + CLIENT] != (client.slot if client else 0):
             if not client:
                 return reasons.ICMP_ERROR
-            p.link.bucket.take(ERROR_COST, now)
+            p.ingress.bucket.take(ERROR_COST, now)
             return reasons.ICMP_GUESS
         # it goes to who sent what it quotes, and to nobody else
         if byteorder.swap(p.dst) != w[at + DST] or p.ttl <= 1:
@@ -272,7 +274,7 @@ class Judge(Answers):
         if not self._allowed(half, now):
             return reasons.DENIED
         egress = self._egress(at)
-        if egress is None or p.total > egress.mtu:
+        if egress is None or p.total > egress.mtu:  # without an uplink no octets pass
             return reasons.ICMP_ERROR
         icmp_quote.translate(p, w, at)
         return self._send(p, egress, 0)

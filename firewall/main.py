@@ -24,8 +24,9 @@ from netback.watch import Backends
 from netfront.uplink import Uplink
 
 from firewall.forward import Forwarder
+from firewall.interfaces import UPLINK
 from firewall.judge import Judge
-from firewall.neighbours import UPLINK, Neighbours
+from firewall.neighbours import Neighbours
 from firewall.qubes.settings import Settings
 from firewall.stalls import Stalls
 from firewall.status import lines
@@ -46,40 +47,27 @@ def _nothing():
 
 async def main(store, words):
     """The program of the image that ships; boot.py starts it. words: of the command line."""
-    firewall = Firewall(store)
-    settings = Settings(store, firewall)
-    firewall.settings = settings
+    firewall = Firewall(store, Settings)
     firewall.start()
-    settings.start()
-
-
-class _NoSettings:
-    """For tests of links alone: rules and addresses are set by the test."""
-
-    def attached(self, address):
-        pass
-
-    def detached(self, address):
-        pass
+    firewall.settings.start()
 
 
 class Firewall:
     """settings: told of clients that come and go; it calls what stands under "what settings tell"."""
 
-    settings = _NoSettings()
-
-    def __init__(self, store):
+    def __init__(self, store, make_settings):
+        """make_settings(store, firewall) -> settings."""
         large = xen.memory()[1] >= _LARGE
         self.store = store
         self.pool = Pool(2048 if large else 1024)
         self.neighbours = Neighbours(65536 if large else 32768, _words, xen.random)
         self.judge = Judge(self.neighbours, xen.random)
-        self.forwarder = Forwarder(self.judge, self.pool)
+        self.forwarder = Forwarder(self.judge, self.neighbours.interfaces, self.pool)
         self.backends = Backends(store, self._connect, self._attach, self._detach, self._change)
         self.quarantine = Quarantine(self.pool)
+        self.settings = make_settings(store, self)
         self.uplink = Uplink(store, self.pool, self.quarantine, self._uplink_attached, self._uplink_detached)
         self.stalls = Stalls(self.uplink)
-        self.numbers = {}  # Vif -> number of its link
         self.network = None  # what settings say about the uplink
         self.up = False
         self._asking = 0  # counts the tasks that ask for the gateway: only the last one does
@@ -126,41 +114,43 @@ class Firewall:
     def _attach(self, vif):
         if vif.address is None:
             return  # which netback has told: nothing is forwarded
-        number = self.forwarder.free_number()
-        if not self.neighbours.attach(vif.address, number, vif.mac or _MAC_WITHOUT, vif.mtu()):
+        interface = None
+        number = self.neighbours.interfaces.free_number()
+        if number >= 0:
+            interface = self.neighbours.attach(vif.address, number, vif.mac or _MAC_WITHOUT, vif.mtu())
+        if not interface:
             _log.error("vif %s: too many clients", vif.name)
             return
         try:
-            self.numbers[vif] = number
+            interface.owner = vif
             loop.bind(vif.link.port, _nothing)
-            self.forwarder.add(number, vif)
+            self.forwarder.add(interface, vif)
             self.settings.attached(vif.address)
         except BaseException:
-            self._forget(vif, number)
+            self._forget(vif, interface)
             raise
 
     def _change(self, vif):
         """Its Ethernet address or MTU is another one from now on."""
-        number = self.numbers.get(vif)
-        if number is not None:
-            self.neighbours.change(number, vif.mac or _MAC_WITHOUT, vif.mtu())
+        interface = self.neighbours.interfaces.of(vif)
+        if interface:
+            self.neighbours.change(interface, vif.mac or _MAC_WITHOUT, vif.mtu())
 
     def _detach(self, vif):
-        number = self.numbers.get(vif)
-        if number is not None:
-            self._forget(vif, number)
+        interface = self.neighbours.interfaces.of(vif)
+        if interface:
+            self._forget(vif, interface)
 
-    def _forget(self, vif, number):
+    def _forget(self, vif, interface):
         """Undo an attachment, also one that stopped half-way. MemoryError: call it again."""
-        if number in self.forwarder.ports:
-            self.forwarder.remove(number)
+        if interface.rings:
+            self.forwarder.remove(interface)
             vif.link.dropped = 0  # counted there
         loop.unbind(vif.link.port)
-        self.neighbours.detach(number)
-        self.forwarder.active.set()
-        if vif.address not in self.neighbours.clients.by_address:
+        if len(interface.client.interfaces) == 1:
             self.settings.detached(vif.address)
-        self.numbers.pop(vif, None)
+        self.neighbours.detach(interface.number)
+        self.forwarder.active.set()
 
     # ---- the uplink ---------------------------------------------------------------------------
 
@@ -168,7 +158,7 @@ class Firewall:
         try:
             for port in uplink.link.ports:
                 loop.bind(port, _nothing)
-            self.forwarder.add(UPLINK, uplink)
+            self.forwarder.add(self.neighbours.attach_uplink(), uplink)
             self._uplink_up()
         except BaseException:
             self._uplink_detached(uplink)
@@ -177,8 +167,9 @@ class Firewall:
     def _uplink_detached(self, uplink):
         """Undo an attachment, also one that stopped half-way."""
         self._uplink_down()
-        if UPLINK in self.forwarder.ports:
-            self.forwarder.remove(UPLINK)
+        if self.forwarder.uplink:
+            self.forwarder.remove(self.forwarder.uplink)
+        self.neighbours.detach_uplink()
         for port in uplink.link.ports:
             loop.unbind(port)
 

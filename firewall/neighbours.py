@@ -1,19 +1,16 @@
-"""Who is around: the clients' links, the uplink, and the addresses that are ours or known.
+"""Who is around: clients and their interfaces, the uplink, and the addresses that are ours or known.
 
 Owns the flow table and the ports with it, because a neighbour that goes takes its flows along. Drivers call attach(),
 detach(), uplink_up() and uplink_down(); QubesDB's task calls set_rules(), set_connected(), set_pairs() and sets
 gateway. Addresses are ints, Ethernet addresses 6 octets.
 """
-from micropython import const
-
-from firewall.flows.clients import Bucket, Clients, Link
+from firewall.flows.clients import Bucket, Clients
 from firewall.flows.nat import Nat
 from firewall.flows.table import SHARE, Flows
+from firewall.interfaces import UPLINK, Interface, Interfaces
 from firewall.packets import replies
 from firewall.packets.reassemble import Reassembly
 from firewall.wire import ethernet
-
-UPLINK = const(0)  # its link number; clients' are the drivers' choice from 1 to 65535
 
 
 class Neighbours:
@@ -23,8 +20,8 @@ class Neighbours:
         self.flows = Flows(capacity, words, random, self.clients, share)
         self.nat = Nat(self.flows, words, random)
         self.fragments = Reassembly()
-        self.links = {}
-        self.uplink = None
+        self.interfaces = Interfaces(words)
+        self.uplink = None  # its interface, as long as packets may go there
         self.gateway = 0  # the address clients know us by (/qubes-netvm-gateway); 0: the uplink's
         self.connected = frozenset()
         self._only = False  # whoever connected does not name gets nothing
@@ -39,8 +36,8 @@ class Neighbours:
         """True for an address that is the firewall's own, on either side."""
         return address != 0 and (address == self.gateway or address == self.nat.address)
 
-    def attach(self, address, number, mac, mtu=1500, gso=True):
-        """A client's interface is there. The Link; None: too many clients.
+    def attach(self, address, number, mac, mtu=1500):
+        """A client's interface is there, under a number that is free: the Interface. None: too many clients.
 
         Of several with one address the newest gets what no flow has a way for (behaviours: HVM's two vifs; Linux
         prefers the newest domain too). Nothing is let out until set_rules().
@@ -52,38 +49,37 @@ class Neighbours:
             client = self.clients.attach(address)
         if client is None:
             return None
-        link = None
+        interface = None
         try:
-            link = Link(number, client, ethernet.header(mac, replies.OUR_MAC, ethernet.IPV4), mtu, gso, client.bucket)
-            client.links.append(link)
+            interface = Interface(number, client, client.bucket)
+            client.interfaces.append(interface)
+            self.change(interface, mac, mtu)
             if not known:
                 self._judge_again()  # others' flows to this address went on by the uplink
-            self.links[number] = link
         except BaseException:
-            if link in client.links:
-                client.links.remove(link)
+            if interface in client.interfaces:
+                client.interfaces.remove(interface)
             if not known:
                 self.clients.detach(client)
             raise
-        return link
+        self.interfaces.enter(interface)
+        return interface
 
-    def change(self, number, mac, mtu):
-        """dom0 says something else of an attached interface. All that is known of it goes on."""
-        link = self.links[number]
-        link.header = ethernet.header(mac, replies.OUR_MAC, ethernet.IPV4)
-        link.mtu = mtu
+    def change(self, interface, mac, mtu):
+        """dom0 says something else of a client's interface. All that is known of it goes on."""
+        self.interfaces.describe(interface, ethernet.header(mac, replies.OUR_MAC, ethernet.IPV4), mtu)
 
     def detach(self, number):
         """The interface is gone; with its last one the client is, and all its flows. MemoryError: nothing has changed."""
-        link = self.links.get(number)
-        if link is None:
+        interface = self.interfaces.by_number[number]
+        if interface is None:
             return
-        client = link.client
-        if len(client.links) == 1:
+        client = interface.client
+        if len(client.interfaces) == 1:
             self.fragments.drop(client.slot)
             self.clients.detach(client)
-        client.links.remove(link)
-        del self.links[number]
+        client.interfaces.remove(interface)
+        self.interfaces.leave(interface)
 
     def set_rules(self, address, rules):
         """A RuleList for an attached client, in force at its next packet. False: not attached."""
@@ -118,12 +114,25 @@ class Neighbours:
         for client in self.clients.by_address.values():
             self.clients.set_rules(client, client.rules)
 
-    def uplink_up(self, address, mac, upstream, mtu=1500, gso=True, netmask=0xFFFFFFFF):
-        """There is an uplink. The frame to send on it at once: the question who the gateway is.
+    def attach_uplink(self):
+        """The interface of a new uplink, by which nothing goes before uplink_up()."""
+        interface = Interface(UPLINK, None, self._bucket)
+        self.interfaces.enter(interface)
+        return interface
+
+    def detach_uplink(self):
+        """It is gone, after uplink_down()."""
+        interface = self.interfaces.by_number[UPLINK]
+        if interface:
+            self.interfaces.leave(interface)
+
+    def uplink_up(self, address, mac, upstream, mtu=1500, netmask=0xFFFFFFFF):
+        """Packets may go by the uplink. The frame to send on it at once: the question who the gateway is.
 
         Until it is answered, and if it never is, the gateway is fe:ff:ff:ff:ff:ff, which a netvm of Qubes always is
         (behaviours 58). With the same address as before all flows go on.
         """
+        interface = self.interfaces.by_number[UPLINK] or self.attach_uplink()
         self.fragments.drop(UPLINK)
         if address != self.nat.address:
             self.nat.renumber(address)
@@ -131,21 +140,22 @@ class Neighbours:
         self.upstream = upstream
         # a network of one or two addresses has no broadcast (RFC 3021)
         self.broadcast = address | ~netmask & 0xFFFFFFFF if netmask < 0xFFFFFFFE else -1
-        self.uplink = Link(UPLINK, None, b"", mtu, gso, self._bucket)
-        self.links[UPLINK] = self.uplink
-        self.gateway_is(replies.OUR_MAC)
+        self.interfaces.describe(interface, ethernet.header(replies.OUR_MAC, mac, ethernet.IPV4), mtu)
+        interface.ident = -1
+        self.uplink = interface
         self.gateway_known = False
         return replies.arp_request(address, mac, upstream)
 
     def gateway_is(self, mac):
         """The Ethernet address of our gateway: it has told it."""
         self.gateway_known = True
-        self.uplink.header = ethernet.header(mac, self.mac, ethernet.IPV4)
+        self.interfaces.describe(self.uplink, ethernet.header(mac, self.mac, ethernet.IPV4), self.uplink.mtu)
 
     def uplink_down(self):
         """No uplink: clients are told so, flows wait for one with the same address."""
-        self.uplink = None
-        self.links.pop(UPLINK, None)
+        if self.uplink:
+            self.interfaces.silence(self.uplink)
+            self.uplink = None
         self.fragments.drop(UPLINK)
 
     def tick(self, now, visits=320):

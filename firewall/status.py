@@ -35,14 +35,14 @@ def _uplink(firewall):
 
 def _clients(firewall):
     clients = firewall.forwarder.clients
-    words = [_client(port) for port in clients]
-    dropped = sum(port.rings.dropped for port in clients)
-    failed = sum(port.rings.failed for port in clients)
+    words = [_client(interface) for interface in clients]
+    dropped = sum(interface.rings.dropped for interface in clients)
+    failed = sum(interface.rings.failed for interface in clients)
     return "clients: %d, dropped for want of room: %d%s; %s" % (
         len(words), dropped, ", ended by an error: %d" % failed if failed else "",
         ", ".join(words) or "none")  # fmt: skip
 
 
-def _client(port):
-    deaf = ", which takes nothing" if port.rings.deaf else ""
-    return "vif %s %s%s" % (port.owner.name, text4(port.owner.address), deaf)
+def _client(interface):
+    deaf = ", which takes nothing" if interface.rings.deaf else ""
+    return "vif %s %s%s" % (interface.owner.name, text4(interface.owner.address), deaf)

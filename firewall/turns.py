@@ -12,7 +12,7 @@ this text says what a turn costs, and no clock is asked.
 from micropython import const
 
 from firewall import reasons
-from firewall.neighbours import UPLINK
+from firewall.interfaces import UPLINK
 
 SLOT = const(25)  # of a ring: copied, answered, and its page passed on
 OPENED = const(100)  # a flow begun, beside the frame that did it
@@ -41,68 +41,102 @@ FRAME = _prices()  # verdict -> price of the frame
 
 
 class Turns:
-    """Ports in a circle; each has credit."""
+    """Interfaces in a circle; each has credit. Nothing here allocates but add(): no pass ends for want of memory."""
 
     def __init__(self):
-        self._circle = []  # the front is whose place is next
+        self._circle = []
+        self._front = 0  # whose place is next
         self._again = None  # the uplink, when its quantum allows another turn
         self._some = 0  # clients that had something since the uplink's place was last passed
+        self._round = 0  # counts what begin() ends
+        self.owing = 0  # interfaces put off in this round
+        self.work = 0  # of the turn that goes on
 
     def __len__(self):
         return len(self._circle)
 
-    def add(self, port):
-        self._circle.append(port)
+    def add(self, interface):
+        """Its place is the last. MemoryError: it has none."""
+        self._circle.insert(self._front, interface)
+        self._front += 1
+        if self._front == len(self._circle):
+            self._front = 0
 
-    def remove(self, port):
-        self._circle.remove(port)
-        if port is self._again:
+    def remove(self, interface):
+        at = self._circle.index(interface)
+        del self._circle[at]
+        if at < self._front:
+            self._front -= 1
+        elif self._front == len(self._circle):
+            self._front = 0
+        if interface is self._again:
             self._again = None
+        if interface.round == self._round:
+            interface.round = -1
+            self.owing -= 1
 
     def next(self):
         """Whose place is next; idle() or credit() passes it."""
-        return self._again or self._circle[0]
+        return self._again or self._circle[self._front]
 
-    def idle(self, port):
+    def idle(self, interface):
         """It has nothing: credits are not saved, debts are paid on. How many places that passed."""
-        if port is self._again:
+        if interface is self._again:
             self._again = None
             return 0
-        if self._circle and port is self._circle[0]:  # it may have gone
-            self._pass(port)
-        port.credit = min(port.credit + _QUANTUM, 0)
+        if self._circle and interface is self._circle[self._front]:  # it may have gone
+            self._pass(interface)
+        interface.credit = min(interface.credit + _QUANTUM, 0)
         return 1
 
-    def credit(self, port, alone):
+    def credit(self, interface, alone):
         """It has something. True: it owes nothing, or nobody else has anything, and has a turn now."""
         if self._again:
             self._again = None
             return True
-        quantum = self._pass(port)
-        if port.number != UPLINK:
+        quantum = self._pass(interface)
+        if interface.number != UPLINK:
             self._some += 1
-        port.credit += quantum
-        if alone or port.credit > quantum:
-            port.credit = quantum
-        return port.credit > 0
+        interface.credit += quantum
+        if alone or interface.credit > quantum:
+            interface.credit = quantum
+        return interface.credit > 0
 
-    def charge(self, port, work):
-        """It had a turn, and made so much work."""
-        port.credit -= work
-        if port.number == UPLINK and work and port.credit > 0:
-            self._again = port
+    def charge(self, interface):
+        """It had a turn, which made so much work."""
+        interface.credit -= self.work
+        if interface.number == UPLINK and self.work and interface.credit > 0:
+            self._again = interface
 
-    def pay(self, debtors):
-        """Nobody has anything but these: as many rounds at once as it takes until one of them has credit."""
-        weight = max(len(debtors) - 1, 1)  # of the uplink, if it is one of them
-        rounds = min(-port.credit // (_QUANTUM * (weight if port.number == UPLINK else 1)) for port in debtors)
-        for port in debtors:
-            port.credit += rounds * _QUANTUM * (weight if port.number == UPLINK else 1)
+    def begin(self):
+        """Somebody has had a turn: whoever was put off before is asked again."""
+        self._round += 1
+        self.owing = 0
 
-    def _pass(self, port):
+    def put_off(self, interface):
+        """It has something and no credit."""
+        interface.round = self._round
+        self.owing += 1
+
+    def pay(self):
+        """Nobody has anything but those put off: as many rounds at once as it takes until one of them has credit."""
+        weight = max(self.owing - 1, 1)  # of the uplink, if it is one of them
+        rounds = -1
+        for interface in self._circle:
+            if interface.round == self._round:
+                each = -interface.credit // (_QUANTUM * (weight if interface.number == UPLINK else 1))
+                rounds = each if rounds < 0 else min(rounds, each)
+        for interface in self._circle:
+            if interface.round == self._round:
+                interface.credit += rounds * _QUANTUM * (weight if interface.number == UPLINK else 1)
+        self.begin()
+
+    def _pass(self, interface):
         """Its quantum; the next place is next."""
-        self._circle.append(self._circle.pop(0))
-        if port.number != UPLINK:
+        self._front += 1
+        if self._front == len(self._circle):
+            self._front = 0
+        if interface.number != UPLINK:
             return _QUANTUM
         quantum = _QUANTUM * max(self._some, 1)
         self._some = 0

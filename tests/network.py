@@ -87,12 +87,13 @@ class Network:
         pass
 
     def netvm(self, address, mtu=1500, gso=True, netmask="255.255.255.255"):
-        """The firewall gets an uplink with this address of its own. Its question by ARP stays unanswered."""
+        """The firewall gets an uplink with this address of its own. Its question by ARP stays unanswered.
+
+        gso: the far side takes super-frames, which only rings ask.
+        """
         self.uplink = Wire(self, 0, self.upstream, OUR_MAC, CLIENT_MAC)
         self._wires[0] = self.uplink
-        self.neighbours.uplink_up(
-            parse4(address), CLIENT_MAC, parse4(self.upstream), mtu, gso, parse4(netmask)
-        )
+        self.neighbours.uplink_up(parse4(address), CLIENT_MAC, parse4(self.upstream), mtu, parse4(netmask))
         return self.uplink
 
     def no_netvm(self):
@@ -105,7 +106,7 @@ class Network:
         while number in self._wires:
             number += 1
         wire = self._wires[number] = Wire(self, number, ip, CLIENT_MAC, OUR_MAC)
-        self.neighbours.attach(parse4(ip), number, CLIENT_MAC, mtu, gso)
+        self.neighbours.attach(parse4(ip), number, CLIENT_MAC, mtu)
         if rules is not None:
             self.set_rules(ip, rules)
         return wire

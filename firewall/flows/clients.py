@@ -1,4 +1,4 @@
-"""Who is attached: clients by address, each with its links, rules and what it may still use.
+"""Who is attached: clients by address, each with its interfaces, rules and what it may still use.
 
 A client is an address, not an interface: an HVM's two vifs with one address share rules and limits. Its slot, a small
 number, stands in flow records. Two arrays that are indexed by slot decide whether a record still counts, so that a
@@ -42,24 +42,6 @@ class Bucket:
         return True
 
 
-class Link:
-    """One interface. number: 0 for the uplink. client: whose it is, None for the uplink.
-
-    header: the 14 octets in front of every IPv4 datagram that leaves here. mtu: octets of a datagram. gso: the far
-    side takes TCPv4 super-frames. bucket: for ICMP about what came in here. ident: the IP identification that our last
-    datagram here had, -1 before the first.
-    """
-
-    def __init__(self, number, client, header, mtu, gso, bucket):
-        self.number = number
-        self.client = client
-        self.header = header
-        self.mtu = mtu
-        self.gso = gso
-        self.bucket = bucket
-        self.ident = -1
-
-
 class Client:
     """flows: how many it has. first, last: ends of its lists (record + 1), one for each rank of state.py.
 
@@ -69,7 +51,7 @@ class Client:
     def __init__(self, address, slot):
         self.address = address
         self.slot = slot
-        self.links = []  # the newest last
+        self.interfaces = []  # the newest last
         self.rules = NO_RULES
         self.bucket = Bucket()
         self.clear()

@@ -14,7 +14,7 @@ def follow(flows, at, p, now):
     if w[at + CLIENT]:
         # answers go to the interface that the client used last (HVM's two with one address)
         back = (at ^ BACK) + EGRESS
-        w[back] = w[back] & 0xFFFF0000 | p.link.number
+        w[back] = w[back] & 0xFFFF0000 | p.ingress.number
     there = (at & ~BACK) + EGRESS
     old = w[there] >> 16
     turned = state.step(old, state.event(p.flags) if p.proto == ipv4.TCP else state.DATA, at & BACK)

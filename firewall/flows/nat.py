@@ -72,13 +72,13 @@ class Nat:
         self.address = address
 
     def open(self, p, egress, picked, now):
-        """Enter the flow of packet p, the first that we see of it, that leaves by the link egress: its record, or -reason.
+        """Enter the flow of packet p, the first that we see of it, that leaves by the interface egress: its record, or -reason.
 
         picked: p goes on with a TCP connection that began before we did; only its own port will do, which the remote knows.
         Out by the uplink it is translated; to another client it is not.
         """
         flows = self._flows
-        client = p.link.client
+        client = p.ingress.client
         peer = egress.client
         proto = p.proto
         if not flows.room(client, now):
@@ -117,7 +117,7 @@ class Nat:
         deltas = byteorder.ports(address, transport)
         there = (src, dst, ports, proto | SIDE_CLIENT, own, dst, new_ports, deltas, egress_word, slot, generation)
         deltas ^= 0xFFFFFFFF  # minus, in ones' complement
-        back = (dst, own, ports_back, kind_back, dst, src, new_ports_back, deltas, p.link.number, slot_back, life)
+        back = (dst, own, ports_back, kind_back, dst, src, new_ports_back, deltas, p.ingress.number, slot_back, life)
         record = flows.add(client, there, back, mapped, now)
         if record < 0:
             return -reasons.FLOW_LIMIT
@@ -151,7 +151,7 @@ class Nat:
         mine = client.mapped[pool]
         largest = flows.clients.largest_mapped(pool)
         # by one it changes nothing, and two would take it from each other for ever
-        if largest and (not largest.links or mine < share and largest.mapped[pool] > mine + 1):
+        if largest and (not largest.interfaces or mine < share and largest.mapped[pool] > mine + 1):
             mappings.recycle(largest, pool, True)
         elif not mappings.recycle(client, pool):
             return -1

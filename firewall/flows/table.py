@@ -64,7 +64,7 @@ class Flows:
         there = (half >> 1) * WORDS
         back = there + BACK
         client = self.clients.by_slot[w[there + CLIENT]]
-        if client is None or not client.links or w[back + GENERATION] != self.clients.lives[w[back + LIFE]]:
+        if client is None or not client.interfaces or w[back + GENERATION] != self.clients.lives[w[back + LIFE]]:
             return False
         state = w[there + EGRESS] >> 16
         limit = flowstate.TIMEOUT[state]

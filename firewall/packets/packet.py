@@ -24,7 +24,7 @@ ANSWERS = {icmp.ECHO_REPLY: icmp.ECHO, icmp.TIMESTAMP_REPLY: icmp.TIMESTAMP}
 
 
 class Packet:
-    """link: where it came in. frame: the buffer, with Ethernet header; end: behind the datagram.
+    """ingress: the interface where it came in. frame: the buffer, with Ethernet header; end: behind the datagram.
 
     size, total, fragment, ttl, proto, src, dst: as ipv4.parse_quoted() returns them. l4: where the transport header begins.
     ports: its PORTS word (record.py), 0 if it has none. flags: of TCP. kind: the type of ICMP, -1 otherwise. query:

@@ -20,7 +20,7 @@ def reset(p, ident):
     seed = checksum.pseudo(p.src, p.dst, ipv4.TCP, tcp.SIZE)
     put16(segment, tcp.CHECKSUM, checksum.total(segment, 0, tcp.SIZE, seed) ^ 0xFFFF)
     header = ipv4.header(ipv4.SIZE + tcp.SIZE, ident, ipv4.DF, TTL, ipv4.TCP, p.dst, p.src)
-    return bytearray(p.link.header + header + segment)
+    return bytearray(p.ingress.header + header + segment)
 
 
 def pong(p, ident):
@@ -31,7 +31,7 @@ def pong(p, ident):
     rest = int.from_bytes(bytes(memoryview(p.frame)[p.l4 + 4 : p.l4 + 8]), "big")
     message = icmp.message(icmp.ECHO_REPLY, 0, rest, data)
     header = ipv4.header(ipv4.SIZE + len(message), ident, 0, TTL, ipv4.ICMP, p.dst, p.src)
-    return bytearray(p.link.header + header + message)
+    return bytearray(p.ingress.header + header + message)
 
 
 def arp_request(address, mac, asked):

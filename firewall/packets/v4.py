@@ -22,9 +22,9 @@ TTL = const(64)  # of datagrams of our own
 _QUOTE = const(548)  # octets of the datagram that an error quotes: 576 less two headers (RFC 1812 4.3.2.3)
 
 
-def read(p, link, frame, octets, blank, gso):
+def read(p, ingress, frame, octets, blank, gso):
     """Read a frame's IPv4 header into the Packet p. CHECKED, or a reason."""
-    p.link = link
+    p.ingress = ingress
     p.frame = frame
     p.blank = blank
     p.gso = gso
@@ -118,4 +118,4 @@ def error(p, kind, code, rest, source, ident):
     quote = bytes(memoryview(p.frame)[IP : IP + min(p.total, _QUOTE)])
     message = icmp.message(kind, code, rest, quote)
     header = ipv4.header(ipv4.SIZE + len(message), ident, 0, TTL, ipv4.ICMP, source, p.src)
-    return bytearray(p.link.header + header + message)
+    return bytearray(p.ingress.header + header + message)

@@ -119,10 +119,13 @@ class Guard:
         self.failed = 0  # packets dropped so, since the link began
         self.times = [-self.WINDOW_NS] * self.FAILURES  # of the last failures, in ns; a ring
 
-    def judge(self, function, packet):
-        """function(packet), or None if that failed. A failed assert is ours and not caught."""
+    def judge(self, function, interface, packet, now):
+        """function(interface, packet, now), or None if that failed. A failed assert is ours and not caught.
+
+        As many arguments, and no more: to collect any number of them would take memory before anything is guarded.
+        """
         try:
-            return function(packet)
+            return function(interface, packet, now)
         except AssertionError:
             raise
         except Exception as exception:

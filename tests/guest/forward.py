@@ -136,11 +136,11 @@ def _figures(firewall):
     gc.collect()
     pool, flows = firewall.pool, firewall.neighbours.flows
     words = ["heap=%d" % gc.mem_alloc(), "octets=%d" % xen.memory()[1], "free=%d" % pool.free, "flows=%d" % flows.count]
-    words += ["vifs=%d" % len(firewall.backends.vifs), "links=%d" % len(firewall.forwarder.ports)]
+    words += ["vifs=%d" % len(firewall.backends.vifs), "links=%d" % len(firewall.neighbours.interfaces.numbers())]
     words += ["quarantine=%d" % firewall.quarantine.size(), "watches=%d" % len(firewall.store.watches)]
     words += ["lost=%d" % firewall.forwarder.lost()]
     words += ["fragments=%d" % firewall.neighbours.fragments.octets]
-    words += ["held=%d" % sum(port.rings.held_pages for port in firewall.forwarder.clients)]
+    words += ["held=%d" % sum(interface.rings.held_pages for interface in firewall.forwarder.clients)]
     words += ["%s=%d" % (name.replace(" ", "_"), n) for name, n in zip(reasons.NAMES, firewall.judge.counters) if n]
     return " ".join(words)
 
@@ -177,8 +177,8 @@ def _obey(firewall, settings, words, lines):
 
 
 async def main(store, words):
-    firewall = Firewall(store)
-    firewall.settings = settings = _Settings(firewall)
+    firewall = Firewall(store, lambda _, firewall: _Settings(firewall))
+    settings = firewall.settings
     for client in words.get("clients", "").split(","):
         if client:
             settings.nodes = _ACCEPT

@@ -135,29 +135,29 @@ async def mode_judge():
     """A failing packet is dropped, counted and logged; the next is judged."""
     g = guard()
     for packet in ("value", "memory", "fine", "recursion", "lie"):
-        print(packet, g.judge(judge, packet))
+        print(packet, g.judge(judge, None, packet, 0))
     print("failed", g.failed)
 
 
-def judge(what):
+def judge(_interface, what, _now):
     fail(what)
     return "accepted"
 
 
 async def mode_judge_assert():
-    guard().judge(judge, "assert")
+    guard().judge(judge, None, "assert", 0)
 
 
 async def mode_judge_100_in_10_s():
     g = guard()
     for _ in range(99):
         await asyncio.sleep_ms(100)
-        g.judge(judge, "value")
+        g.judge(judge, None, "value", 0)
     print("after 99")
-    g.judge(judge, "value")
+    g.judge(judge, None, "value", 0)
     print("after 100")
     for _ in range(99):
-        g.judge(judge, "value")
+        g.judge(judge, None, "value", 0)
     print("99 more")
 
 
@@ -165,5 +165,5 @@ async def mode_judge_slowly():
     g = guard()
     for _ in range(300):
         await asyncio.sleep_ms(102)
-        g.judge(judge, "value")
+        g.judge(judge, None, "value", 0)
     print("failed", g.failed)

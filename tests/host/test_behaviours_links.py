@@ -120,7 +120,7 @@ def test_attach_and_detach_leave_nothing():
             drained(net.uplink)
         net.advance(5)
         n = net.neighbours
-        assert (n.flows.count, n.fragments.octets, n.links.keys(), n.clients.leaving) == (0, 0, {0}, [])
+        assert (n.flows.count, n.fragments.octets, n.interfaces.numbers(), n.clients.leaving) == (0, 0, [0], [])
         assert len(n.clients._free) == 1023 and not n.clients.by_address
         assert not any(n.flows._slots[0]) and not any(n.flows._slots[1])
         assert sum(sum(ports.used) + sum(ports.full) for ports in n.nat._ports.values()) == 1, "port 0 of UDP"

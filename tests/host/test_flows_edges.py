@@ -87,7 +87,7 @@ def test_nothing_is_left_of_flows_that_were_cleared():
             table.answer(table.half(address, remote & 3, remote))
             table.answer(table.half(address, remote & 3, remote))
     leaving = table.clients.by_address[3]
-    leaving.links = []
+    leaving.interfaces = []
     table.clients.detach(leaving)
     table.flows.tick(0, 30)
     table.flows.clear()
@@ -123,7 +123,7 @@ def test_a_full_table_takes_from_who_is_leaving_first():
             assert table.open(address, 1, remote, 0)
     clients = [table.clients.by_address[address] for address in (1, 2, 3)]
     for client in clients[1:]:
-        client.links = []
+        client.interfaces = []
         table.clients.detach(client)
     for i in range(12):
         assert table.flows.count == 32

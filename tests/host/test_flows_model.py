@@ -31,7 +31,7 @@ class Table:
         self.flows.mappings.on_end = lambda pool, port: self.unmapped.append(port)
 
     def attach(self, address):
-        self.clients.attach(address).links = ["some link"]
+        self.clients.attach(address).interfaces = ["some interface"]
 
     def open(self, address, port, remote, now):
         """True if entered; the same key must not be there."""
@@ -241,7 +241,7 @@ def test_flows_do_what_the_model_does(steps):
             model.of[address] = []
         elif what == "detach" and len(model.of) > 1 and address in model.of:
             client = table.clients.by_address[address]
-            client.links = []
+            client.interfaces = []
             table.clients.detach(client)
             del model.of[address]
             table.flows.tick(now, 10000)
@@ -313,7 +313,7 @@ def test_nothing_here_is_recursive():
         for i in range(64):
             table.open(2, i, i, 0)
         client = table.clients.by_address[1]
-        client.links = []
+        client.interfaces = []
         table.clients.detach(client)
         while table.clients.leaving:
             table.flows.tick(1, 512)

@@ -212,7 +212,7 @@ def test_three_times_as_much_is_held_of_what_comes_for_a_client():
     with Network() as net:
         client = net.client(A)
         client.send(udp(A, 4001, SERVER, 80))
-        link = net.neighbours.links[client.number]
+        link = net.neighbours.interfaces.by_number[client.number]
         held, most = net.neighbours.fragments, 0
         for ident in range(10):
             for piece in fragments(udp(SERVER, 80, OURS, 4001, bytes(64000), ident=ident), *[1480] * 43)[:-1]:

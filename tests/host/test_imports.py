@@ -32,7 +32,7 @@ MAY = {
     "qubes": {"ground", "xenbus", "vchan", "wire", "rules"},
 }
 # modules of firewall/ itself, from below: each may import those before it
-LAYERS = ("reasons", "interfaces", "neighbours", "answers", "judge", "turns", "cutting", "forward", "stalls", "status", "main")
+LAYERS = ("reasons", "interfaces", "neighbours", "answers", "judge", "turns", "cutting", "delivery", "forward", "stalls", "status", "main")
 for _name in ("qubes", "netback", "netfront", "vchan", "xenbus", "net"):
     MAY[_name].add("steps")
 _BELOW = {"ground", "xenbus", "net", "reasons", "wire", "rules", "flows", "packets"}

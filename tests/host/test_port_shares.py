@@ -156,7 +156,7 @@ def test_at_its_limit_a_client_gives_up_its_own_oldest(kind):
         net.uplink.frames.clear(), a.frames.clear()
         a.send(kind.out(A, ports[20 + cap + 40]))
         assert Look(a.recv(0)).code == 13 and not net.uplink.frames and net.verdict == reasons.PORT_LIMIT
-        assert max(net.neighbours.links[a.number].client.mapped) == cap
+        assert max(net.neighbours.interfaces.by_number[a.number].client.mapped) == cap
         net.uplink.send(kind.back(kept))
         assert b.recv(0)
 

@@ -51,5 +51,5 @@ def test_a_ping_comes_back_with_all_it_said(net):
 
 def test_the_question_for_the_gateway_is_a_whole_arp_packet():
     with Network(uplink=False) as net:
-        asked = net.neighbours.uplink_up(parse4(OURS), CLIENT_MAC, parse4("10.138.0.1"), 1500, True, 0xFFFFFFFF)
+        asked = net.neighbours.uplink_up(parse4(OURS), CLIENT_MAC, parse4("10.138.0.1"), 1500, 0xFFFFFFFF)
     assert asked == arp(1, CLIENT_MAC, OURS, "10.138.0.1")

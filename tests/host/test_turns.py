@@ -1,21 +1,26 @@
 """Whose turn it is, where the rings cannot show it: what neighbours get beside floods is in tests/sim/test_share.py."""
 from types import SimpleNamespace
 
-from firewall.neighbours import UPLINK
+from firewall.interfaces import UPLINK
 from firewall.turns import Turns
 
 
 def test_an_uplink_whose_turn_made_no_work_is_passed_like_anybody():
     """There was no memory for the first of its frames: it kept its place, and no client got one."""
     turns = Turns()
-    uplink, client = (SimpleNamespace(number=number, credit=0) for number in (UPLINK, 1))
+
+    def charge(interface, work):
+        turns.work = work
+        turns.charge(interface)
+
+    uplink, client = (SimpleNamespace(number=number, credit=0, round=-1) for number in (UPLINK, 1))
     turns.add(uplink)
     turns.add(client)
     assert turns.next() is uplink and turns.credit(uplink, False)
-    turns.charge(uplink, 0)
+    charge(uplink, 0)
     assert turns.next() is client
     assert turns.credit(client, False)
-    turns.charge(client, 50)
+    charge(client, 50)
     assert turns.next() is uplink and turns.credit(uplink, False)
-    turns.charge(uplink, 50)
+    charge(uplink, 50)
     assert turns.next() is uplink  # there is credit left for more

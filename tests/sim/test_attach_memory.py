@@ -6,7 +6,7 @@ _SCRIPT = """
 import loop
 import starve
 from firewall.main import Firewall
-from firewall.neighbours import UPLINK
+from firewall.interfaces import Interface
 from firewall.turns import Turns
 
 class Ring:
@@ -18,6 +18,7 @@ class Rings:
     dropped = failed = 0
     sg = gso = csum = True
     closed = False
+    domid = 1
     held = ()
     def __init__(self, *ports):
         self.ports, self.port = ports, ports[0]
@@ -38,8 +39,9 @@ class Vif:
 def has(firewall, owner):
     # in how many of the places it is in
     forwarder = firewall.forwarder
-    lists = (list(forwarder.ports.values()), forwarder.turns._circle, forwarder.clients)
-    return sum(1 for each in lists for port in each if port.owner is owner)
+    joined = [each for each in forwarder.interfaces.by_number if each and each.rings]
+    lists = (joined, forwarder.turns._circle, forwarder.clients)
+    return sum(1 for each in lists for interface in each if interface.owner is owner)
 
 def starved(n, function, *args):
     # whether the allocation after n more in function(*args) was refused, and that ended it
@@ -54,12 +56,20 @@ def starved(n, function, *args):
     starve.after(-1)
     return failed
 
-firewall = Firewall(None)
+class Settings:
+    def attached(self, address):
+        pass
+    def detached(self, address):
+        pass
+
+firewall = Firewall(None, lambda *_: Settings())
+mind = firewall.neighbours
 firewall.set_network(0x0A890001, 0x0A890002)
 
 def begin(others):
-    firewall.forwarder.ports, firewall.forwarder.clients, firewall.forwarder.turns = {}, [], Turns()
-    firewall.numbers = {}
+    forwarder = firewall.forwarder
+    forwarder.turns = Turns()
+    forwarder.clients = forwarder.delivery.clients = []
     loop._passes.wakes = {}
     had = [Vif(100 + i) for i in range(others)]
     for vif in had:
@@ -69,18 +79,21 @@ def begin(others):
 def end(had):
     for vif in had:
         firewall._detach(vif)
-    assert not firewall.forwarder.ports and not loop._passes.wakes
+    assert not firewall.forwarder.clients and not mind.interfaces.numbers() and not loop._passes.wakes
 
 def clients(n, others):
     had = begin(others)
     vif = Vif(1)
-    failed = starved(n, firewall.forwarder.add, others + 1, vif)
+    client = Interface(others + 1, None, None)
+    mind.interfaces.enter(client)
+    failed = starved(n, firewall.forwarder.add, client, vif)
     if failed:
         assert has(firewall, vif) == 0, n
-        firewall.forwarder.add(others + 1, vif)
+        firewall.forwarder.add(client, vif)
     assert has(firewall, vif) == 3
-    firewall.forwarder.remove(others + 1)
-    assert has(firewall, vif) == 0 and len(firewall.forwarder.ports) == others
+    firewall.forwarder.remove(client)
+    mind.interfaces.leave(client)
+    assert has(firewall, vif) == 0 and len(firewall.forwarder.clients) == others
     end(had)
     return failed
 
@@ -124,16 +137,15 @@ for n in range(40):
     if 0x0A890005 in table.by_address:
         table.detach(table.by_address[0x0A890005])
 assert len(table._free) == places, (len(table._free), places)
-mind = firewall.neighbours
 for n in range(60):
     failed = starved(n, mind.attach, 0x0A890005, 9, b"abcdef", 1500)
-    assert failed == (9 not in mind.links), n
+    assert failed == (mind.interfaces.by_number[9] is None), n
     if failed:
         assert 0x0A890005 not in table.by_address, n
         mind.attach(0x0A890005, 9, b"abcdef", 1500)
     while starved(n % 8, mind.detach, 9):
         n += 1
-    assert 0x0A890005 not in table.by_address and 9 not in mind.links, n
+    assert 0x0A890005 not in table.by_address and mind.interfaces.by_number[9] is None, n
 assert not failed and len(table._free) == places, (len(table._free), places)
 print("done")
 """

@@ -161,11 +161,13 @@ def room():
     xen.free(page)
     return counts + [xen.memory()]
 
-from firewall.forward import Forwarder, Port
-from firewall.neighbours import UPLINK
+from firewall.forward import Forwarder
+from firewall.interfaces import UPLINK, Interface, Interfaces
+from firewall.main import _words
 octets = bytes(9000)
 seen = set()
-forwarder = Forwarder(None, pool)
+interfaces = Interfaces(_words)
+forwarder = Forwarder(None, interfaces, pool)
 make().close()
 began = room()
 assert began[0] > 256 and began[1] > 64, began
@@ -182,7 +184,9 @@ def each(blocks, what):
     link.flush()
     owner = Owner()
     owner.link = link
-    forwarder.ports[UPLINK] = port = Port(UPLINK, owner)
+    uplink = Interface(UPLINK, None, None)
+    interfaces.enter(uplink)
+    forwarder.add(uplink, owner)
     full = Full(blocks)
     outcome = "done"
     frames = ()
@@ -200,7 +204,8 @@ def each(blocks, what):
     seen.add((what.__name__, outcome))
     if what.leaves:
         what.leaves(argument)
-    forwarder.ports.pop(UPLINK)
+    forwarder.remove(uplink)
+    interfaces.leave(uplink)
     link.close()
     gc.collect()
     whole()
@@ -212,14 +217,14 @@ class Emit:
 
 class Send:
     prepare = lambda link: frame_of(5)
-    act = lambda forwarder, link, frame: forwarder._send(forwarder.ports[UPLINK], frame)
+    act = lambda forwarder, link, frame: forwarder.delivery.send(forwarder.uplink, frame)
     leaves = None
 
 class Wait:  # behind others, in the backlog
     def prepare(link):
         link.tx_free = 0
         return frame_of(5)
-    act = lambda forwarder, link, frame: forwarder._send(forwarder.ports[UPLINK], frame)
+    act = lambda forwarder, link, frame: forwarder.delivery.send(forwarder.uplink, frame)
     leaves = None
 
 class Receive:

@@ -2,14 +2,19 @@
 
 _SCRIPT = """
 from firewall import cutting
-from firewall.forward import Forwarder, Port
+from firewall.forward import Forwarder
+from firewall.interfaces import Interface, Interfaces
+from firewall.main import _words
 from net.frame import Frame, from_octets
 from net.pool import Pool
 
 class Ring:
     rx = tx = None
+    domid = 7
     dropped = 0
     sg = gso = csum = True
+    def has_room(self, *_):
+        return True
     def send(self, frame, *_):
         sent.append(frame.octets)
         frame.release(pool)
@@ -22,9 +27,12 @@ class Owner:
 
 sent = []
 pool = Pool(4)
-forwarder = Forwarder(None, pool)
-forwarder.add(1, Owner())
-port = forwarder.ports[1]
+interfaces = Interfaces(_words)
+forwarder = Forwarder(None, interfaces, pool)
+delivery = forwarder.delivery
+client = Interface(1, None, None)
+interfaces.enter(client)
+forwarder.add(client, Owner())
 
 def said(what):
     print(what, sent, forwarder.lost(), pool.free)
@@ -38,17 +46,17 @@ forwarder.emit(1, bytes(60))
 forwarder.emit(1, bytes(5000))
 forwarder.emit(1, bytes(60))
 said("pages")
-port.pieces = cutting.Pieces(port, iter([bytes(60), bytes(5000), bytes(61), bytes(5001)]))
-forwarder._left = 8
-forwarder._send_pieces(port)
+client.pieces = cutting.Pieces(client, iter([bytes(60), bytes(5000), bytes(61), bytes(5001)]))
+delivery.cutting.left = 8
+delivery.cutting.go_on(client)
 said("pieces")
 frame = Frame(False, True, 0)
 frame.add(pool.take(), 0, 60)
-forwarder._forward(frame, bytearray(5000), 5000, 1)  # what was put together to be judged
+delivery.forward(None, frame, bytearray(5000), 5000, 1)  # what was put together to be judged
 said("whole")
 held.append(pool.take())
 forwarder.emit(1, bytes(60))
-forwarder.remove(1)
+forwarder.remove(client)
 said("gone")
 """
 

@@ -32,6 +32,8 @@ def test_many_busy_clients_share_a_pass_in_turn(machine):
 
 NEIGHBOURS = """
 from firewall import forward, turns
+from firewall.interfaces import Interface, Interfaces
+from firewall.main import _words
 
 class Clock:
     now = 0
@@ -46,7 +48,8 @@ class Ring:
 
 class Rings:
     held = ()
-    turns = dropped = 0
+    turns = dropped = domid = 0
+    sg = gso = csum = True
     def __init__(self, cost, slots):
         self.cost, self.slots, self.tx, self.rx = cost, slots, Ring(), Ring()
     def receive(self, *_):
@@ -74,11 +77,13 @@ class Pool:
 
 busy = [False]
 clock = forward.xen = Clock()
-forwarder = forward.Forwarder(None, Pool())
+forwarder = forward.Forwarder(None, Interfaces(_words), Pool())
 def passes(n, *owners):
     longest = 0
     for i, owner in enumerate(owners):
-        forwarder.add(i, owner)
+        interface = Interface(i, None, None)
+        forwarder.interfaces.enter(interface)
+        forwarder.add(interface, owner)
     for _ in range(n):
         began = clock.now
         forwarder.service()
