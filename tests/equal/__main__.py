@@ -2,7 +2,7 @@
 
     BEFORE AFTER        folders of two checkouts; both are built, where a ground needs it
     --ground GROUND     host: tests.network.Network (judge, flows, NAT, fragments); sim: the whole firewall in the simulated
-                        Xen; both if none is named
+                        Xen; whole: the same, but the program that ships, told by QubesDB; all if none is named
     --events N          in all, of each ground
     --seed N            of everything; a difference is found again by the ground, the seed and the round
     --round N           this round only
@@ -25,7 +25,7 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-EVENTS = {"host": (200000, 2000), "sim": (24000, 1000)}  # in all, and of a round
+EVENTS = {"host": (200000, 2000), "sim": (24000, 1000), "whole": (6000, 500)}  # in all, and of a round
 SEED = 1
 _CONTEXT = 4  # events shown before a difference
 

@@ -26,8 +26,9 @@ def paths(checkout):
 
 
 def round_of(checkout, ground, seed, number, events, write):
-    from grounds import GROUNDS
+    from grounds import Host, Sim
     from scenes import Scenes
+    from whole import WholeSim
 
     count = [0]
 
@@ -35,7 +36,7 @@ def round_of(checkout, ground, seed, number, events, write):
         write([number, count[0], event, answer])
         count[0] += 1
 
-    place = GROUNDS[ground](checkout, seed * 1000003 + number)
+    place = {"host": Host, "sim": Sim, "whole": WholeSim}[ground](checkout, seed * 1000003 + number)
     try:
         Scenes(place, random.Random("%d %d" % (seed, number)), events, record).run()
     except Exception as error:  # of both sides alike, or it is a difference

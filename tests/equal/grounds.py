@@ -81,14 +81,19 @@ class Sim:
         sys.path.append(os.path.join(checkout, "tests", "sim"))
         sys.path.append(os.path.join(checkout, "tests", "guest"))
         from machine import Machine
-        from network import Network
 
         dice = random.Random(seed)
         self.machine = Machine(seed=seed & 0xFFFFFFFF, guard=dice.choice(("after", "before")))
-        self.net = Network(machine=self.machine, **self._features(dice))
-        self.net.set_names(rulegen.NAMES)
+        self.net = self.make(**self._features(dice))
         self._lines = len(self.net.firewall.lines())
         self._netvms = 0
+
+    def make(self, **features):
+        from network import Network
+
+        net = Network(machine=self.machine, **features)
+        net.set_names(rulegen.NAMES)
+        return net
 
     def close(self):
         self.machine.close()
@@ -196,6 +201,3 @@ class Sim:
             return True
         self.net.detach(wire)
         return False
-
-
-GROUNDS = {"host": Host, "sim": Sim}

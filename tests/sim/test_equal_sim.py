@@ -13,6 +13,12 @@ def test_two_runs_are_equal():
     assert score.counters["forwarded"] > 100 and len(score.names) > 30
 
 
+def test_two_runs_of_the_program_that_ships_are_equal():
+    score = compare("whole", CHECKOUT, CHECKOUT, seed=3, rounds=1, events=300)
+    assert not score.differences and not score.raised
+    assert score.events >= 300 and score.counters["forwarded"] > 20
+
+
 def test_a_difference_on_the_rings_is_found(tmp_path):
     """Other code needs another build; here the same program is told to have other addresses."""
     for folder in ("tests", "firewall", "port/modules"):
