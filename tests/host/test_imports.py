@@ -7,8 +7,8 @@ import ast
 import os
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-# MicroPython's own, the port's C, what the build generates, and what only builds for tests have
-OUTSIDE = {"array", "asyncio", "binascii", "errno", "gc", "io", "micropython", "struct", "sys", "time", "xen", "_build", "guest", "vchansocket"}
+# MicroPython's own, the port's C, what the build generates or chooses for a variant, and what only builds for tests have
+OUTSIDE = {"array", "asyncio", "binascii", "errno", "gc", "io", "micropython", "struct", "sys", "time", "xen", "_build", "program", "vchansocket"}
 FOLDERS = ("port/modules", "netback", "netfront", "firewall")
 
 # package: the packages that it may import, beside itself. The ground is port/modules without its folders, but for
