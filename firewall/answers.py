@@ -113,6 +113,6 @@ class Answers:
             return asked == n.nat.address != sender
         if sender == 0:
             return n.ours(asked)
-        if asked == sender or asked == client.address or n.ours(sender):
+        if asked == sender or asked in client.addresses or n.ours(sender):
             return False
-        return sender == client.address or not (sender in n.clients.by_address or sender in n.connected)
+        return sender in client.addresses or not (sender in n.clients.by_address or sender in n.connected)

@@ -14,9 +14,9 @@ octets come in as arguments.
 from firewall import reasons
 from firewall.answers import Answers
 from firewall.flows import record
-from firewall.flows.clients import ERROR_COST, NO_RULES
+from firewall.flows.clients import ERROR_COST, NO_RULES, V4
 from firewall.flows.follow import follow
-from firewall.flows.record import BACK, CLIENT, DST, EGRESS, GENERATION, KIND, PORTS, SIDE_CLIENT, SIDE_UPLINK, WORDS
+from firewall.flows.record import BACK, CLIENT, DST, EGRESS, GENERATION, KIND, PORTS, SIDE_CLIENT, SIDE_UPLINK, SRC, WORDS
 from firewall.packets import icmp_quote, v4
 from firewall.packets.checksum_offload import complete
 from firewall.packets.packet import IP, Packet
@@ -111,7 +111,7 @@ class Judge(Answers):
             return reasons.LAND
         if p.ingress.client:
             # identity is the interface's, never the packet's (behaviours 17, 28)
-            return 0 if p.src == p.ingress.client.address else reasons.SPOOFED
+            return 0 if src in p.ingress.client.addresses else reasons.SPOOFED
         if n.ours(p.src) or p.src in n.clients.by_address or p.src in n.connected:
             return reasons.SPOOFED_UPLINK  # QSB-056
         return 0 if p.dst == n.nat.address else reasons.NOT_OURS
@@ -153,20 +153,20 @@ class Judge(Answers):
         if proto != ipv4.TCP and proto != ipv4.UDP:
             port = -1
         between = w[there + BACK + CLIENT]
-        barred = self._barred(client, dst) or (dst in n.clients.by_address) != (between != 0)  # or its way is another now
-        if barred or not client.rules.decide(proto, dst, port, kind, now)[0]:
+        barred = self._barred(byteorder.swap(w[there + SRC]), dst) or (dst in n.clients.by_address) != (between != 0)  # or its way is another now
+        if barred or not client.rules[V4].decide(proto, dst, port, kind, now)[0]:
             n.flows.remove(half >> 1)
             return False
         w[there + GENERATION] = n.clients.generations[slot]
         return True
 
-    def _barred(self, client, dst):
-        """Why client may not send to dst, whatever its rules say: a reason, or 0."""
+    def _barred(self, src, dst):
+        """Why the client with the address src may not send to dst, whatever its rules say: a reason, or 0."""
         n = self.neighbours
-        if not n.named(client.address):
+        if not n.named(src):
             return reasons.DENIED
         if dst in n.clients.by_address:
-            return 0 if (client.address, dst) in n.pairs and n.named(dst) else reasons.OTHER_CLIENT
+            return 0 if (src, dst) in n.pairs and n.named(dst) else reasons.OTHER_CLIENT
         return reasons.NOT_ATTACHED if dst in n.connected else 0  # not to be told to the uplink
 
     def _open(self, p, now):
@@ -183,15 +183,15 @@ class Judge(Answers):
             if p.proto != ipv4.TCP or p.flags & tcp.RST:
                 return reasons.NO_FLOW
             return self._reset(p, reasons.NO_FLOW, now)
-        barred = self._barred(client, p.dst)
+        barred = self._barred(p.src, p.dst)
         if barred:
             return (self._reset if picked and barred != reasons.NOT_ATTACHED else self._refuse)(p, barred, now)
         peer = n.clients.by_address.get(p.dst)
         if peer is None and n.uplink is None:
             return self._refuse(p, reasons.NO_UPLINK, now, icmp.NET_UNREACHABLE)
-        if not client.rules.decide(p.proto, p.dst, p.destination_port(), p.kind, now)[0]:
+        if not client.rules[V4].decide(p.proto, p.dst, p.destination_port(), p.kind, now)[0]:
             if picked:
-                return reasons.DENIED if client.rules is NO_RULES else self._reset(p, reasons.DENIED, now)
+                return reasons.DENIED if client.rules[V4] is NO_RULES else self._reset(p, reasons.DENIED, now)
             return self._refuse(p, reasons.DENIED, now)
         egress = peer.interfaces[-1] if peer else n.uplink
         if _segment(p, egress.mtu) < 0:

@@ -206,17 +206,23 @@ class Firewall:
     # ---- time ---------------------------------------------------------------------------------
 
     async def _tick(self):
-        """What goes by time. Without flows, fragments or frames that wait nothing does: then not even the clock is looked at."""
+        """What goes by time. Without flows, fragments or frames that wait nothing does: then not even the clock is looked at.
+
+        What one tick had no memory for the next does.
+        """
         collected = 0
         while True:
             now = xen.ns()
-            self.neighbours.tick(now // 1000000)
-            self.stalls.tick(now // 1000000)
-            if not self._waits_for_time():
-                if now - collected > _COLLECT_NS:
-                    collected = now
-                    gc.collect()
-                await self.forwarder.active.wait()
+            try:
+                self.neighbours.tick(now // 1000000)
+                self.stalls.tick(now // 1000000)
+                if not self._waits_for_time():
+                    if now - collected > _COLLECT_NS:
+                        collected = now
+                        gc.collect()
+                    await self.forwarder.active.wait()
+            except MemoryError:
+                gc.collect()
             await asyncio.sleep_ms(_TICK_MS)
 
     def _waits_for_time(self):

@@ -112,7 +112,7 @@ class Neighbours:
 
     def _judge_again(self):
         for client in self.clients.by_address.values():
-            self.clients.set_rules(client, client.rules)
+            self.clients.judge_again(client)
 
     def attach_uplink(self):
         """The interface of a new uplink, by which nothing goes before uplink_up()."""

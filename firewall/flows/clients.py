@@ -1,7 +1,7 @@
 """Who is attached: clients by address, each with its interfaces, rules and what it may still use.
 
-A client is an address, not an interface: an HVM's two vifs with one address share rules and limits. Its slot, a small
-number, stands in flow records. Two arrays that are indexed by slot decide whether a record still counts, so that a
+A client is a set of addresses, not an interface: an HVM's two vifs with one address share rules and limits. Rules are a
+list for each family of addresses; all else, limits and slot, is the client's. The slot, a small number, stands in flow records. Two arrays that are indexed by slot decide whether a record still counts, so that a
 commit and a detach cost the same however many flows there are:
 
     generations[slot]   another number after each commit of rules
@@ -13,6 +13,7 @@ from micropython import const
 from firewall.flows.state import RANKS
 from firewall.rules.matcher import RuleList, refusal
 
+V4 = const(4)  # a family of addresses
 SLOTS = const(1024)  # clients attached, and detached with flows not yet swept
 _POOLS = const(3)  # of ports, see nat.py
 _BURST = const(1000)  # tokens; one more comes every ms
@@ -43,16 +44,18 @@ class Bucket:
 
 
 class Client:
-    """flows: how many it has. first, last: ends of its lists (record + 1), one for each rank of state.py.
+    """addresses: all it may send from, of each family. rules: a RuleList for each family.
+
+    flows: how many it has. first, last: ends of its lists (record + 1), one for each rank of state.py.
 
     mapped: how many mappings it has, for each pool of ports (nat.POOLS). maps_first, maps_last: ends of their lists.
     """
 
     def __init__(self, address, slot):
-        self.address = address
+        self.addresses = {address}
         self.slot = slot
         self.interfaces = []  # the newest last
-        self.rules = NO_RULES
+        self.rules = {V4: NO_RULES}
         self.bucket = Bucket()
         self.clear()
 
@@ -74,16 +77,21 @@ class Clients:
         self.by_address = {}  # attached ones
         self.by_slot = [None] * SLOTS  # leaving ones too
         self.leaving = []  # detached, with flows left
-        self._free = list(range(SLOTS - 1, 0, -1))
+        self._next_free = words(SLOTS)  # released slots: each names the next, 0 at the end
+        self._free = 0  # the first of them
+        self._fresh = 1  # slots from here on were never used
         self._serial = 0
 
     def attach(self, address):
         """The client with this address, a new one if there is none. None: no slot is free."""
         client = self.by_address.get(address)
-        if client is None and self._free:
-            client = Client(address, self._free[-1])
+        if client is None and (self._free or self._fresh < SLOTS):
+            client = Client(address, self._free or self._fresh)
             self.by_address[address] = self.by_slot[client.slot] = client
-            self._free.pop()  # now that there is memory for it
+            if self._free:
+                self._free = self._next_free[client.slot]
+            else:
+                self._fresh += 1
             self.lives[client.slot] = self._next()
             self.set_rules(client, NO_RULES)  # (behaviours 1, 2)
         return client
@@ -91,7 +99,8 @@ class Clients:
     def detach(self, client):
         """Its flows are worth nothing from now on; call release() when the last is gone, if it has any."""
         self.leaving.append(client)  # first: it may want memory
-        del self.by_address[client.address]
+        for address in client.addresses:
+            del self.by_address[address]
         self.lives[client.slot] = self._next()
         self.generations[client.slot] = self._next()
         if not client.flows:
@@ -101,12 +110,17 @@ class Clients:
         """A leaving client without flows is forgotten."""
         self.leaving.remove(client)
         self.by_slot[client.slot] = None
-        self._free.append(client.slot)
+        self._next_free[client.slot] = self._free
+        self._free = client.slot
 
-    def set_rules(self, client, rules):
-        """The list counts for the next packet of every flow; each is judged again when it comes."""
+    def set_rules(self, client, rules, family=V4):
+        """The list for a family of addresses counts for the next packet of every flow."""
         assert isinstance(rules, RuleList)  # sealed: what was only read decides nothing
-        client.rules = rules
+        client.rules[family] = rules
+        self.judge_again(client)
+
+    def judge_again(self, client):
+        """Each of its flows is judged again when its next packet comes."""
         self.generations[client.slot] = self._next()
 
     def largest(self):

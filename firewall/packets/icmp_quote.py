@@ -77,9 +77,8 @@ def _quote(frame, at, end, w, half):
     l4 = at + ((frame[at] & 15) << 2)
     proto = frame[at + ipv4.PROTOCOL]
     pack_into("<II", frame, at + ipv4.SRC, w[half + NEW_DST], w[half + NEW_SRC])
-    address = delta32(byteorder.swap(w[half + DST]), byteorder.swap(w[half + NEW_DST])) + delta32(
-        byteorder.swap(w[half + SRC]), byteorder.swap(w[half + NEW_SRC])
-    )
+    address = delta32(byteorder.swap(w[half + DST]), byteorder.swap(w[half + NEW_DST]))
+    address += delta32(byteorder.swap(w[half + SRC]), byteorder.swap(w[half + NEW_SRC]))
     _update(frame, at + ipv4.CHECKSUM, address)
     old, new = w[half + PORTS], w[half + NEW_PORTS]
     change = delta16(byteorder.first(old), byteorder.first(new)) + delta16(byteorder.second(old), byteorder.second(new))

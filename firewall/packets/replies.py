@@ -36,9 +36,8 @@ def pong(p, ident):
 
 def arp_request(address, mac, asked):
     """The frame that asks who has asked."""
-    return ethernet.header(ethernet.BROADCAST, mac, ethernet.ARP) + arp.build(
-        arp.REQUEST, mac, address, bytes(6), asked
-    )
+    packet = arp.build(arp.REQUEST, mac, address, bytes(6), asked)
+    return ethernet.header(ethernet.BROADCAST, mac, ethernet.ARP) + packet
 
 
 def arp_reply(to, asker, mac, asked):

@@ -1,10 +1,5 @@
 """What is particular to IPv4 in judging a packet: reading it, finding its flow, rewriting it, and an error about it.
 
-    read(p, ...)        the header into a Packet
-    find(p, flows, ..)  the flow that it belongs to
-    rewrite(p, w, at)   addresses, ports, TTL and both checksums become what the flow says
-    error(p, ...)       an ICMP error to its sender
-
 All offsets were checked by read(): no function below can reach behind the frame.
 """
 from struct import pack_into, unpack_from

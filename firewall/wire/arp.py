@@ -34,9 +34,7 @@ def parse(buf, at):
 
 def build(oper, sha, spa, tha, tpa):
     """The 28 octets of a packet. sha, tha: 6 octets; spa, tpa: ints."""
-    return b"".join(
-        (_ETHERNET_IPV4, bytes((0, oper)), sha, spa.to_bytes(4, "big"), tha, tpa.to_bytes(4, "big"))
-    )
+    return b"".join((_ETHERNET_IPV4, bytes((0, oper)), sha, spa.to_bytes(4, "big"), tha, tpa.to_bytes(4, "big")))
 
 
 def _address(buf, at):

@@ -62,10 +62,7 @@ def message(kind, code, rest, data):
     buf = bytearray(SIZE + len(data))
     buf[TYPE] = kind
     buf[CODE] = code
-    buf[4] = rest >> 24
-    buf[5] = rest >> 16 & 0xFF
-    buf[6] = rest >> 8 & 0xFF
-    buf[7] = rest & 0xFF
+    buf[4:SIZE] = rest.to_bytes(4, "big")
     buf[SIZE:] = data
     check = checksum.total(buf, 0, len(buf), 0) ^ 0xFFFF
     buf[CHECKSUM] = check >> 8

@@ -10,8 +10,8 @@ The answer appears in `data/test`, behind the same number.
     1 network OWN GATEWAY     0 for the first: we have no address any longer
     1 connected [only] A B C  only: as QubesDB's task says it, others get nothing
     1 pairs A>B A>C
-    1 starve WHAT N           of what is allocated in clients' `rings` or to `connect` (links made and attached), the one
-                              after N more fails
+    1 starve WHAT N           of what is allocated in clients' `rings`, in a `pass` of the ring service, in a `tick` or to
+                              `connect` (links made and attached), the one after N more fails
     1 starved                 answers 1 if that has happened, 0 if not; what comes is allocated
     1 short N                 the next N requests about clients' devices fail for want of memory
     1 figures                 answers with all that must not grow, and the counters of verdicts: name=n ...
@@ -105,6 +105,13 @@ def _starve(firewall, what, n):
         BackLink.starving = True
         for name in ("receive", "send", "retry", "finish", "rearm", "close"):
             setattr(BackLink, name, _starving(getattr(BackLink, name)))
+    elif what == "pass" and not hasattr(firewall.forwarder, "starving"):
+        firewall.forwarder.starving = True
+        firewall.forwarder._pass = _starving(firewall.forwarder._pass)
+    elif what == "tick" and not hasattr(firewall.stalls, "starving"):
+        firewall.stalls.starving = True
+        for each, name in ((firewall.neighbours, "tick"), (firewall.stalls, "tick"), (firewall, "_waits_for_time")):
+            setattr(each, name, _starving(getattr(each, name)))
     elif what == "connect" and not hasattr(firewall.backends, "starving"):
         firewall.backends.starving = True
         firewall.backends.hooks = tuple(_starving(hook) for hook in firewall.backends.hooks)

@@ -92,7 +92,7 @@ def test_clients_may_come_and_go_faster_than_any_tick(flows):
             net.detach(wire)
         assert reaches(net, stays, port)
         net.advance(200)
-        assert net.neighbours.flows.count == 1 and len(net.neighbours.clients._free) == 1022
+        assert net.neighbours.flows.count == 1 and net.neighbours.clients.by_slot.count(None) == 1023
 
 
 def test_a_slot_used_again_is_not_taken_for_its_last_owner():
@@ -121,6 +121,6 @@ def test_attach_and_detach_leave_nothing():
         net.advance(5)
         n = net.neighbours
         assert (n.flows.count, n.fragments.octets, n.interfaces.numbers(), n.clients.leaving) == (0, 0, [0], [])
-        assert len(n.clients._free) == 1023 and not n.clients.by_address
+        assert n.clients.by_slot.count(None) == 1024 and not n.clients.by_address
         assert not any(n.flows._slots[0]) and not any(n.flows._slots[1])
         assert sum(sum(ports.used) + sum(ports.full) for ports in n.nat._ports.values()) == 1, "port 0 of UDP"

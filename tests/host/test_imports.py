@@ -7,17 +7,19 @@ import ast
 import os
 
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-# MicroPython's own, the port's C, what the build generates or chooses for a variant, and what only builds for tests have
-OUTSIDE = {"array", "asyncio", "binascii", "errno", "gc", "io", "micropython", "struct", "sys", "time", "xen", "_build", "program", "vchansocket"}
-FOLDERS = ("port/modules", "netback", "netfront", "firewall")
+# MicroPython's own, the port's C, what the build generates, and what only builds for tests have
+OUTSIDE = {"array", "asyncio", "binascii", "errno", "gc", "io", "micropython", "struct", "sys", "time", "xen", "_build", "vchansocket"}
+FOLDERS = ("port/modules", "port/image", "netback", "netfront", "firewall")
 
 # package: the packages that it may import, beside itself. The ground is port/modules without its folders, but for
-# three modules: what runs first and how dom0 tells us to stop, which stand on xenbus, and the driving of generators.
+# four modules: what runs first and how dom0 tells us to stop, which stand on xenbus; what is run in the image that ships;
+# and the driving of generators.
 MAY = {
     "steps": set(),
     "ground": set(),
     "control": {"ground", "xenbus"},
-    "boot": {"ground", "xenbus", "control", "main"},  # main when all else runs
+    "boot": {"ground", "xenbus", "control", "program"},
+    "program": {"main"},
     "xenbus": {"ground"},
     "net": {"ground"},
     "vchan": {"ground", "xenbus"},
@@ -53,7 +55,7 @@ def modules():
             for name in names:
                 if name.endswith(".py"):
                     whole = os.path.join(path, name)
-                    base = top if folder == "port/modules" else ROOT
+                    base = top if folder.startswith("port/") else ROOT
                     dotted = os.path.relpath(whole, base)[:-3].replace(os.sep, ".")
                     found[dotted[: -len(".__init__")] if dotted.endswith(".__init__") else dotted] = whole
     return found
@@ -69,7 +71,7 @@ def package(name):
         return rest.split(".")[0] if rest else "firewall"
     if first in ("netback", "netfront") or os.path.isdir(os.path.join(ROOT, "port", "modules", first)):
         return first
-    return first if first in ("boot", "control", "steps") else "ground"
+    return first if first in ("boot", "control", "program", "steps") else "ground"
 
 
 def imports(text, name=""):
@@ -107,7 +109,7 @@ def arrows():
 def wrong(name, other, late):
     """True for an arrow the other way."""
     own, others = package(name), package(other)
-    return own != others and (others not in MAY.get(own, ()) or others == "main" and not late)
+    return own != others and (others not in MAY.get(own, ()) or others == "program" and not late)
 
 
 def circles(found):

@@ -206,7 +206,7 @@ def test_a_known_flow_is_asked_about_once(net):
             return True, None
 
     client = net.client(A)
-    address = net.neighbours.interfaces.by_number[client.number].client.address
+    (address,) = net.neighbours.interfaces.by_number[client.number].client.addresses
     for commits in range(1, 4):
         net.neighbours.set_rules(address, Rules())
         for port in (4001, 4002):

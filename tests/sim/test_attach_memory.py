@@ -131,12 +131,12 @@ for others in (0, 7, 8):
     swept(clients, others)
     swept(uplink, others)
 table = firewall.neighbours.clients
-places = len(table._free)
+places = sum(1 for each in table.by_slot if each is None)
 for n in range(40):
     starved(n, table.attach, 0x0A890005)
     if 0x0A890005 in table.by_address:
         table.detach(table.by_address[0x0A890005])
-assert len(table._free) == places, (len(table._free), places)
+assert sum(1 for each in table.by_slot if each is None) == places, (sum(1 for each in table.by_slot if each is None), places)
 for n in range(60):
     failed = starved(n, mind.attach, 0x0A890005, 9, b"abcdef", 1500)
     assert failed == (mind.interfaces.by_number[9] is None), n
@@ -146,7 +146,7 @@ for n in range(60):
     while starved(n % 8, mind.detach, 9):
         n += 1
     assert 0x0A890005 not in table.by_address and mind.interfaces.by_number[9] is None, n
-assert not failed and len(table._free) == places, (len(table._free), places)
+assert not failed and sum(1 for each in table.by_slot if each is None) == places, (sum(1 for each in table.by_slot if each is None), places)
 print("done")
 """
 
