@@ -73,6 +73,11 @@ def test(options):
     return max(statuses - {_NOTHING_CHOSEN}, default=_NOTHING_CHOSEN)
 
 
+def lint(options):
+    """Look at all Python without running it: names, style, format, and what MicroPython's compiler does wrong."""
+    return _run_in_lab(options, ["python3", "-m", "tests.lint"] + options.rest)
+
+
 def mutate(options):
     """Plant small faults in the firewall's Python, one at a time, and say which ones no test sees."""
     return _run_in_lab(options, ["python3", "-m", "tests.mutation"] + options.modules + options.rest)
@@ -217,6 +222,8 @@ def _parser():
                       help="host: seconds; sim: simulated Xen, a minute; xen: a real Xen under QEMU, minutes")
     some.add_argument("--quick", action="store_true",
                       help="what fits into a few minutes: no test that takes long, and one boot on the real Xen")
+    command(lint, "lint", "look at all Python without running it, as `test host` does too; tests/lint.py says for what",
+            epilog="exceptions are marked `noqa` where they stand")
     some = command(mutate, "mutate", "plant faults in modules and say which ones no test of the host sees; words after -- go to tests/mutation",
                    epilog="example: ./build.py mutate nat flows; ./build.py mutate -- --help")
     some.add_argument("modules", nargs="*", metavar="MODULE", help="such as nat; all of them if none is named")

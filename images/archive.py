@@ -182,7 +182,6 @@ class Archive:
         return done.stdout
 
 
-
 def _settings(state):
     """All that apt is to know; what it reads beside them are its own defaults.
 

@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 
 from . import archive, compare, kernel, lock, once
-from .progress import Problem, say
+from .progress import Problem
 
 NAME = "qubes-python-firewall"
 RECORDED = os.path.join(kernel.HERE, "SHA256SUMS")

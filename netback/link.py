@@ -20,7 +20,6 @@ from net.frame import HEADERS, Frame
 from net.netif import RX_WORDS, TX_WORDS
 from net.ring import BackRing
 from net.slots import flags_of, rx_extra, rx_response
-from peererror import PeerError
 
 _FIRST_WORD = const(16)
 _LAST = const(255)  # slot of a ring

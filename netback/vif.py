@@ -115,7 +115,7 @@ class Vif:
                 try:
                     if await self._gone():
                         break  # it vanished under our hands
-                    if type(reason) != told:
+                    if type(reason) is not told:
                         _log.error("vif %s: tries again until it works: %r", self.name, reason)
                         told = type(reason)
                     await asyncio.sleep_ms(_FIRST_DELAY_MS)  # however often it is poked

@@ -4,14 +4,12 @@ Only the device whose path an event names is looked at. Directories of domains s
 so devices are what is tracked, never domains.
 """
 import supervisor
-from log import Log
 from netback.vif import Vif
 from xenbus import values
 from xenbus.wire import Denied, Missing
 from xennumbers import DOMID_MAX
 
 _ROOT = "backend/vif"
-_log = Log("netback")
 
 
 class Backends:

@@ -4,9 +4,6 @@ No error is ever sent about an ICMP error, a later fragment, a group address or 
 1122 3.2.2); the judge drops the last two before they get here, and there are no later fragments, as all are put
 together first. Errors quote as much as fits 576 octets (RFC 1812 4.3.2.3), of the packet as it was sent.
 """
-from micropython import const
-
-from firewall.packets.packet import IP
 from firewall.packets.v4 import TTL
 from firewall.wire import arp, checksum, ethernet, icmp, ipv4, tcp
 from firewall.wire.ipv4 import put16

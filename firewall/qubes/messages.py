@@ -23,7 +23,7 @@ VALUE_MAX = const(3071)  # octets
 # offset of each field in the header, and its width in octets
 _TYPE = const(0)  # 1
 _PATH = const(1)  # 64: up to the first NUL; what follows that means nothing
-_PAD = const(65)  # 3
+# 3 octets of padding
 _LENGTH = const(68)  # 4, little endian
 
 _PATH_OCTETS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_/.:@-"

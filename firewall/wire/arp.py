@@ -13,7 +13,7 @@ SIZE = const(28)  # octets; a frame may be longer (padding), never shorter
 _OPER = const(6)  # 2
 _SHA = const(8)  # 6: sender's Ethernet address
 _SPA = const(14)  # 4: sender's IPv4 address
-_THA = const(18)  # 6: asked Ethernet address; meaningless in a request
+# at 18, 6 octets: asked Ethernet address; meaningless in a request
 _TPA = const(24)  # 4: asked IPv4 address
 _ETHERNET_IPV4 = b"\x00\x01\x08\x00\x06\x04"  # htype, ptype, hlen, plen: one comparison
 

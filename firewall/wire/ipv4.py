@@ -8,7 +8,6 @@ Addresses are ints; a larger one is a later one in wire order.
 from micropython import const
 
 from firewall.wire import checksum
-from firewall.wire.address import parse4 as address, text4 as text  # noqa: F401  (until all have moved)
 
 SIZE = const(20)  # octets of a header without options
 MAX_TOTAL = const(65535)  # octets of the largest datagram, header included

@@ -34,7 +34,6 @@ class Window:
         """ns of CPU for each of so many; None if there were none."""
         return self.cpu[who] / count if count else None
 
-
     def beside(self, name, netvm, packets, all_packets=None):
         """The columns beside a row. netvm: of its CPU, for each of what; packets: how many there were between the moments;
         all_packets: in all of the run; where it is None, the two are the same."""

@@ -161,7 +161,7 @@ def insertion_sort(values):
 def big(a, b):
     """Integers beyond a machine word, negative ones included."""
     c = a * b * b - (a << 40)
-    return c % 1000003, (c ^ b) & 0xFFFFFFFFFFFFFFFF, -c // 7 % 65536
+    return c % 1000003, (c ^ b) & 0xFFFFFFFFFFFFFFFF, (0 - c) // 7 % 65536
 
 
 @micropython.native
@@ -171,7 +171,7 @@ def tokens(text):
         try:
             return int(word, 16)
         except ValueError:
-            return -len(word)
+            return 0 - len(word)
 
     return [number(word) for word in text.split()]
 

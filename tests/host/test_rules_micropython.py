@@ -4,7 +4,6 @@ import random
 
 import pytest
 
-from firewall.rules import text
 from firewall.wire import address, arp, checksum, ethernet, icmp, ipv4, tcp, udp
 from images import explain
 

@@ -17,6 +17,7 @@ GRANT_ENTRIES, PORTS = 2048, 1024
 GTF_PERMIT, GTF_READONLY, GTF_READING, GTF_WRITING = 1, 4, 8, 16
 POWEROFF, REBOOT, CRASH = 0, 1, 3
 
+
 class Port(ctypes.Structure):
     _fields_ = [("state", ctypes.c_uint16), ("remote_domid", ctypes.c_uint16), ("remote_port", ctypes.c_uint16)]
 

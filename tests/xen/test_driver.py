@@ -3,7 +3,6 @@
 
 Seconds are those of the emulated computer's clock.
 """
-import re
 
 import pytest
 

@@ -132,4 +132,3 @@ class Channel:
         except PeerError:
             self.close()
             raise
-

@@ -19,7 +19,7 @@ from xenbus import patience
 from xenbus.connection import Connection, Request
 from xenbus.nodes import Nodes
 from xenbus.watch import Watch
-from xenbus.wire import (  # Missing, Denied, QuotaError: for those who import this module
+from xenbus.wire import (  # noqa: F401  (Missing, Denied, QuotaError: for those who import this module)
     GET_DOMAIN_PATH,
     TRANSACTION_END,
     TRANSACTION_START,

@@ -19,6 +19,7 @@ import payload
 
 _PATIENCE = 120  # s of this domain's clock, for one answer
 
+
 def download(host, name, octets):
     began, digest = time.monotonic(), hashlib.sha256()
     connection = http.client.HTTPConnection(host, timeout=_PATIENCE)
