@@ -91,7 +91,7 @@ class Answers:
             return reasons.ARP
         oper, mac, sender, asked = packet
         if oper == arp.REPLY:
-            # only who our gateway is has to be learnt; where a client is, its interface says (behaviours 19, 20)
+            # only who our gateway is has to be learnt; where a client is, its interface says (docs/behaviours.md 19)
             if ingress.client or sender != n.upstream or not any(mac):
                 return reasons.ARP
             n.gateway_is(mac)
@@ -104,9 +104,9 @@ class Answers:
     def _answers_for(self, asked, client, sender):
         """Is the request of sender, who is on the uplink or behind a client's interface, for asked to be answered?
 
-        To clients we are the way to every address (behaviours 57) but their own. Who has none yet probes for one that
-        is free (RFC 5227 2.1.1) with sender 0: an answer means that it is taken, so only our own are defended. Other
-        addresses of the same client may ask; what is said of another client's is left alone.
+        To clients we are the way to every address but their own (docs/behaviours.md 57). Who has none yet probes for
+        one that is free (RFC 5227 2.1.1) with sender 0: an answer means that it is taken, so only our own are defended.
+        Other addresses of the same client may ask; what is said of another client's is left alone.
         """
         n = self.neighbours
         if client is None:

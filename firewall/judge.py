@@ -110,7 +110,7 @@ class Judge(Answers):
         if src == dst:
             return reasons.LAND
         if p.ingress.client:
-            # identity is the interface's, never the packet's (behaviours 17, 28)
+            # identity is the interface's, never the packet's (docs/behaviours.md 17, 28)
             return 0 if src in p.ingress.client.addresses else reasons.SPOOFED
         if n.ours(p.src) or p.src in n.clients.by_address or p.src in n.connected:
             return reasons.SPOOFED_UPLINK  # QSB-056

@@ -130,7 +130,7 @@ class Neighbours:
         """Packets may go by the uplink. The frame to send on it at once: the question who the gateway is.
 
         Until it is answered, and if it never is, the gateway is fe:ff:ff:ff:ff:ff, which a netvm of Qubes always is
-        (behaviours 58). With the same address as before all flows go on.
+        (docs/behaviours.md 58). With the same address as before all flows go on.
         """
         interface = self.interfaces.by_number[UPLINK] or self.attach_uplink()
         self.fragments.drop(UPLINK)

@@ -23,7 +23,7 @@ ECHO_COST = const(1)  # tokens of an answered ping: 1000 a second
 
 
 class Bucket:
-    """How many ICMP messages of our own one neighbour may cause (RFC 1812 4.3.2.8, behaviours 65)."""
+    """How many ICMP messages of our own one neighbour may cause (RFC 1812 4.3.2.8, docs/behaviours.md 65)."""
 
     def __init__(self):
         self._tokens = _BURST
@@ -93,7 +93,7 @@ class Clients:
             else:
                 self._fresh += 1
             self.lives[client.slot] = self._next()
-            self.set_rules(client, NO_RULES)  # (behaviours 1, 2)
+            self.set_rules(client, NO_RULES)  # (docs/behaviours.md 1, 2)
         return client
 
     def detach(self, client):

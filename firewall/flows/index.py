@@ -6,8 +6,8 @@ full, in the one other bucket that its tag names; when both are full, one entry 
 At half load that never fails; if it does, add() says so, after at most 33 bucket looks. Nothing is ever rehashed.
 
 The hash is a sum of products modulo a prime, with secret coefficients (Carter and Wegman): whoever does not know them
-cannot choose keys that share a bucket (behaviours 80). All steps fit MicroPython's small ints of 62 bits. Nothing here
-allocates: a flow that enters or leaves must not stop half-way for want of memory.
+cannot choose keys that share a bucket (docs/behaviours.md 80). All steps fit MicroPython's small ints of 62 bits.
+Nothing here allocates: a flow that enters or leaves must not stop half-way for want of memory.
 """
 from micropython import const
 

@@ -6,7 +6,8 @@ a flow (address and port dependent filtering). TCP is by 5-tuple: a port outside
 protocols have no ports: one client at a time for a protocol and a remote.
 
 A port is kept when it is free; else it becomes another of its pool: below 1024, from there on, an identifier. At most
-PROBES random ones are tried, then the first free one is looked up (UDP, ICMP), and no search is longer (behaviours 79).
+PROBES random ones are tried, then the first free one is looked up (UDP, ICMP): no search is longer
+(docs/behaviours.md 79).
 
 Ports have shares as flows have: a client with less than SHARE of a pool, or than an even part of it, gets one at once, if
 need be the oldest mapping of the largest holder, by rank; of a TCP port towards a remote, one of the largest holder met.

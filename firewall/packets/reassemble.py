@@ -18,7 +18,7 @@ from firewall.packets.packet import COVERING, IP
 from firewall.wire import icmp, ipv4, tcp, udp
 
 TIME = const(30000)  # ms from the first fragment that came (RFC 791 3.2: 15 s; RFC 1122: 60 to 120)
-MOST_PIECES = const(64)  # of one datagram (behaviours 37)
+MOST_PIECES = const(64)  # of one datagram (docs/behaviours.md 37)
 MOST_DATAGRAMS = const(32)  # incomplete ones of one holder
 MOST_OCTETS = const(131072)  # of one holder, two of the largest datagrams
 INWARD = const(3)  # times as many for what comes in for one client: servers send many large ones at once

@@ -8,7 +8,7 @@ def split(frame, size, end, mtu, ident):
     """Frames of at most mtu octets of datagram each, out of one. It may be cut: no DF.
 
     size: octets of its IP header; end: where the datagram ends. All pieces carry ident: one of our own, as two
-    clients behind one address may have used the same (RFC 6864, behaviours 42).
+    clients behind one address may have used the same (RFC 6864, docs/behaviours.md 42).
     """
     head = bytes(memoryview(frame)[: IP + size])
     rest = head[: IP + ipv4.SIZE] + ipv4.copied_options(frame, IP, size)

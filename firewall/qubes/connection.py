@@ -26,7 +26,7 @@ class Connection:
         self.store = store
         self.database = database
         self.channel = None
-        self.anew = False  # we have closed it ourselves
+        self.anew = False  # we have closed the channel ourselves, to read everything again
 
     async def run(self):
         """For the supervisor, as a SERVICE. Ends only by PeerError or StoreError."""
@@ -45,13 +45,13 @@ class Connection:
             await sleep_ms(_PAUSE_MS)
 
     def read_anew(self):
-        """Read everything once more: something that was forgotten is needed. dom0 allows it once a connection."""
+        """Connect again, to read everything once more: dom0 allows one full reading for each connection."""
         if self.channel:
             self.anew = True
             self.channel.close()
 
     def wake(self):
-        """The database has something to send."""
+        """Wake the task: the database has something to send."""
         if self.channel:
             self.channel.wake()
 

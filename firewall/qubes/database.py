@@ -44,9 +44,9 @@ class Database:
         self.copy = Copy()
         self.synced = False  # the copy is dom0's, as of this connection
         self.left_out = 0  # keys beyond _KEYS
-        self.errors = 0  # of our writes that dom0 refused
+        self.errors = 0  # how many of our writes dom0 refused
         self._watches = []  # (path or prefix that ends in "/", function, keep)
-        self._told = {}  # path -> value, of those that are watched: what failed to be told is told by the next full reading
+        self._told = {}  # watched path -> the value that its function has taken: what failed is told anew
         self.committing = None  # (address, copy, steps or None): a tree that is being packed; nothing else goes on
         self._fresh = None
         self._inbox = None
@@ -106,7 +106,10 @@ class Database:
         self._inbox.feed(octets)
 
     def step(self):
-        """Deal with one message, or a part of a large commit. False: there is none, or too much waits to be sent. PeerError."""
+        """Deal with one message, or a part of a large commit. False: there is none, or too much waits to be sent.
+
+        PeerError: what came is no message.
+        """
         if self.committing:
             self._go_on()
             return True
@@ -146,6 +149,7 @@ class Database:
         return len(self._out) > _OUT
 
     def sent(self, n):
+        """So many octets of outgoing() have been sent."""
         self._out = self._out[n:]
 
     def _answer(self, path):
@@ -185,7 +189,7 @@ class Database:
             self._tell(path, None)
 
     def _store(self, copy, path, value):
-        """Into this copy."""
+        """Store a key in this copy, if it is one that is kept."""
         if path.startswith(RULES):
             address, _, key = path[len(RULES) :].partition("/")
             if parse(address) < 0:
@@ -206,7 +210,7 @@ class Database:
             self.left_out += 1
 
     def _go_on(self):
-        """A step of the commit that is under way. One that fails is a commit too: of a tree that nobody takes."""
+        """Take a step of the commit that is under way. If that fails, the tree is committed as one that no parser takes."""
         address, copy, steps = self.committing
         try:
             if steps is None:

@@ -39,13 +39,13 @@ class NoRoom(Exception):
 
 
 class _Client:
-    """An attached one. packed: nodes of the list in force, None: there is none. octets: of heap that the list takes."""
+    """An attached client. packed: nodes of its list in force, None without one. octets: of heap that the list takes."""
 
     def __init__(self, address):
         self.address = address
         self.packed = None
         self.octets = 0
-        self.note = ""  # what its list has had noted in the log
+        self.note = ""  # of its list, as last written to the log
 
 
 class RuleLists:
@@ -158,7 +158,7 @@ class RuleLists:
             self._set(text, client, packed, rules)
 
     def _set(self, text, client, packed, rules):
-        """Only when it is in force dom0 hears so."""
+        """Put a list in force, then tell dom0 so."""
         try:
             client.packed = packed
             client.octets = rules.octets
@@ -205,7 +205,7 @@ class RuleLists:
         return await self._seal(client, rules)
 
     async def _seal(self, client, rules):
-        """Their RuleList, with the resolvers of now."""
+        """The RuleList of these rules. Sealed again if the resolvers change meanwhile."""
         while True:
             resolvers = self.resolvers
             made = await in_turns(sealing(rules, resolvers, self.names, lambda octets: self._ask_room(client, octets)))
@@ -213,7 +213,7 @@ class RuleLists:
                 return made
 
     def _ask_room(self, client, octets):
-        """NoRoom if so many more than this client has now are too many."""
+        """NoRoom if a list of so many octets, in the place of the client's present one, is more than lists may take."""
         left = self.heap * _ROOM // 12 + client.octets
         for other in self.in_force.values():
             left -= other.octets

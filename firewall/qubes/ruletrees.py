@@ -4,15 +4,15 @@
     /qubes-firewall/10.137.0.21/0000     action=accept ...
     /qubes-firewall/10.137.0.21          written last, empty: the tree above is whole
 
-An update removes the tree's nodes, writes new ones, then the last line: the commit. Between, the tree is not settled
-and nobody may be given it.
+An update removes the tree's nodes, writes new ones, then the last line: the commit. Until then the tree is not settled,
+and packed() does not give it out.
 
 dom0 never removes the tree of a client that is gone, so they grow for ever; each is packed into one bytes object, and
 of those that belong to nobody attached the oldest are forgotten (`forgot`: should one be needed after all, everything
 has to be read again).
 
-Memory has limits. A tree that finds no room, or during whose writing anything failed, is SPOILED at its next commit,
-never part of itself: in part it might allow more than the whole. No parser takes it, so its client is denied.
+Memory has limits. A tree for which there is no room, or during whose writing anything failed, becomes SPOILED at its
+next commit: a part of a tree might allow more than the whole. No parser takes SPOILED, so its client is denied.
 """
 from micropython import const
 from steps import at_once
@@ -56,6 +56,7 @@ class RuleTrees:
         self._kept.add(address)
 
     def let_go(self, address):
+        """Undo keep()."""
         self._kept.discard(address)
 
     def write(self, address, key, value):
@@ -76,14 +77,14 @@ class RuleTrees:
                     break
 
     def spoil(self, address):
-        """What this tree will be is not to be known any more, until all of it is removed."""
+        """Something of this tree was lost: it counts as no tree until all its nodes have been removed."""
         self._drop_open(address)
         self._tree(address)[_SETTLED] = False
         self._open[address] = {_SPOILED: b""}
         self._sizes[address] = _size(_SPOILED, b"")
 
     def spoiled(self, address):
-        """Commit the tree as one that no parser takes; what that makes."""
+        """Commit the tree as one that no parser takes; returns its packed nodes."""
         self._drop_open(address)
         tree = self._tree(address)
         self._store(address, SPOILED)
@@ -91,7 +92,7 @@ class RuleTrees:
         return SPOILED
 
     def remove(self, address, key):
-        """A node is removed, or all below if key ends in "/", or all if it is None; not settled until it is committed."""
+        """A node is removed, or all below if key ends in "/", or all if it is None. Not settled until committed."""
         if address not in self._trees:
             return
         self._trees[address][_SETTLED] = False
@@ -107,6 +108,7 @@ class RuleTrees:
                     self._sizes[address] -= _size(name, value)
 
     def remove_all(self):
+        """As remove() of every tree."""
         for address in self._trees:
             self.remove(address, None)
 
@@ -143,7 +145,7 @@ class RuleTrees:
         return tree[_COUNT]
 
     def set_handled(self, address, count):
-        """It is at least so many: dom0 knows it from an earlier life of ours."""
+        """It is at least this many: so dom0 was told by this firewall before it was started again."""
         tree = self._trees.get(address)
         if tree and tree[_COUNT] < count:
             tree[_COUNT] = count
@@ -169,6 +171,7 @@ class RuleTrees:
         return nodes
 
     def _close(self, address):
+        """Pack a tree that is being written, to make room for another's nodes; it stays unsettled."""
         nodes = self._drop_open(address)
         if nodes is not None:
             packed = SPOILED  # should that fail: it is this tree that has lost its nodes, not the one that needs room
@@ -181,6 +184,7 @@ class RuleTrees:
             self._store(address, packed)
 
     def _drop_open(self, address):
+        """Forget the nodes that were being written; returns them, None if there were none."""
         self._sizes.pop(address, None)
         return self._open.pop(address, None)
 
@@ -192,8 +196,8 @@ class RuleTrees:
     def _forget(self, more):
         """Keep to the limits, with so many more to come; whether any was forgotten.
 
-        An eighth goes at once: the sorting costs little for each. Trees of IPv6 addresses go first, for nobody needs one
-        yet; those that are being written go last, or what is written from then on would be taken for the whole.
+        An eighth goes at once: the sorting costs little for each. Trees of IPv6 addresses go first: nobody needs one
+        yet. Those that are being written go last, or what is written from then on would be taken for the whole.
         """
         if len(self._trees) + more <= LIMIT and self._octets <= OCTETS:
             return False
@@ -210,6 +214,7 @@ class RuleTrees:
 
 
 def _size(key, value):
+    """Octets that a node takes in a packed tree."""
     return 3 + len(key) + len(value)
 
 
@@ -243,7 +248,7 @@ def packing(nodes):
 
 
 def unpack(packed):
-    """The nodes again."""
+    """The nodes of what pack() made."""
     return at_once(unpacking(packed))
 
 

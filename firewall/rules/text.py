@@ -51,7 +51,7 @@ class Rule:
     beyond: its ports were said to end at 65536.
     """
 
-    beyond = False  # of nearly all: no word of memory for each
+    beyond = False  # in the class: nearly all rules have it so, and need no memory for it
 
     def __init__(self, number):
         self.number = number
@@ -212,7 +212,7 @@ def _number(text, most):
 
 
 def _ports(entry, value):
-    """(first, last) of "80-90"; a single "80", which dom0 never writes but the agent takes, is 80-80. LAST may be 65536."""
+    """(first, last) of "80-90"; last may be 65536. A single "80", which the agent takes, is 80-80."""
     first, dash, last = value.partition("-")
     low = _number(first, 0xFFFF)
     high = _number(last, _NO_PORT) if dash else low

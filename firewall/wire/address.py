@@ -63,10 +63,10 @@ def text4(address):
 
 
 def first_host4(octets):
-    """The first IPv4 address of a host in a list separated by spaces, as dom0 writes a device's `ip`; None: there is none.
+    """The first IPv4 address of a host in a list separated by spaces, as dom0 writes a device's `ip`; None without one.
 
-    Passed over is what is no address as Python's ipaddress writes it, from which dom0 has it: IPv6 addresses among
-    them; and what no host can have (0/8, 127/8, groups and above).
+    dom0 writes addresses as Python's ipaddress does. What is no IPv4 address in that form is passed over, such as IPv6
+    addresses; so is what no host can have (0/8, 127/8, groups and above).
     """
     for word in octets.split():
         address = parse4(word.decode()) if all(octet < 0x80 for octet in word) else -1

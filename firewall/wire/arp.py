@@ -22,7 +22,7 @@ def parse(buf, at):
     """(oper, sender MAC, sender IP, asked IP) of the packet at offset at, or None: not for us.
 
     None means short, another hardware or protocol, or an operation that is neither of the two.
-    ARP ignores all of these alike (behaviours 21), so there is no reason to return.
+    ARP ignores all of these alike (docs/behaviours.md 21), so there is no reason to return.
     """
     if len(buf) - at < SIZE or bytes(buf[at : at + _OPER]) != _ETHERNET_IPV4:
         return None

@@ -94,7 +94,7 @@ def options(buf, at, size):
     """PLAIN, SOURCE_ROUTE or BROKEN for the options of a header that header_size() took.
 
     Unknown options pass unread. A length that is 0, 1 or leads behind the header is BROKEN:
-    nothing behind it can be believed, a source route could hide there. (behaviours 45, 46)
+    nothing behind it can be believed, a source route could hide there. (docs/behaviours.md 45, 46)
     """
     i = at + OPTIONS
     end = at + size

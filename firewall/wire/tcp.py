@@ -33,7 +33,7 @@ _POSSIBLE = (SYN, SYN | URG, SYN | ACK, RST, RST | ACK, FIN | ACK, FIN | ACK | U
 def parse(buf, at, end):
     """(source port, destination port, header octets, flags), or None.
 
-    None: fewer octets than a header, data offset below 5 words or past the end (behaviours 47).
+    None: fewer octets than a header, data offset below 5 words or past the end (docs/behaviours.md 47).
     """
     room = end - at
     if room < SIZE:
@@ -67,5 +67,5 @@ def reset(buf, at, end):
 
 
 def possible(flags):
-    """False for sets of flags that only scanners send (behaviours 48)."""
+    """False for sets of flags that only scanners send (docs/behaviours.md 48)."""
     return flags & _MEANING in _POSSIBLE

@@ -16,7 +16,7 @@ CHECKSUM = const(6)  # 2: 0 for none
 def parse(buf, at, end):
     """(source port, destination port, length of header and data), or None.
 
-    None: fewer octets than a header, a length below 8 or past the end (behaviours 50). A length
+    None: fewer octets than a header, a length below 8 or past the end (docs/behaviours.md 50). A length
     short of the end is accepted: what follows is not part of the datagram.
     """
     room = end - at

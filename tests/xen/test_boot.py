@@ -20,7 +20,7 @@ def test_boots_and_says_who_it_is(lab, image, memory, figure):
     assert re.search(r"boot: firewall %s, inputs [0-9a-f]{16}$" % re.escape(kernel.version()), first)
     words = re.search(r"memory: (\d+) KiB of object heap, (\d+) free; (\d+) KiB of pages, (\d+) free", guest.console())
     heap, heap_free, pages, free = map(int, words.groups())
-    least_heap, least_pages = {32: (6 << 10, 17 << 10), 24: (5 << 10, 10 << 10)}[memory]  # design.md, Memory
+    least_heap, least_pages = {32: (6 << 10, 17 << 10), 24: (5 << 10, 10 << 10)}[memory]
     figure("memory left in a domain of %d MB" % memory,
            "%d of %d KiB of heap, %d of %d KiB of pages" % (heap_free, heap, free, pages),
            "%d and %d" % (least_heap, least_pages))

@@ -46,7 +46,7 @@ class Missing(StoreError):
 
 
 class Denied(StoreError):
-    """EACCES: not ours to read or write. A neighbour's node that was removed reads so too (qubes.md 7.6)."""
+    """EACCES: not ours to read or write. xenstored says so, too, of a neighbour's node that was removed."""
 
 
 class QuotaError(StoreError):
