@@ -1,4 +1,4 @@
-"""The rings of one connection to the netvm: frames into tx, frames out of rx.
+"""The rings of one connection to the netvm: frames into tx; intake.py has those out of rx.
 
 Every page the netvm can see was cleared of what it must not see (pool.clear), is lent for one use, and is ours
 again only when the revocation succeeded; until then it is in quarantine. Page and grant of a request are found by
@@ -11,27 +11,24 @@ Source: Xen public/io/netif.h; reference behaviour Linux netfront.
 from array import array
 
 import xen
+from granted import Piece
 from micropython import const
 from net import netif
-from net.endpoint import Endpoint
-from net.frame import HEADERS, Frame
-from net.netif import RX_WORDS, TX_WORDS
-from net.quarantine import TX_RESERVE, Rings
+from net.netif import TX_WORDS
 from net.ring import SLOTS, FrontRing
-from net.slots import flags_of, rx_request, tx_extra, tx_request
+from net.slots import flags_of, tx_extra, tx_request
 from netfront.backlog import LONGEST, Backlog
+from netfront.intake import Intake
 from netfront.lent import Lent
 from peererror import PeerError
-from xennumbers import PAGE
 
 _FIRST_WORD = const(16)
 _LAST = const(255)  # slot of a ring
-_POSTED = const(32)  # pages lent in one pass: a new netvm is due 256, and each has to be cleared whole first
 _PARTS = const(32)  # more than any frame has
 _COMPLETED = const(64)  # slots taken back in a pass: 256 would take a millisecond of it
 
 
-class FrontLink(Endpoint):
+class FrontLink(Intake):
     """See the module."""
 
     def __init__(self, name, pool, quarantine, domid, terms):
@@ -48,8 +45,7 @@ class FrontLink(Endpoint):
         self.tx_free = SLOTS
         self._granted = array("I", bytes(4 * _PARTS))  # references of the frame that is being queued
         self._answers = array("I", bytes(4 * _COMPLETED))  # private copies of tx responses
-        self._rings = Rings(domid)
-        self.refs = self._rings.refs
+        self._rings = None  # the Piece of both
         self.ports = []  # tx, rx; or one for both
         quarantine.expect(domid)
         try:
@@ -62,18 +58,17 @@ class FrontLink(Endpoint):
 
     def _lay(self):
         """Make the rings and grant them."""
-        self._rings.memory = memory = xen.mem(2 * PAGE)
-        self.see(memory, FrontRing)
-        first = xen.gfn(memory)
-        for page in range(2):
-            self.refs[page] = xen.grant(first + page, self.domid, False)
+        self._rings = rings = Piece(self.domid, 2)
+        self.refs = rings.refs  # tx, rx
+        self.see(rings.memory, FrontRing)
+        rings.lend()
 
     def _release(self):
         """Close the ports, and have the rings freed as soon as the netvm lets us."""
         for port in self.ports:
             xen.evtchn_close(port)
-        if self._rings.memory:
-            self.quarantine.ring(self._rings)
+        if self._rings:
+            self.quarantine.take_back(self._rings)
 
     def close(self):
         """End the connection: its ports are closed, every page goes back to the pool or into quarantine."""
@@ -196,96 +191,6 @@ class FrontLink(Endpoint):
     def unanswered(self, id, number):
         """Whether that is so of this request still."""
         return self.tx_lent.has(id) and self.tx_lent.number[id] == number
-
-    # ---- from the netvm -----------------------------------------------------------------------
-
-    def post(self):
-        """Lend pages for what the netvm receives, as many as there is room and pages for; True: more than one pass's are due."""
-        left = _POSTED
-        while self.rx.room() and self.pool.free and self.quarantine.room(self.domid, self.lent()) > TX_RESERVE:
-            id = self.rx.req_prod & (SLOTS - 1)
-            if self.rx_lent.has(id):
-                break
-            if not left:
-                return True
-            left -= 1
-            page = self.pool.take()
-            self.pool.clear(page, 0, 0)
-            try:
-                gref = xen.grant(self.pool.gfn(page), self.domid, False)
-            except (OSError, MemoryError):
-                self.pool.give(page)
-                break
-            self.rx_lent.lend(id, page, gref, self.rx.req_prod)
-            rx_request(self.rx.words, self.rx.req_prod, gref)
-            self.rx.req_prod = (self.rx.req_prod + 1) & 0xFFFFFFFF
-        return False
-
-    def receive(self, batch, slots):
-        """Whole frames from the rx ring, at least one and about `slots` responses of them. Raises PeerError.
-
-        Without memory there are fewer; what was begun is lost then, and counted. batch: for the responses, in which as
-        many slots may begin.
-        """
-        frames = []
-        frame = None
-        number = self.rx.rsp_cons
-        n = min(self.rx.waiting(), slots + netif.CHAIN)
-        batch.begin(self.rx.words, number, RX_WORDS, netif.RX_FLAGS)
-        first = 0
-        try:
-            while first < n and first < slots:
-                frame = Frame(False, False, 0)
-                row = netif.parse_responses(batch, first, batch.take(first, n), number, self.rx_lent.page)
-                self._take_posted(batch, row, frame)
-                if frame.octets:  # one that is too short the judge counts
-                    frame.level(self.pool, HEADERS)
-                    frames.append(frame)
-                else:
-                    self.failed += 1
-                frame = None
-                first = batch.end[row]
-        except MemoryError:
-            if frame:
-                self.failed += 1
-                frame.release(self.pool)
-        except PeerError:
-            frame.release(self.pool)
-            for frame in frames:
-                frame.release(self.pool)
-            raise
-        return frames
-
-    def _take_posted(self, batch, row, frame):
-        """Take the pages of a packet's responses back and make them the frame's parts. A bad packet leaves it empty."""
-        part = batch.part[row]
-        behind = part + batch.parts[row]
-        failed = batch.bad[row] != 0
-        for slot in range(batch.first[row], batch.end[row]):
-            page = self.rx_lent.revoke(self.rx.rsp_cons & _LAST)
-            self.rx.rsp_cons = (self.rx.rsp_cons + 1) & 0xFFFFFFFF
-            if page < 0:
-                raise PeerError("rx page still held after its response")
-            if part < behind and batch.slot[part] == slot:
-                if not self._add(frame, page, batch.offset[part], batch.length[part]):
-                    self.pool.give(page)
-                    failed = True
-                part += 1
-            else:
-                self.pool.give(page)  # an extra info, or nothing in it
-        batch.describe(row, frame)
-        if failed:
-            frame.release(self.pool)
-            frame.octets = 0
-
-    def _add(self, frame, page, offset, octets):
-        """Make it a part of the frame. False: there is no memory for that; the rest of the packet is taken all the same."""
-        self.pool.written(page, offset + octets)
-        try:
-            frame.add(page, offset, octets)
-        except MemoryError:
-            return False
-        return True
 
     # ---- both ---------------------------------------------------------------------------------
 

@@ -32,7 +32,6 @@ _FIRST_DELAY_MS = const(200)
 _LAST_DELAY_MS = const(5000)
 _LAST_TROUBLE_MS = const(60000)
 _SCRIPT_MS = const(10000)  # for the netvm's vif script, when it does not come to state 4
-_RETRY_MS = const(1000)  # between two looks at the quarantine
 _NS_PER_MS = const(1000000)
 _ESRCH = const(3)
 
@@ -294,11 +293,9 @@ class Uplink:
             self.waiting = None
 
     async def watch_quarantine(self):
-        """For the supervisor, as a SERVICE: ask for held pages again every second while there are any."""
-        while True:
-            if not self.quarantine.size():
-                await self.quarantine.filled.wait()
-            await asyncio.sleep_ms(_RETRY_MS)
-            self.quarantine.retry()
-            if self.told_full and not self.quarantine.full(self.refused):
-                self.changed.set()
+        """For the supervisor, as a SERVICE: ask for held pages again, and look again when there are fewer."""
+        await self.quarantine.run(self._look_at_quarantine)
+
+    def _look_at_quarantine(self):
+        if self.told_full and not self.quarantine.full(self.refused):
+            self.changed.set()

@@ -5,9 +5,8 @@ as many. every second "held N" tells the pages that peers hold against their rig
 """
 import asyncio
 
-import lent
 from peererror import PeerError
-from vchan import transport
+from vchan import memory, transport
 from vchan.channel import Closed
 
 
@@ -42,6 +41,6 @@ async def _tell():
     before = 0
     while True:
         await asyncio.sleep(1)
-        if lent.held() != before:
-            before = lent.held()
+        if memory.held.lent() != before:
+            before = memory.held.lent()
             print("held", before)

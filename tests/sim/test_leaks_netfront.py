@@ -5,6 +5,8 @@ import pytest
 _FAULTY = """
 import gc
 import xen
+import granted as granted_module
+import netfront.intake as intake_module
 import netfront.lent as lent_module
 import netfront.link as link_module
 import net.quarantine as quarantine_module
@@ -42,7 +44,9 @@ class Terms:
     sg = gso = csum = split = True
 
 faulty = Faulty()
-link_module.xen = lent_module.xen = quarantine_module.xen = faulty
+MODULES = link_module, intake_module, lent_module, granted_module, quarantine_module
+for module in MODULES:
+    module.xen = faulty
 pool = Pool(300)
 batch = Batch(18)
 quarantine = Quarantine(pool)
@@ -143,7 +147,8 @@ print("done")
 """
 
 _HEAP = _FAULTY + """
-link_module.xen = lent_module.xen = quarantine_module.xen = xen  # the counting itself would need memory
+for module in MODULES:
+    module.xen = xen  # the counting itself would need memory
 
 def room():
     # how many grants and ports can be had
@@ -236,6 +241,7 @@ for what in (Emit, Send, Wait, Receive):
     for blocks in range(45):
         each(blocks, what)
 
+link = full = None  # they have a place among the globals
 for blocks in range(30):
     full = Full(blocks, 2100)
     full.__enter__()

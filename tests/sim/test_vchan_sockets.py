@@ -11,7 +11,8 @@ from qubesdb_dom0 import Daemon, Left
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PROGRAM = os.environ.get("FIREWALL_SIM") or os.path.join(CHECKOUT, "build", "firewall-sim")
 HEAD = """
-import asyncio, loop, supervisor, vchan
+import asyncio, loop, supervisor
+from vchan import transport
 from vchan.channel import Closed
 
 class Store:  # sockets need nothing of xenstore but this

@@ -52,15 +52,14 @@ MTU_ONE_PAGE = const(4082)  # the longest where a frame is one slot, without fea
 
 def parse(batch, first, n):
     """Add the packet that begins at slot `first` of n, requests to send. Returns its row. Raises PeerError."""
-    slots = batch.slots
-    row = batch.packets
+    slots, row = batch.slots, batch.packets
     flags = slots[first * TX_WORDS + 1] >> 16
     total = slots[first * TX_WORDS + 2] >> 16
     if total == 0:
         raise PeerError("tx packet of size 0")
     batch.gso_size[row] = 0
     end = _parse_extras(batch, row, first + 1, n) if flags & EXTRA_INFO else first + 1
-    extras = end - first - 1
+    batch.extras[row] = end - first - 1
     rest = total  # octets that the first slot must hold: what the fragments leave
     part = batch.rows + 1  # the row before is the first slot's
     count = 1
@@ -90,7 +89,6 @@ def parse(batch, first, n):
         _add_first(batch, begin, first, rest)
     else:
         begin += 1  # all octets are in the fragments
-    batch.extras[row] = extras
     return _add_packet(batch, first, end, total, flags & (TX_CSUM_BLANK | TX_DATA_VALIDATED), bad, begin, part)
 
 

@@ -7,9 +7,10 @@ the next.
 Source: Xen tools/libs/vchan/init.c; Qubes core-vchan-xen, vchan/init.c (the path, and who removes what when).
 """
 import xen
-import lent
 import loop
+import supervisor
 from asyncio import TimeoutError, wait_for_ms
+from granted import Held, Piece
 from log import Log
 from micropython import const
 from peererror import PeerError
@@ -21,7 +22,12 @@ from xennumbers import PAGE, PORT_MAX, REF_MAX
 
 _RETRY_MS = const(5000)  # after a server that was announced could not be reached
 
+_HELD_MAX = const(256)  # pages that clients hold without a right to them; with more no channel is offered
+_ENOSPC = const(28)
+
 _log = Log("vchan")
+held = Held()  # memory of channels that have ended
+_asking = False  # held.run() is a task
 
 
 class MemoryChannel(Channel):
@@ -184,28 +190,35 @@ def _offer(name, client, octets_in, octets_out):
     """(channel, reference of its control page): memory and a port for a client that is to come."""
     left, right = vchan_page.order_for(octets_in), vchan_page.order_for(octets_out)
     n_left, n_right = vchan_page.pages(left), vchan_page.pages(right)
-    memory = xen.mem((1 + n_left + n_right) * PAGE)
-    octets = memoryview(memory)
-    page = octets[:PAGE]
-    end = (1 + n_left) * PAGE
-    vchan_page.set_orders(page, left, right)
-    side = vchan_page.Side(page, octets[PAGE:end], octets[end:], True)
-    side.await_peer()
+    if held.lent() > _HELD_MAX:
+        raise OSError(_ENOSPC)
+    piece = Piece(client, 1 + n_left + n_right)
     try:
-        refs = lent.lend(memory, client)
-    except OSError:
-        xen.free(memory)
-        raise
-    try:
+        octets = memoryview(piece.memory)
+        page = octets[:PAGE]
+        end = (1 + n_left) * PAGE
+        vchan_page.set_orders(page, left, right)
+        side = vchan_page.Side(page, octets[PAGE:end], octets[end:], True)
+        side.await_peer()
+        piece.lend()
         port = xen.evtchn_alloc(client)
-    except OSError:
-        lent.take_back(refs, memory)
+    except BaseException:
+        _take_back(piece)
         raise
     words = xen.view(page, "I")
     for i in range(n_left + n_right):
-        words[vchan_page.GRANTS + i] = refs[1 + i]
+        words[vchan_page.GRANTS + i] = piece.refs[1 + i]
     side.enter()
-    return MemoryChannel(name, side, port, lambda: lent.take_back(refs, memory)), refs[0]
+    return MemoryChannel(name, side, port, lambda: _take_back(piece)), piece.refs[0]
+
+
+def _take_back(piece):
+    """The channel has ended: its memory is freed, now or as soon as the client lets us."""
+    global _asking
+    held.take_back(piece)
+    if not _asking and not held.empty():
+        _asking = True
+        supervisor.spawn("memory of vchans", held.run, supervisor.SERVICE)
 
 
 async def _publish(store, base, client, ref, port):

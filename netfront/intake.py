@@ -1,0 +1,110 @@
+"""The rx ring of a connection to the netvm: pages posted for what it receives, frames that came in them.
+
+Responses are copied once into a Batch and judged there (netif.parse_responses); then the pages that they name are
+revoked and become parts of frames.
+"""
+import xen
+from micropython import const
+from net import netif
+from net.endpoint import Endpoint
+from net.frame import HEADERS, Frame
+from net.netif import RX_WORDS
+from net.quarantine import TX_RESERVE
+from net.ring import SLOTS
+from net.slots import rx_request
+from peererror import PeerError
+
+_LAST = const(255)  # slot of a ring
+_POSTED = const(32)  # pages lent in one pass: a new netvm is due 256, and each has to be cleared whole first
+
+
+class Intake(Endpoint):
+    """What a FrontLink does with its rx ring."""
+
+    def post(self):
+        """Lend pages for what the netvm receives, as many as there is room for; True: more than one pass's are due."""
+        left = _POSTED
+        while self.rx.room() and self.pool.free and self.quarantine.room(self.domid, self.lent()) > TX_RESERVE:
+            id = self.rx.req_prod & (SLOTS - 1)
+            if self.rx_lent.has(id):
+                break
+            if not left:
+                return True
+            left -= 1
+            page = self.pool.take()
+            self.pool.clear(page, 0, 0)
+            try:
+                gref = xen.grant(self.pool.gfn(page), self.domid, False)
+            except (OSError, MemoryError):
+                self.pool.give(page)
+                break
+            self.rx_lent.lend(id, page, gref, self.rx.req_prod)
+            rx_request(self.rx.words, self.rx.req_prod, gref)
+            self.rx.req_prod = (self.rx.req_prod + 1) & 0xFFFFFFFF
+        return False
+
+    def receive(self, batch, slots):
+        """Whole frames from the rx ring, at least one and about `slots` responses of them. Raises PeerError.
+
+        Without memory there are fewer; what was begun is lost then, and counted. batch: for the responses, in which as
+        many slots may begin.
+        """
+        frames = []
+        frame = None
+        number = self.rx.rsp_cons
+        n = min(self.rx.waiting(), slots + netif.CHAIN)
+        batch.begin(self.rx.words, number, RX_WORDS, netif.RX_FLAGS)
+        first = 0
+        try:
+            while first < n and first < slots:
+                frame = Frame(False, False, 0)
+                row = netif.parse_responses(batch, first, batch.take(first, n), number, self.rx_lent.page)
+                self._take_posted(batch, row, frame)
+                if frame.octets:  # one that is too short the judge counts
+                    frame.level(self.pool, HEADERS)
+                    frames.append(frame)
+                else:
+                    self.failed += 1
+                frame = None
+                first = batch.end[row]
+        except MemoryError:
+            if frame:
+                self.failed += 1
+                frame.release(self.pool)
+        except PeerError:
+            frame.release(self.pool)
+            for frame in frames:
+                frame.release(self.pool)
+            raise
+        return frames
+
+    def _take_posted(self, batch, row, frame):
+        """Take the pages of a packet's responses back and make them the frame's parts. A bad packet leaves it empty."""
+        part = batch.part[row]
+        behind = part + batch.parts[row]
+        failed = batch.bad[row] != 0
+        for slot in range(batch.first[row], batch.end[row]):
+            page = self.rx_lent.revoke(self.rx.rsp_cons & _LAST)
+            self.rx.rsp_cons = (self.rx.rsp_cons + 1) & 0xFFFFFFFF
+            if page < 0:
+                raise PeerError("rx page still held after its response")
+            if part < behind and batch.slot[part] == slot:
+                if not self._add(frame, page, batch.offset[part], batch.length[part]):
+                    self.pool.give(page)
+                    failed = True
+                part += 1
+            else:
+                self.pool.give(page)  # an extra info, or nothing in it
+        batch.describe(row, frame)
+        if failed:
+            frame.release(self.pool)
+            frame.octets = 0
+
+    def _add(self, frame, page, offset, octets):
+        """Make it a part of the frame. False: no memory for that; the rest of the packet is taken all the same."""
+        self.pool.written(page, offset + octets)
+        try:
+            frame.add(page, offset, octets)
+        except MemoryError:
+            return False
+        return True
