@@ -27,12 +27,12 @@ _LONG = 120  # s of the lab's clock
 
 
 class Machine:
-    def __init__(self, clients=1, memory=32, lab=None, emulator_words=()):
+    def __init__(self, clients=1, memory=32, lab=None, emulator_words=(), untrusted=True):
         """clients: how many; memory: of our image, in MB; lab: a running one, which stays; emulator_words: see
-        tests/xen/emulator.py."""
+        tests/xen/emulator.py; untrusted: see sites.py."""
         self.own_lab = lab is None
         self.lab = lab or Lab(counting=True, emulator_words=emulator_words)
-        self.memory, self.files = memory, tools.files()
+        self.memory, self.untrusted, self.files = memory, untrusted, tools.files()
         self.addresses = ADDRESSES[:clients]
         self.netvm = Dom0Netvm(self.lab)
         self.lab.write("/serve", tools.program("serve"), 0o755)
@@ -71,8 +71,11 @@ class Machine:
     def make(self, name):
         """A site with a firewall of that name."""
         if name == "ours":
-            return OurSite(self.lab, self._netvm, self.memory, clients=self.addresses, files=self.files)
-        return LinuxSite(self.lab, self._netvm, self.addresses, self.files)
+            site = OurSite(self.lab, self._netvm, self.memory, clients=self.addresses, files=self.files)
+        else:
+            site = LinuxSite(self.lab, self._netvm, self.addresses, self.files)
+        site.untrusted = self.untrusted
+        return site
 
     def _netvm(self, _):
         return self.netvm

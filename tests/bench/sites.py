@@ -9,7 +9,17 @@ from .nftables import Nftables
 LINUX_MEMORY = 400  # MB; what it is given does not change what it does
 
 
-class OurSite(Site):
+class _BenchSite(Site):
+    """untrusted: the clients' frontends do not trust the firewall, as on a Qubes machine: they lend it no page with anything else."""
+
+    untrusted = True
+
+    def client_words(self, ip):
+        words = super().client_words(ip)
+        return words if self.untrusted else words.replace(",untrusted", "")
+
+
+class OurSite(_BenchSite):
     def renew_paused(self):
         """End the firewall and create another, which has not run yet; no client may have an interface of it."""
         keys = self.database.state()["keys"]
@@ -22,7 +32,7 @@ class OurSite(Site):
         self.await_firewall()
 
 
-class LinuxSite(Site):
+class LinuxSite(_BenchSite):
     """The same attributes as a Site; its database is a Nftables."""
 
     def __init__(self, lab, netvm, clients, files, memory=LINUX_MEMORY):

@@ -9,6 +9,7 @@ import pytest
 
 from tests.bench import __main__ as bench
 from tests.bench import beside, jobs, nftables, table
+from tests.xen.errors import LabError
 
 RATE = next(row for row in table.ROWS if row.name == "up_rate")
 CPU = next(row for row in table.ROWS if row.name == "up_cpu")
@@ -161,6 +162,35 @@ def test_rules_end_with_the_policy_and_fit_the_console():
     assert text.count("saddr 10.137.0.20 jump") == 1
     database.commit("10.137.0.20", ["action=accept"])
     assert "".join(typed).count("saddr 10.137.0.20 jump") == 1  # the jump stays
+
+
+class Pretended:
+    """A machine on which uploads fail, and nothing runs."""
+
+    memory, untrusted = 32, True
+
+    def __init__(self, clients, untrusted):
+        self.closed = False
+        Pretended.last = self
+
+    def use(self, variant):
+        self.variant = variant
+
+    def close(self):
+        self.closed = True
+
+
+def test_a_job_that_fails_is_told_and_costs_its_own_figures_only(monkeypatch, capsys):
+    def up(machine, pace):
+        raise LabError("it stands still")
+    monkeypatch.setattr(bench, "Machine", Pretended)
+    monkeypatch.setattr(bench, "digest", lambda path: "0")
+    monkeypatch.setattr(jobs, "up", up)
+    monkeypatch.setattr(jobs, "down", lambda machine, pace: {"down_rate": 7.0})
+    found = bench.measure(argparse.Namespace(jobs=["down", "up"], firewalls=["ours", "linux"], quick=True, trusted=False))
+    assert found["figures"] == {"ours": {"down_rate": 7.0}, "linux": {"down_rate": 7.0}}
+    assert found["failed"] == ["ours: up: it stands still", "linux: up: it stands still"]
+    assert Pretended.last.closed and "1 of 7" in capsys.readouterr().out
 
 
 def test_an_unknown_job_is_named(capsys):
