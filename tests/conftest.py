@@ -36,8 +36,6 @@ _figures = []  # (what, value with its unit, limit or "")
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="also what takes minutes; full counts even in CI")
     parser.addoption("--quick", action="store_true", help="the inner loop: no test that takes long, and one boot on a real Xen")
-    parser.addoption("--part", choices=("beside", "alone"),
-                     help="beside: only tests that other work on the machine does not disturb; alone: only the others")
 
 
 def _kind(path):
@@ -46,7 +44,7 @@ def _kind(path):
 
 
 def pytest_itemcollected(item):
-    """Tests of a group, and no others, can run beside another group: each group in one process, see build.py."""
+    """Each group stays in one process, beside another one, see build.py; the others are in xen/conftest.py."""
     if _kind(item.path) in ("host", "sim"):
         item.add_marker(pytest.mark.xdist_group("host and sim"))
 
@@ -62,10 +60,6 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(pytest.mark.skip(reason="takes minutes: --long"))
     if config.getoption("--quick"):
         _deselect(config, items, [item for item in items if not _quick(item)])
-    part = config.getoption("--part")
-    if part:
-        others = [item for item in items if bool(item.get_closest_marker("xdist_group")) != (part == "beside")]
-        _deselect(config, items, others)
 
 
 def _deselect(config, items, others):

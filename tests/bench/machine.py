@@ -1,4 +1,4 @@
-"""The computer of the bench: a netvm and clients in the counting lab, and between them one firewall at a time.
+"""The computer of the bench: a netvm and clients in the lab, and between them one firewall at a time.
 
     machine = Machine(clients=1)
     machine.use("ours")            # or "linux", "flowtable"
@@ -31,7 +31,7 @@ class Machine:
         """clients: how many; memory: of our image, in MB; lab: a running one, which stays; emulator_words: see
         tests/xen/emulator.py; untrusted: see sites.py."""
         self.own_lab = lab is None
-        self.lab = lab or Lab(counting=True, emulator_words=emulator_words)
+        self.lab = lab or Lab(emulator_words=emulator_words)
         self.memory, self.untrusted, self.files = memory, untrusted, tools.files()
         self.addresses = ADDRESSES[:clients]
         self.netvm = Dom0Netvm(self.lab)

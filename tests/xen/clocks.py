@@ -2,19 +2,18 @@
 
 A machine that is slow or busy with other things makes these slower with it; one that stands still is found all the same.
 """
-import glob
 import os
 import time
 
 from .errors import LabError
 
 ASK_EVERY = 10.0  # s of the host's clock between two questions for dom0's clock, while something is waited for
-DEAD = 300.0  # s of CPU that QEMU has used without an answer to that: a counting lab boots in some 30
+DEAD = 300.0  # s of CPU that QEMU has used without an answer to that: a lab boots in some 20
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
-class CountingWait:
-    """One wait for dom0 on the counting computer, by dom0's clock.
+class Wait:
+    """One wait for dom0, by dom0's clock.
 
     dom0 tells it behind all that it has answered before: what is not there then was not done by then. The clock of QEMU
     itself would not do: it runs ahead by minutes while the computer is idle and the host is slow to pass an answer on.
@@ -38,33 +37,6 @@ class CountingWait:
         if self._cpu_seconds() - self._used > DEAD:
             raise LabError("dom0 tells nothing any more: QEMU has used %d s of CPU since" % DEAD)
         return False
-
-
-class ServedWait:
-    """One wait by the host's clock without the time in which QEMU wanted to run and the host did other things."""
-
-    def __init__(self, clock):
-        self._clock, self._began = clock, clock()
-
-    def is_over(self, timeout):
-        return self._clock() - self._began > timeout
-
-
-class ServedClock:
-    """See ServedWait. Source: Linux Documentation/scheduler/sched-stats.rst (/proc/PID/schedstat: ns run, ns waited)."""
-
-    def __init__(self, pid):
-        self._threads = "/proc/%d/task/*/schedstat" % pid
-        self._waited = {}  # thread: ns
-
-    def __call__(self):
-        for path in glob.glob(self._threads):
-            try:
-                with open(path) as text:
-                    self._waited[path] = int(text.read().split()[1])
-            except (OSError, IndexError):
-                pass  # the thread has ended, or this host keeps no account
-        return time.monotonic() - max(list(self._waited.values()), default=0) / 1e9
 
 
 def cpu_seconds(pid):

@@ -6,7 +6,8 @@ from tests.xen.lab import Lab, Linux
 from tests.xen.site import Site
 
 CHECKOUT = "/src"
-_WANTED = ("xenstored", "oxenstored", "counting")  # order in which the labs are booted
+# the labs, in the order in which they are booted: what they have that others do not
+_LABS = {"xenstored": {}, "two CPUs": {"cpus": 2}, "oxenstored": {"xenstore": "oxenstored", "cpus": 2}}
 _TAIL, _WIDTH = 60, 200  # lines of each console shown when a test fails, and characters of each line
 
 
@@ -19,14 +20,13 @@ class Labs:
         self.site = self.site_kind = None
 
     def get(self, name):
-        """The running lab of that name, booted if need be: a daemon's name, or "counting"."""
+        """The running lab of that name, one of _LABS, booted if need be."""
         if name != self.name or not self.lab.usable():
             self.close()
             if self.failures == 2:
                 pytest.fail("Xen failed to boot twice; not tried again", pytrace=False)
-            daemon = "xenstored" if name == "counting" else name
             self.failures += 1
-            self.lab, self.name = Lab(daemon, counting=name == "counting"), name
+            self.lab, self.name = Lab(**_LABS[name]), name
             self.failures = 0
         return self.lab
 
@@ -54,29 +54,25 @@ class Labs:
 
 def _site_options(item, parameters):
     """The arguments of a test's site: its parameter, or its module's."""
-    for name in ("site", "counting_site"):
-        if name in parameters:
-            return parameters[name]
-    return getattr(item.module, "SITE", {})
+    return parameters["site"] if "site" in parameters else getattr(item.module, "SITE", {})
 
 
 def _place(item):
     """In the order of labs; those that share a site are the last of theirs, and follow one another."""
-    fixtures = set(getattr(item, "fixturenames", ()))
     parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    wanted = parameters.get("lab") or "xenstored"
-    if fixtures & {"counting_lab", "counting_site"}:
-        wanted = "counting"
-    if not fixtures & {"site", "counting_site"}:
-        return _WANTED.index(wanted), False, []
-    return _WANTED.index(wanted), True, sorted((name, repr(value)) for name, value in _site_options(item, parameters).items())
+    lab = list(_LABS).index(parameters.get("lab", "xenstored"))
+    if "site" not in item.fixturenames:
+        return lab, False, []
+    return lab, True, sorted((name, repr(value)) for name, value in _site_options(item, parameters).items())
 
 
 def pytest_itemcollected(item):
-    """The clock of the deterministic computer stands still while the machine does other things."""
-    wanted, on_site, _ = _place(item)
-    if _WANTED[wanted] == "counting" and not item.get_closest_marker("xdist_group"):
-        item.add_marker(pytest.mark.xdist_group("counting site" if on_site else "counting lab"))
+    """Each group stays in one process, see build.py: what shares a lab, or a netvm, unless a module names its own."""
+    if item.get_closest_marker("xdist_group"):
+        return
+    lab, on_site, options = _place(item)
+    words = ["site"] + [value.strip("'") for _, value in options] if on_site else ["two CPUs" if lab else "lab"]
+    item.add_marker(pytest.mark.xdist_group(" ".join(words)))
 
 
 @pytest.hookimpl(trylast=True)
@@ -93,21 +89,26 @@ _the_labs = Labs()
 
 
 @pytest.fixture(scope="session")
-def _labs():
+def labs():
     yield _the_labs
     _the_labs.close()
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item, nextitem):
-    """A counting lab takes a whole core even while nobody asks it anything: it goes with the last test that is here."""
+    """A lab takes a whole core even while nobody asks it anything: it goes with the last test that is here."""
     if nextitem is None or not nextitem.path.is_relative_to(CHECKOUT + "/tests/xen"):
         _the_labs.close()
 
 
-def _lend(request, labs, name):
+@pytest.fixture
+def lab(request, labs):
+    """A Xen with dom0, where one instruction takes one nanosecond of all clocks; one CPU, with xenstored.
+
+    Parametrised indirectly with "two CPUs" it has those, with "oxenstored" that daemon as well.
+    """
     labs.close_site()
-    lab = labs.get(name)
+    lab = labs.get(getattr(request, "param", "xenstored"))
     request.node.lab = lab
     yield lab
     if lab.emulator.alive():
@@ -115,41 +116,20 @@ def _lend(request, labs, name):
 
 
 @pytest.fixture
-def lab(request, _labs):
-    """A Xen with dom0. Parametrised indirectly with "oxenstored" it has that daemon."""
-    yield from _lend(request, _labs, getattr(request, "param", "xenstored"))
+def site(request, labs):
+    """A firewall between clients and netvm, see site.py. Its arguments: the parameter, or SITE = {...} in the test's module.
 
-
-@pytest.fixture
-def counting_lab(request, _labs):
-    """A Xen on the deterministic computer: one instruction takes one nanosecond of its clocks."""
-    yield from _lend(request, _labs, "counting")
-
-
-def _lend_site(request, labs, name):
-    site = labs.get_site(name, getattr(request, "param", None) or getattr(request.module, "SITE", {}))
+    It is shared by tests with equal arguments, for booting Linux clients takes most of their time: clients stay.
+    """
+    site = labs.get_site("xenstored", getattr(request, "param", None) or getattr(request.module, "SITE", {}))
     request.node.lab = site.lab
     yield site
     if site.lab.emulator.alive():
         site.reset()
 
 
-@pytest.fixture
-def site(request, _labs):
-    """A firewall between clients and netvm, see site.py. Its arguments: the parameter, or SITE = {...} in the test's module.
-
-    It is shared by tests with equal arguments, for booting Linux clients takes most of their time: clients stay.
-    """
-    yield from _lend_site(request, _labs, "xenstored")
-
-
-@pytest.fixture
-def counting_site(request, _labs):
-    """The same on the deterministic computer."""
-    yield from _lend_site(request, _labs, "counting")
-
-
 both_daemons = pytest.mark.parametrize("lab", ["xenstored", "oxenstored"], indirect=True)
+two_cpus = pytest.mark.parametrize("lab", ["two CPUs", "oxenstored"], indirect=True)
 
 
 @pytest.fixture
@@ -158,24 +138,14 @@ def image(lab):
     return lab.upload(CHECKOUT + "/build/vmlinuz")
 
 
-def _starter(lab):
+@pytest.fixture
+def guest(lab):
+    """guest("program", "more words", memory=32): a domain of the test image that runs tests/guest/program.py."""
     kernel = lab.upload(CHECKOUT + "/build/vmlinuz-test")
 
     def start(program, words="", **more):
         return lab.domain(program, kernel, ("run=%s %s" % (program, words)).strip(), **more)
     return start
-
-
-@pytest.fixture
-def guest(lab):
-    """guest("program", "more words", memory=32): a domain of the test image that runs tests/guest/program.py."""
-    return _starter(lab)
-
-
-@pytest.fixture
-def counting_guest(counting_lab):
-    """The same on the deterministic computer."""
-    return _starter(counting_lab)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """`./build.py demo`: two Linux clients reach the internet through the image, on a real Xen, and one is cut off by a rule.
 
-It all happens on the counting computer (emulator.py), whose clock goes by instructions: it shows the same on every machine,
+It all happens on a computer whose clock goes by instructions (emulator.py): it shows the same on every machine,
 slow, busy or fast. Each step either shows what it is for or raises Wrong; the table at the end is made of what they return.
 """
 import re
@@ -76,7 +76,7 @@ class Demo:
     # ---- the steps
 
     def boot(self):
-        self.lab = Lab(counting=True)
+        self.lab = Lab()
         return ""
 
     def boot_netvm(self):

@@ -37,10 +37,7 @@ class Domain:
 
     def wait_for_end(self, timeout=10.0):
         """Why it has shut down. LabError if it still runs after that many seconds."""
-        for piece in self.lab.pieces(timeout):
-            state = self.lab.call("domains.wait_for_end", self.domid, piece, timeout=piece + 10)
-            if state != "running":
-                break
+        state = self.lab.call("domains.wait_for_end", self.domid, timeout, timeout=timeout + 10)
         if state == "running":
             raise LabError("%s still runs after %g s; %s" % (self.name, timeout, self.last_words()))
         return state
@@ -55,7 +52,7 @@ class Domain:
 
     def destroy(self):
         """End it at once, whatever it is doing."""
-        self.lab.run(["xl", "destroy", str(self.domid)], timeout=300, check=False)  # a busy counting lab is slow
+        self.lab.run(["xl", "destroy", str(self.domid)], timeout=300, check=False)  # a busy lab is slow
 
     def pause(self):
         self.lab.run(["xl", "pause", str(self.domid)])

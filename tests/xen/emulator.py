@@ -23,15 +23,17 @@ _XEN = ("console=com1 com1=115200,8n1 console_timestamps=boot dom0_mem=1024M,max
 class Emulator:
     """A running QEMU. Its files lie in `folder`: xen.log (Xen's and dom0's console), lab.sock (the agent's port)."""
 
-    def __init__(self, xenstore="xenstored", counting=False, xen_options="", memory=4096, words=()):
-        """xenstore: the daemon in dom0; counting: one instruction takes one virtual nanosecond, on one CPU. words: further
-        ones of QEMU's command line."""
+    def __init__(self, xenstore="xenstored", cpus=1, xen_options="", memory=4096, words=()):
+        """xenstore: the daemon in dom0. words: further ones of QEMU's command line.
+
+        One instruction, of whichever CPU, takes one nanosecond of its clock, and all CPUs take turns in one thread of QEMU's:
+        with a thread for each, a world switch on a busy host once left Xen's own registers in a guest.
+        """
         self._temporary = tempfile.TemporaryDirectory(prefix="lab-")
-        self.folder, self.counting = self._temporary.name, counting
+        self.folder = self._temporary.name
         self.xen_log = os.path.join(self.folder, "xen.log")
-        timing = ["-smp", "2"]
-        if counting:  # clock=vm keeps the host's date out of the run
-            timing = ["-smp", "1", "-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm"]
+        # clock=vm keeps the host's date out of the run
+        timing = ["-smp", str(cpus), "-icount", "shift=0,sleep=off", "-rtc", "base=2026-01-01,clock=vm"]
         # dom0 is paravirtualised: its virtio devices need the kernel's DMA interface, so iommu_platform
         port = ["-device", "virtio-serial-pci,disable-legacy=on,iommu_platform=on",
                 "-chardev", "socket,id=lab,path=%s/lab.sock,server=on,wait=off" % self.folder,
@@ -43,16 +45,13 @@ class Emulator:
                "-kernel", initramfs.xen(), "-append", "%s %s" % (_XEN, xen_options),
                "-initrd", "%s console=hvc0 loglevel=4 rdinit=/init xenstore=%s,%s" % (initramfs.kernel("dom0"), xenstore, initrd)],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(os.path.join(self.folder, "qemu.err"), "wb"))
-        self.served = clocks.ServedClock(self.process.pid)
 
     def alive(self):
         return self.process.poll() is None
 
     def wait(self, channel):
         """A wait for something from dom0 that begins now, see clocks.py."""
-        if self.counting:
-            return clocks.CountingWait(channel, lambda: clocks.cpu_seconds(self.process.pid))
-        return clocks.ServedWait(self.served)
+        return clocks.Wait(channel, lambda: clocks.cpu_seconds(self.process.pid))
 
     def connect(self):
         """A socket connected to the agent's port, which QEMU opens as it starts."""

@@ -5,7 +5,7 @@
     guest.wait_for("ready", timeout=10)
     guest.shutdown()
 
-Every wait has a limit in seconds of the lab's own clock, see clocks.py, and ends at once when the domain it waits for
+Every wait has a limit in seconds of the lab's own clock, dom0's, see clocks.py, and ends at once when the domain it waits for
 has ended; either raises LabError with what was seen.
 """
 import hashlib
@@ -19,8 +19,7 @@ from .domain import Domain, Linux
 from .emulator import Emulator
 from .errors import LabError
 
-BOOT_SECONDS = 120  # of the lab's clock; about 5 of the counting lab's, 15 of the other's on two cores
-_SLICE = 5.0  # s that dom0 waits for a text before it is asked anew, where its clock is not the lab's
+BOOT_SECONDS = 120  # of the lab's clock; it takes about 5
 _SHOWN = 30  # lines of a console, or of Xen's log, in an error
 _NOISE = re.compile(r"HVM (d\d+(v\d+)? save|restore)")  # of Xen's log, each time a domain is made
 _DUMP = 40  # lines of Xen's log that belong to a dump of registers
@@ -29,13 +28,13 @@ _DUMP = 40  # lines of Xen's log that belong to a dump of registers
 class Lab:
     """One running Xen."""
 
-    def __init__(self, xenstore="xenstored", counting=False, xen_options="", emulator_words=()):
-        """Boot. xenstore: "xenstored" or "oxenstored"; counting, emulator_words: see Emulator."""
-        self.xenstore, self.counting = xenstore, counting
+    def __init__(self, xenstore="xenstored", cpus=1, xen_options="", emulator_words=()):
+        """Boot. xenstore: "xenstored" or "oxenstored"; cpus, emulator_words: see Emulator."""
+        self.xenstore = xenstore
         self.domains, self._names = [], {}
         self._uploading = threading.Lock()
         self._creating = threading.Lock()  # two at once keep dom0 busy for longer than xl waits for a backend
-        self.emulator = Emulator(xenstore, counting, xen_options, words=emulator_words)
+        self.emulator = Emulator(xenstore, cpus, xen_options, words=emulator_words)
         try:
             self.channel = Channel(self.emulator)
             self.channel.request({"do": "run", "argv": ["true"], "timeout": 10}, timeout=BOOT_SECONDS)
@@ -83,14 +82,14 @@ class Lab:
 
     def clock(self):
         """Seconds by which the lab's waits are limited, see clocks.py."""
-        return self.channel.request({"do": "clock"})[0]["clock"] if self.counting else self.emulator.served()
+        return self.channel.request({"do": "clock"})[0]["clock"]
 
     # ---- in dom0
 
     def run(self, argv, timeout=30.0, check=True):
         """Standard output of a program in dom0. LabError if its status is not 0 and check is set."""
         argv = shlex.split(argv) if isinstance(argv, str) else list(argv)
-        header, _ = self.channel.request({"do": "run", "argv": argv, "timeout": self._guard(timeout)}, timeout=timeout + 30)
+        header, _ = self.channel.request({"do": "run", "argv": argv, "timeout": timeout}, timeout=timeout + 30)
         if check and header["status"]:
             raise LabError("%s: status %d\n%s%s" % (" ".join(argv), header["status"], header["out"], header["err"]))
         return header["out"]
@@ -102,7 +101,7 @@ class Lab:
 
     def call(self, function, *args, timeout=60.0):
         """Result of MODULE.FUNCTION(*args) of tests/xen/steps, run in dom0; both go through JSON."""
-        request = {"do": "call", "function": function, "args": args, "timeout": self._guard(timeout)}
+        request = {"do": "call", "function": function, "args": args, "timeout": timeout}
         return self.channel.request(request, timeout=timeout + 30)[0]["value"]
 
     def write(self, path, content, mode=0o644):
@@ -120,37 +119,16 @@ class Lab:
 
     def await_text(self, path, text, timeout, offset=0):
         """Wait until a file in dom0 contains text from offset on; the offset behind it, or None."""
-        return self._await(path, text, timeout, offset, None)[0]
+        return self._await(path, text, timeout, offset, None)["found"]
 
     def await_console(self, domain, text, timeout, offset=0):
         """Wait until a domain's console shows text, or it has ended: (the offset behind it, or None, its state)."""
-        return self._await(domain.log, text, timeout, offset, domain.domid)
-
-    def _await(self, path, text, timeout, offset, domid):
-        request = {"do": "await", "path": path, "text": text, "offset": offset, "domid": domid}
-        for piece in self.pieces(timeout):
-            answer = self.channel.request(dict(request, timeout=piece), timeout=piece + 60)[0]
-            if answer["found"] is not None or answer["state"] != "running":
-                break
+        answer = self._await(domain.log, text, timeout, offset, domain.domid)
         return answer["found"], answer["state"]
 
-    def pieces(self, timeout):
-        """Times, in s of dom0's clock, in which to wait for something that comes in so many s of the lab's.
-
-        The counting lab's clock is dom0's: one piece. Elsewhere dom0's clock goes on while the host does other things.
-        """
-        if self.counting:
-            yield timeout
-            return
-        end = self.clock() + timeout
-        while True:
-            yield max(min(end - self.clock(), _SLICE), 0)
-            if self.clock() >= end:
-                return
-
-    def _guard(self, timeout):
-        """s of dom0's clock after which a step is ended there; that it is late, the channel finds before."""
-        return timeout if self.counting else 10 * timeout
+    def _await(self, path, text, timeout, offset, domid):
+        request = {"do": "await", "path": path, "text": text, "offset": offset, "domid": domid, "timeout": timeout}
+        return self.channel.request(request, timeout=timeout + 60)[0]
 
     def upload(self, path):
         """Path in dom0 of a file of the host; sent once, however many threads want it there."""

@@ -1,10 +1,11 @@
 """`./build.py shell`: a prompt on the lab's dom0.
 
-Each line is run by dom0's shell. Lines that begin with a dot are for the lab:
+Each line is run by dom0's shell. Lines that begin with a dot are for the lab. Its clock goes by instructions, and
+runs ahead of yours while it is idle:
 
     .start [MB] [WORDS]   start build/vmlinuz as a domain, with words on its command line
     .test PROGRAM [WORDS] start build/vmlinuz-test with a program of tests/guest
-    .linux                start a Linux domain; here, where the clock is the host's, it may end by itself on a busy machine
+    .linux                start a Linux domain
     .console NAME         show a domain's console
     .xen                  show Xen's log
     .put PATH             copy a file of the checkout to dom0's /images
@@ -57,7 +58,7 @@ class Shell:
 
 def main():
     print("Booting Xen ...", flush=True)
-    lab = Lab()
+    lab = Lab(cpus=2)
     print("dom0 is up; .help tells more", flush=True)
     shell = Shell(lab)
     try:

@@ -5,8 +5,8 @@ from tests.bench.machine import Machine
 PACE = jobs.Pace(0.1, 0.2, 0.1)
 
 
-def test_pings_pass_either_firewall(counting_lab, figure):
-    machine = Machine(lab=counting_lab)
+def test_pings_pass_either_firewall(lab, figure):
+    machine = Machine(lab=lab)
     try:
         for variant in ("ours", "flowtable", "linux"):
             machine.use(variant)

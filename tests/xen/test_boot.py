@@ -35,28 +35,19 @@ def test_the_image_is_small(figure):
     assert size < 800000
 
 
-def _shut_down(lab, guest, figure):
-    """Seconds from xl's request to the end; xl itself takes longer."""
+@both_daemons
+def test_xl_shutdown_ends_it_within_a_second(lab, image, figure):
+    """Boots: the image that ships. Its last line must have reached the console. xl itself takes longer."""
+    guest = lab.domain("shutdown", image)
     guest.wait_for("memory: ")
     lab.run("sleep 2")
     why, since_command, since_request = lab.call("domains.shut_down", guest.domid, 60)
-    figure("xl shutdown to the end, %s%s" % (lab.xenstore, ", counted" if lab.counting else ""),
-           "%.2f s (%.2f s after xl had asked)" % (since_command, since_request), "1 s" if lab.counting else "")
+    figure("xl shutdown to the end, %s" % lab.xenstore,
+           "%.2f s (%.2f s after xl had asked)" % (since_command, since_request), "1 s")
     assert why == "poweroff"
     guest.wait_for("power")  # xenconsoled may have to read the last line still
     assert "power" in guest.console().splitlines()[-1]
-    return since_request
-
-
-@both_daemons
-def test_xl_shutdown_ends_it(lab, image, figure):
-    """Boots: the image that ships. Its last line must have reached the console. How long it takes here is no verdict."""
-    _shut_down(lab, lab.domain("shutdown", image), figure)
-
-
-def test_xl_shutdown_ends_it_within_a_second(counting_lab, figure):
-    """Boots: the image that ships, where an instruction takes a nanosecond."""
-    assert _shut_down(counting_lab, counting_lab.domain("shutdown", counting_lab.upload(BUILT)), figure) < 1
+    assert since_request < 1
 
 
 def test_reboot_and_unknown_words(lab, image):
@@ -79,43 +70,34 @@ def test_unknown_words_on_the_command_line(lab, image):
 
 
 @both_daemons
-def test_what_an_idle_domain_takes_here(lab, image, figure):
-    """Boots: the image that ships. A figure without a verdict: a busy host lets Xen count too much."""
+def test_what_an_idle_domain_takes(lab, image, figure):
+    """Boots: the image that ships; a minute of the lab's clock."""
     guest = lab.domain("idle", image)
     guest.wait_for("memory: ")
-    lab.run("sleep 3")
-    share = lab.call("domains.idle_share", guest.domid, 5)
-    figure("CPU of an idle domain, %s" % lab.xenstore, "%.4f %%" % (100 * share))
+    lab.run("sleep 5", timeout=60)
+    share = lab.call("domains.idle_share", guest.domid, 60, timeout=300)
+    figure("CPU of an idle domain, %s" % lab.xenstore, "%.4f %%" % (100 * share), "0.1 %")
+    assert share < 0.001
     assert guest.state() == "running"
 
 
-def test_idle_counted(counting_lab, figure):
-    """Boots: the image that ships, where an instruction takes a nanosecond; a minute of that clock."""
-    guest = counting_lab.domain("idle", counting_lab.upload(BUILT))
-    guest.wait_for("memory: ", timeout=60)
-    counting_lab.run("sleep 5", timeout=60)
-    share = counting_lab.call("domains.idle_share", guest.domid, 60, timeout=300)
-    figure("CPU of an idle domain, counted", "%.4f %%" % (100 * share), "0.1 %")
-    assert share < 0.001
-
-
-def test_instructions_until_python_runs(counting_lab, counting_guest, figure):
+def test_instructions_until_python_runs(lab, guest, figure):
     """Boots: tests/guest/stop.py, where an instruction takes a nanosecond of Xen's clock.
 
     The CPU time of a domain that ends in the first line of its program. Beside what runs before Python's main it
     holds main's own beginning, the log's first lines and the end, so the figure asked for is less.
     """
-    guest = counting_guest("stop")
-    assert guest.wait_for_end(60) == "poweroff"
-    used, _ = counting_lab.call("domains.cpu_ns", guest.domid)
+    domain = guest("stop")
+    assert domain.wait_for_end(60) == "poweroff"
+    used, _ = lab.call("domains.cpu_ns", domain.domid)
     figure("instructions from the first until a program of Python's runs", "%.1f million" % (used / 1e6), "20 million")
     assert 0 < used < 20e6
 
 
-def test_instructions_until_idle(counting_lab, figure):
+def test_instructions_until_idle(lab, image, figure):
     """Boots: the image that ships: all it does before it waits for dom0's QubesDB. Printed, not limited."""
-    guest = counting_lab.domain("count", counting_lab.upload(BUILT))
+    guest = lab.domain("count", image)
     guest.wait_for("memory: ", timeout=60)
-    counting_lab.run("sleep 1", timeout=120)
-    used, _ = counting_lab.call("domains.cpu_ns", guest.domid)
+    lab.run("sleep 1", timeout=120)
+    used, _ = lab.call("domains.cpu_ns", guest.domid)
     figure("instructions from the first to idle, no QubesDB there", "%.1f million" % (used / 1e6))

@@ -17,7 +17,7 @@ TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.append(os.path.join(TESTS, "host"))
 import test_nat_cases  # noqa: E402
 
-pytestmark = pytest.mark.xdist_group("cases on a counting site")  # as long as all others of such a site together
+pytestmark = pytest.mark.xdist_group("cases on a site")  # as long as all others of such a site together
 
 SCENES = ["tcp-out", "tcp-two-clients-one-port", "tcp-stranger", "tcp-ttl-1", "tcp-unreach-embedded", "tcp-unreach-inner-mismatch",
           "udp-out", "udp-stranger-port", "udp-unasked", "udp-unreach-embedded", "udp-cksum-0-embedded", "icmp-echo",
@@ -26,8 +26,8 @@ MACS = {"dst": "fe:ff:ff:ff:ff:ff", "src": "00:16:3e:5e:6c:00"}
 
 
 @pytest.fixture(scope="module")
-def net(_labs):
-    site = _labs.get_site("counting", {})
+def net(labs):
+    site = labs.get_site("xenstored", {})
     net = Network(site, [site.client(name, ip, python=True) for name, ip in zip(("work", "chat"), CLIENTS)])
     yield net
     if site.usable():
@@ -35,7 +35,7 @@ def net(_labs):
 
 
 @pytest.mark.parametrize("case", SCENES)
-def test_nat_case(case, net, counting_site, monkeypatch):
+def test_nat_case(case, net, site, monkeypatch):
     number = SCENES.index(case)
     names = {"A": CLIENTS[0], "B": CLIENTS[1], "OURS": FIREWALL, "SERVER": "192.0.2.%d" % (50 + number),
              "STRANGER": "198.51.100.%d" % (50 + number)}
@@ -71,7 +71,7 @@ def sample(rows):
 
 
 @pytest.mark.parametrize("row", sample(verdict_cases()))
-def test_verdict_case(row, net, counting_site):
+def test_verdict_case(row, net, site):
     """What is accepted leaves with our address; what is dropped does not, and the sender hears that it is forbidden."""
     assert row["policy"] == "drop"
     net.drain()

@@ -15,13 +15,13 @@ _PING = "ping -i 0.1 192.0.2.1 > /dev/console 2>&1 & echo $! > /tmp/pid"
 
 
 @pytest.fixture
-def site(counting_site):
+def site(site):
     """With its servers running; the firewall has an uplink again when a test is over, whatever it did."""
-    assert counting_site.internet.serve(LIMIT)
-    yield counting_site
-    if counting_site.usable() and counting_site.firewall.store_read("device/vif/0/state") != "4":
-        counting_site.netvm.delay_script(0)
-        counting_site.renew_uplink()
+    assert site.internet.serve(LIMIT)
+    yield site
+    if site.usable() and site.firewall.store_read("device/vif/0/state") != "4":
+        site.netvm.delay_script(0)
+        site.renew_uplink()
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def _entry(elf):
 
 
 @pytest.fixture
-def triple_faulting(counting_lab, tmp_path):
+def triple_faulting(lab, tmp_path):
     """A kernel, in dom0, whose first instruction is no instruction; it has no handlers yet."""
     with open("/src/build/vmlinuz", "rb") as data:
         elf = bytearray(data.read())
@@ -47,7 +47,7 @@ def triple_faulting(counting_lab, tmp_path):
             struct.pack_into("2s", elf, offset + entry - physical, b"\x0f\x0b")
     path = tmp_path / "triple"
     path.write_bytes(elf)
-    return counting_lab.upload(str(path))
+    return lab.upload(str(path))
 
 
 def _told(lab, wait):
@@ -59,38 +59,38 @@ def _told(lab, wait):
     return str(caught.value)
 
 
-def test_a_triple_fault(counting_lab, triple_faulting):
+def test_a_triple_fault(lab, triple_faulting):
     """Boots: a kernel that ends the domain by its first instruction. Its console is empty, and Xen says why."""
-    said = _told(counting_lab, lambda: counting_lab.domain("triple", triple_faulting).wait_for("LINUX-READY", LONG))
+    said = _told(lab, lambda: lab.domain("triple", triple_faulting).wait_for("LINUX-READY", LONG))
     assert said.startswith("triple ended before it said 'LINUX-READY'; state reboot; its console is empty"), said
     assert "Triple fault" in said.partition("Xen's log says of it:")[2], said
 
 
-def test_a_linux_that_does_not_come_up(counting_lab):
+def test_a_linux_that_does_not_come_up(lab):
     """Boots: Linux that has no first program."""
-    counting_lab.upload(initramfs.kernel("domu"))  # its time is the host's
-    said = _told(counting_lab, lambda: counting_lab.linux("headless", timeout=LONG, words="rdinit=/nothing"))
+    lab.upload(initramfs.kernel("domu"))  # its time is the host's
+    said = _told(lab, lambda: lab.linux("headless", timeout=LONG, words="rdinit=/nothing"))
     assert "headless ended before it said 'LINUX-READY'; state " in said and "; state running" not in said, said
     assert "Kernel panic - not syncing" in said.partition("its console ends with:")[2], said
 
 
-def test_a_guest_that_crashes(counting_lab, counting_guest):
+def test_a_guest_that_crashes(lab, guest):
     """Boots: tests/guest/crimes.py."""
-    said = _told(counting_lab, lambda: counting_guest("crimes", "crime=read_null").wait_for("never said", LONG))
+    said = _told(lab, lambda: guest("crimes", "crime=read_null").wait_for("never said", LONG))
     assert said.startswith("crimes ended before it said 'never said'; state crash; its console ends with:"), said
     assert "crash: " in said and "page fault" in said
 
 
-def test_a_guest_that_runs_and_says_nothing(counting_lab):
+def test_a_guest_that_runs_and_says_nothing(lab):
     """Boots: the image that ships. The limit is of the lab's clock."""
-    guest = counting_lab.domain("silent", counting_lab.upload("/src/build/vmlinuz"))
+    guest = lab.domain("silent", lab.upload("/src/build/vmlinuz"))
     guest.wait_for("memory: ")
-    said = _told(counting_lab, lambda: guest.wait_for("never said", 3.0))
+    said = _told(lab, lambda: guest.wait_for("never said", 3.0))
     assert said.startswith("silent did not say 'never said' in 3 s; state running; its console ends with:"), said
 
 
-def test_an_end_that_was_awaited_is_no_failure(counting_lab, counting_guest):
+def test_an_end_that_was_awaited_is_no_failure(lab, guest):
     """Boots: tests/guest/stop.py. What a domain said before its end is found, however late it is looked for."""
-    guest = counting_guest("stop")
-    assert guest.wait_for_end(60) == "poweroff"
-    assert guest.wait_for("boot: ", LONG) > 0
+    domain = guest("stop")
+    assert domain.wait_for_end(60) == "poweroff"
+    assert domain.wait_for("boot: ", LONG) > 0

@@ -12,9 +12,9 @@ WORK, CHAT, ABSENT = CLIENTS
 RULES = ["action=accept dst4=198.51.100.%d/32 proto=tcp dstports=%d-%d" % (i, i + 1, i + 100) for i in range(49)]
 
 
-def test_whatever_happens(counting_site, seen, in_ci):
+def test_whatever_happens(site, seen, in_ci):
     """One client's traffic, while another comes and goes, rules change and the netvm is lost and found again."""
-    site, longest = counting_site, {}
+    longest = {}
     work, chat = site.client("work", WORK), site.client("chat", CHAT)
     firewall = site.firewall
 
@@ -47,19 +47,18 @@ def test_whatever_happens(counting_site, seen, in_ci):
     assert not {what: us for what, us in longest.items() if us >= gaps.LIMIT}
 
 
-def test_the_price_of_collecting_garbage(counting_guest, figure):
+def test_the_price_of_collecting_garbage(guest, figure):
     """Boots: tests/guest/collect.py. By how much of the heap of 6 MB lives; a firewall with 50 rules has some 0.7 MB."""
-    guest = counting_guest("collect")
-    assert guest.wait_for_end(300) == "poweroff"
-    prices = re.findall(r"collect: (\w+) (\d+) KiB (\d+) ns", guest.console())
+    domain = guest("collect")
+    assert domain.wait_for_end(300) == "poweroff"
+    prices = re.findall(r"collect: (\w+) (\d+) KiB (\d+) ns", domain.console())
     assert len(prices) == 10
     for kind, alive, ns in prices:
         figure("garbage collection, alive: %s KiB, mostly %s" % (alive, kind), "%.2f ms" % (int(ns) / 1e6))
 
 
-def test_reading_200_rule_trees(counting_lab, seen):
+def test_reading_200_rule_trees(lab, seen):
     """The image alone, and a QubesDB with the rules of 200 clients that once were: 2,200 keys in one go."""
-    lab = counting_lab
     domain = lab.domain("trees", lab.upload(IMAGE), paused=True)
     keys = firewall_keys(FIREWALL, "10.137.0.8", CLIENTS)
     for i in range(200):

@@ -24,9 +24,8 @@ def serve(site):
         site.internet.start(["busybox", "nc", "-ll", "-p", str(port), "-e", "/bin/echo", "served"])
 
 
-def test_030_five_rule_lists_on_a_running_client(counting_site):
+def test_030_five_rule_lists_on_a_running_client(site):
     """Each is in force at the next packet, whatever flows the one before had let in."""
-    site = counting_site
     work = site.client("work", python=True)
     serve(site)
     assert pings(work) and connects(work, ALLOWED) and connects(work, OTHER)
@@ -40,25 +39,22 @@ def test_030_five_rule_lists_on_a_running_client(counting_site):
     assert not connects(work, ALLOWED) and connects(work, OTHER) and pings(work)
 
 
-def test_a_refusal_is_told_at_once(counting_site):
+def test_a_refusal_is_told_at_once(site):
     """A dropped packet is answered: the program in the client fails now, not after its time-out."""
-    site = counting_site
     work = site.client("work", rules=["action=drop"], python=True)
     said = work.sh("time -p nc -w 30 192.0.2.1 %d < /dev/null" % ALLOWED, timeout=60, check=False)
     assert "No route to host" in said, "what Linux makes of ICMP's administratively prohibited"
     assert float(said.split("real")[1].split()[0]) < 15
 
 
-def test_040_clients_do_not_reach_each_other(counting_site):
-    site = counting_site
+def test_040_clients_do_not_reach_each_other(site):
     work, chat = site.client("work", python=True), site.client("chat", CLIENTS[1], python=True)
     assert pings(work) and pings(chat)
     assert not pings(work, chat.ip) and not pings(chat, work.ip)
 
 
-def test_050_a_client_with_another_address_reaches_nothing(counting_site):
+def test_050_a_client_with_another_address_reaches_nothing(site):
     """Nothing of it comes out at the netvm; the client's own address still works."""
-    site = counting_site
     work = site.client("work", python=True)
     assert pings(work)
     work.sh("/usr/sbin/ip address add 10.137.0.99/32 dev eth0")
@@ -69,9 +65,8 @@ def test_050_a_client_with_another_address_reaches_nothing(counting_site):
     assert pings(work)
 
 
-def test_110_111_attach_and_detach_at_run_time(counting_site):
+def test_110_111_attach_and_detach_at_run_time(site):
     """Works within Qubes' 10 s, again and again."""
-    site = counting_site
     work = site.client("work", python=True)
     for _ in range(2):
         site.detach(work)
@@ -86,9 +81,8 @@ def backend(site, client):
     return "/local/domain/%d/backend/vif/%d" % (site.firewall.domid, client.domid)
 
 
-def test_001_detached_and_attached_while_paused(counting_site):
+def test_001_detached_and_attached_while_paused(site):
     """A client that does not run cannot follow: dom0 gets its answers all the same, the client its network afterwards."""
-    site = counting_site
     work = site.client("work", python=True)
     work.pause()
     site.lab.run(["xl", "network-detach", str(work.domid), "0"], timeout=60)
@@ -102,9 +96,8 @@ def test_001_detached_and_attached_while_paused(counting_site):
     assert pings(work)
 
 
-def test_100_a_client_attached_before_the_firewall_is_ready(counting_site):
+def test_100_a_client_attached_before_the_firewall_is_ready(site):
     """dom0 waits up to 10 s for the backend; the firewall comes to life in that time."""
-    site = counting_site
     work = site.client("work", python=True)
     site.detach(work)
     site.firewall.pause()
@@ -113,9 +106,8 @@ def test_100_a_client_attached_before_the_firewall_is_ready(counting_site):
     assert pings(work)
 
 
-def test_210_a_custom_address(counting_site):
+def test_210_a_custom_address(site):
     """Rules are found by it, wherever it lies."""
-    site = counting_site
     chat = site.client("chat", CLIENTS[1], python=True)
     site.detach(chat)
     site.set_rules("192.168.77.5", ["action=accept proto=icmp", "action=drop"])
@@ -126,9 +118,8 @@ def test_210_a_custom_address(counting_site):
     site.attach(chat, CLIENTS[1])
 
 
-def test_010_one_firewall_behind_another(counting_site):
+def test_010_one_firewall_behind_another(site):
     """The image as a client of itself, netfront to netback: a client's packets are translated twice."""
-    site = counting_site
     lab = site.lab
     site.announce("10.137.0.40")
     site.set_rules("10.137.0.40", ["action=accept"])

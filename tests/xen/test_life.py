@@ -31,15 +31,15 @@ def cycled(figure):
     return run
 
 
-def test_200_cycles(counting_lab, cycled):
+def test_200_cycles(lab, cycled):
     """Boots: the image that ships, where an instruction takes a nanosecond."""
-    cycled(counting_lab, 67)
+    cycled(lab, 67)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("lab", ["oxenstored"], indirect=True)
 def test_200_cycles_with_oxenstored(lab, cycled):
-    """Boots: the image that ships. Each cycle waits a second for dom0, and the clock of this lab is the host's."""
+    """Boots: the image that ships. What they show of the firewall, those with xenstored do."""
     cycled(lab, 67)
 
 
@@ -58,9 +58,9 @@ def _fill(lab, figure):
     assert firewall.console().count("Z error ") == 1  # the one that was refused
 
 
-def test_how_many_vifs_the_quota_allows(counting_lab, figure):
+def test_how_many_vifs_the_quota_allows(lab, figure):
     """Boots: the image that ships. The first that is refused costs nobody anything, and can be removed."""
-    _fill(counting_lab, figure)
+    _fill(lab, figure)
 
 
 @pytest.mark.long
@@ -70,9 +70,8 @@ def test_how_many_vifs_oxenstoreds_quota_allows(lab, figure):
     _fill(lab, figure)
 
 
-def test_clients_come_and_go_while_another_pings(counting_site, figure):
+def test_clients_come_and_go_while_another_pings(site, figure):
     """Boots: the site with three Linux clients, two of them attached and detached by xl, ten times each."""
-    site = counting_site
     steady, *others = [site.client(name, ip) for name, ip in zip(("work", "chat", "mail"), CLIENTS)]
     steady.sh("ping -i 0.2 192.0.2.1 > /tmp/ping 2>&1 & echo $! > /tmp/pid")
     for n in range(20):

@@ -22,9 +22,8 @@ def _heard(client):
     return [int(n) for n in client.sh("cd /tmp; cat %d | wc -c; cat %d | wc -c" % (DENIED, ALLOWED)).split()]
 
 
-def test_a_commit_stops_one_stream_and_the_other_goes_on(counting_site, figure):
+def test_a_commit_stops_one_stream_and_the_other_goes_on(site, figure):
     """Boots: the site with one client. Seen at the netvm's interface, at the client's, and in what the client hears."""
-    site = counting_site
     work = site.client("work", CLIENT)
     _stream(site, work, "192.0.2.1", DENIED)
     _stream(site, work, "192.0.2.2", ALLOWED)
@@ -46,9 +45,8 @@ def test_a_commit_stops_one_stream_and_the_other_goes_on(counting_site, figure):
     work.sh("killall nc")
 
 
-def test_50_rules_from_commit_to_effect_on_the_wire(counting_site, figure):
+def test_50_rules_from_commit_to_effect_on_the_wire(site, figure):
     """Boots: the site with one client, which pings without pause. Both ways: a verdict that opens and one that closes."""
-    site = counting_site
     work = site.client("work", CLIENT)
     others = ["action=accept dst4=198.51.100.%d/32 proto=tcp dstports=%d-%d" % (i, i + 1, i + 100) for i in range(49)]
     opened, closed = others + ["action=accept proto=icmp"], others + ["action=drop proto=icmp"]

@@ -32,9 +32,8 @@ class Pings:
         return INTERVAL * max(after - before for before, after in zip(numbers, numbers[1:]))
 
 
-def test_netvm_killed_started_and_replaced(counting_site, figure):
+def test_netvm_killed_started_and_replaced(site, figure):
     """Boots: the site with a Linux netvm and one client, the netvm once more, and another."""
-    site = counting_site
     work = site.client("work", python=True)
     pings = Pings(work)
     site.netvm.kill()
@@ -60,9 +59,8 @@ def test_netvm_killed_started_and_replaced(counting_site, figure):
     assert site.firewall.state() == "running"
 
 
-def test_firewall_killed_and_started_again(counting_site, figure):
+def test_firewall_killed_and_started_again(site, figure):
     """Boots: the site with a Linux netvm and one client, the firewall twice. Clients are attached anew, as qubesd does."""
-    site = counting_site
     work = site.client("work", python=True)
     assert " 0% packet loss" in work.sh("ping -c 2 192.0.2.1")
     before, began = site.firewall.domid, site.uptime()
@@ -74,13 +72,12 @@ def test_firewall_killed_and_started_again(counting_site, figure):
     assert " 0% packet loss" in work.sh("ping -c 5 -i 0.2 192.0.2.1")
 
 
-def test_connections_survive_a_restart_of_the_firewall(counting_site, figure):
+def test_connections_survive_a_restart_of_the_firewall(site, figure):
     """An idle session and a running download: the new firewall picks them up from the client's next packet.
 
     As ssh's, the session's is what the user types. A client that only receives has nothing to send until the kernel
     probes the connection, 60 s after the last octet.
     """
-    site = counting_site
     work = site.client("work", python=True)
     assert site.internet.serve(LIMIT)
     work.sh("rm -f /tmp/go /tmp/session /tmp/download")

@@ -23,9 +23,9 @@ pytestmark = pytest.mark.xdist_group("newcomer")
 
 
 @pytest.fixture
-def newcomer(request, _labs):
+def newcomer(request, labs):
     """run(words) in such a checkout, with such a cache: what it printed. On disk: a tool root has a gigabyte and more."""
-    _labs.close()  # the demo brings its own
+    labs.close()  # the demo brings its own
     kept = ("files",) if request.param == "tool roots anew" else ("files", "roots", "sources")
     os.makedirs(CHECKOUT + "/build", exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="newcomer-", dir=CHECKOUT + "/build") as folder:
@@ -48,7 +48,7 @@ def newcomer(request, _labs):
 
 @pytest.mark.parametrize("newcomer", ["tool roots kept", pytest.param("tool roots anew", marks=pytest.mark.long)], indirect=True)
 def test_demo_and_explain(newcomer, figure):
-    """Boots: what the demo does, on the counting computer."""
+    """Boots: what the demo does."""
     questions, answers = readme.explained()
     with open(newcomer.checkout + "/questions.jsonl", "w") as out:
         out.write(questions)

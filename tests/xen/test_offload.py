@@ -33,10 +33,10 @@ echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv4/conf/inside/
 
 
 @pytest.fixture
-def site(counting_site):
+def site(site):
     """With its servers running."""
-    assert counting_site.internet.serve(LIMIT)
-    return counting_site
+    assert site.internet.serve(LIMIT)
+    return site
 
 
 @pytest.fixture

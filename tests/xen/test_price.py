@@ -13,11 +13,11 @@ LIMITS = {
 }
 
 
-def test_what_a_packet_costs(counting_guest, figure):
+def test_what_a_packet_costs(guest, figure):
     """Boots: tests/guest/price.py."""
-    guest = counting_guest("price")
-    guest.wait_for("price: done", 120)
-    prices = {name: int(ns) for name, ns in re.findall(r"price ([^:\n]+): (\d+) ns", guest.console())}
+    domain = guest("price")
+    domain.wait_for("price: done", 120)
+    prices = {name: int(ns) for name, ns in re.findall(r"price ([^:\n]+): (\d+) ns", domain.console())}
     assert set(prices) == set(LIMITS)
     for name, ns in prices.items():
         figure("price of a %s" % name, "%d instructions" % ns, str(LIMITS[name]))

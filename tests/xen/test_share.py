@@ -17,11 +17,6 @@ LONGEST = 8000  # us in which rings are not served, beside a flood; that of test
 
 
 @pytest.fixture
-def site(counting_site):
-    return counting_site
-
-
-@pytest.fixture
 def work(site):
     return site.client("work", WORK, python=True)
 

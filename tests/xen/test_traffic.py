@@ -15,13 +15,8 @@ from tests.xen.site import CLIENTS
 from tests.xen.steps import payload
 
 FORMS = [{}, {"netvm": "driver"}]  # arguments of the site
-pytestmark = pytest.mark.parametrize("counting_site", FORMS, indirect=True, ids=["dom0", "driver"])
+pytestmark = pytest.mark.parametrize("site", FORMS, indirect=True, ids=["dom0", "driver"])
 LIMIT = 600  # s of the lab's clock, for what takes seconds
-
-
-@pytest.fixture
-def site(counting_site):
-    return counting_site
 
 
 @pytest.fixture
