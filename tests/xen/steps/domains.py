@@ -78,9 +78,16 @@ def asleep(domids, pids, seconds):
     """Do all these domains, and these processes of dom0, sleep for that long? False at the first sight of anything else.
 
     A domain sleeps when Xen has nothing to give it: its CPU is blocked, with no event for it, and its CPU time stands still.
-    One that waits for its turn on a busy machine does not. A process that has ended wakes nobody any more: it sleeps as well.
+    One that waits for its turn on a busy machine does not. Who has ended, domain or process, wakes nobody any more and sleeps
+    as well, also when it ends between two looks.
     """
-    def cpu_time(pid):
+    def of_domain(domid):
+        info = _info(domid)
+        if info is None or info.flags & (_DYING | _SHUTDOWN):
+            return "ended"
+        return info.cpu_ns if info.flags & _BLOCKED else None
+
+    def of_process(pid):
         try:
             with open("/proc/%d/stat" % pid) as text:
                 words = text.read().rpartition(")")[2].split()
@@ -89,9 +96,8 @@ def asleep(domids, pids, seconds):
         return "ended" if words[0] == "Z" else words[11:13] if words[0] == "S" else None
 
     def account():
-        times = [_info(domid).cpu_ns for domid in domids] + [cpu_time(pid) for pid in pids]
-        blocked = all(_info(domid).flags & _BLOCKED for domid in domids)
-        return times if blocked and None not in times else None
+        times = [of_domain(domid) for domid in domids] + [of_process(pid) for pid in pids]
+        return None if None in times else times
 
     before = account()
     end = time.monotonic() + seconds
