@@ -11,9 +11,7 @@ once in 5 s.
 Source: reference Linux xen-netback/xenbus.c and libxl_device.c for what the others do.
 """
 import asyncio
-import gc
 import xen
-from loop import Flag
 from log import Log
 from micropython import const
 from net.netif import MTU_ONE_PAGE
@@ -22,6 +20,7 @@ from netback.described import Described
 from netback.states import step
 from peererror import PeerError
 from xenbus import values
+from xenbus.device import Delay, Device, read_state, write_state
 from xenbus.states import CLOSED, CLOSING, CONNECTED, INITIALISING, INIT_WAIT, RECONFIGURED
 from xenbus.wire import Denied, Missing, StoreError
 
@@ -37,29 +36,23 @@ _NS_PER_MS = const(1000000)
 _log = Log("netback")
 
 
-class Vif:
-    """One device. attach(vif) and detach(vif) are called when its link comes and goes; vif.link is then set.
+class Vif(Device):
+    """One device.
 
     change(vif): dom0 says another Ethernet address or MTU. Another IPv4 address is a detach and an attach.
     """
 
     def __init__(self, store, domid, devid, connect, attach, detach, change):
         """connect(name, domid, refs, port, sg, gso, csum) -> BackLink; attach, detach, change: functions of a Vif."""
-        self.store = store
+        super().__init__(store, "%d.%d" % (domid, devid), attach, detach)
         self.domid = domid
-        self.name = "%d.%d" % (domid, devid)
         self.path = "backend/vif/%d/%d" % (domid, devid)
         self.make_link = connect
-        self.attach = attach
-        self.detach = detach
         self.change = change
-        self.link = None
         self.described = Described(store, self.name, self.path, domid)
         self.offered = False  # it has been at InitWait
         self.stale = True  # dom0 may have changed what it says of the device
         self.state = INIT_WAIT
-        self.poked = Flag()
-        self.breach = None  # what the ring service found: PeerError
         self.connects = []  # ns of the last ones
         self.may_connect = 0  # ns: it has connected too often, and has to wait until then; 0: it has not
         self.watch = None  # on the client's state
@@ -78,13 +71,7 @@ class Vif:
     def poke(self):
         """Something of this device may have changed in our directory."""
         self.stale = True
-        self.poked.set()
-
-    def broken(self, reason):
-        """The ring service: the client broke the protocol. The link is closed at once, the rest follows."""
-        self._drop_link()
-        self.breach = reason
-        self.poked.set()
+        self.changed.set()
 
     def mtu(self):
         """Octets of the largest datagram for the client: without scatter-gather a frame has one page."""
@@ -98,14 +85,14 @@ class Vif:
         Whatever xenstored refuses, and whatever we lack for a moment, is tried again with growing delay, and at once
         when dom0 or the client change anything: the client is not to pay for that.
         """
-        delay = _FIRST_DELAY_MS
+        delay = Delay(_FIRST_DELAY_MS, _LAST_DELAY_MS)
         told = None
         try:
             while True:
                 try:
                     if not await self._look():
                         break
-                    delay = _FIRST_DELAY_MS
+                    delay.reset()
                     told = None
                     await self._wait_for_news()
                     continue
@@ -114,22 +101,22 @@ class Vif:
                 self.stale = True
                 try:
                     if await self._gone():
-                        break  # it vanished under our hands
+                        break  # it was removed while we looked at it
                     if type(reason) is not told:
                         _log.error("vif %s: tries again until it works: %r", self.name, reason)
                         told = type(reason)
                     await asyncio.sleep_ms(_FIRST_DELAY_MS)  # however often it is poked
-                    await self._poked_within(delay)
+                    await self._changed_within(delay.ms)
                 except MemoryError:
-                    await asyncio.sleep_ms(delay)
-                delay = min(2 * delay, _LAST_DELAY_MS)
+                    await asyncio.sleep_ms(delay.ms)
+                delay.next()
         finally:
             self._drop_link()
             await self._end_watch()
         _log.info("vif %s: removed", self.name)
 
     async def _gone(self):
-        """Whether dom0 has removed our directory. Whoever cannot say says no."""
+        """True if dom0 has removed our directory; False too when xenstored does not tell."""
         try:
             await self.store.read(self.path)
         except (Missing, Denied):
@@ -153,23 +140,12 @@ class Vif:
             self.listener.cancel()
             await watch.close()
 
-    async def _listen(self, watch):
-        while True:
-            await watch.changes()
-            self.poked.set()
-
-    async def _poked_within(self, ms):
-        try:
-            await asyncio.wait_for_ms(self.poked.wait(), ms)
-        except asyncio.TimeoutError:
-            pass
-
     async def _wait_for_news(self):
         """Until poked, or until a client that connects too often may do so again."""
         if self.may_connect:
-            await self._poked_within(max(0, self.may_connect - xen.ns()) // _NS_PER_MS + 1)
+            await self._changed_within(max(0, self.may_connect - xen.ns()) // _NS_PER_MS + 1)
         else:
-            await self.poked.wait()
+            await self.changed.wait()
 
     async def _look(self):
         """Act on what the directories say now. False: the device is gone."""
@@ -241,16 +217,11 @@ class Vif:
             await self._set_state(CLOSED)
 
     async def _their_state(self):
-        return values.decimal(await values.read(self.store, self.described.frontend + "/state"), RECONFIGURED) or 0
+        return await read_state(self.store, self.described.frontend)
 
     async def _set_state(self, state):
-        """Write our state, unless the directory is gone: that would bring it back. Raises Missing then."""
-
-        async def write(t):
-            await t.read(self.path)
-            await t.write(self.path + "/state", "%d" % state)
-
-        await self.store.transaction(write)
+        """Write our state, unless dom0 has removed the directory: Missing."""
+        await write_state(self.store, self.path, state, self.path)
         self.state = state
 
     async def _offer(self):
@@ -305,22 +276,6 @@ class Vif:
         self.connects.append(now)
         return False
 
-    def _drop_link(self):
-        if self.link:
-            try:
-                self._detach()
-            finally:
-                link, self.link = self.link, None
-                link.close()
-
-    def _detach(self):
-        """Also from the ring service, where nothing may escape: what memory is refused for is done again."""
-        try:
-            self.detach(self)
-        except MemoryError:
-            gc.collect()
-            self.detach(self)
-
     # ---- the end ------------------------------------------------------------------------------
 
     async def _end(self):
@@ -337,4 +292,4 @@ class Vif:
         """Give a living client the time to close its side; it sees the state that dom0 wrote."""
         until = xen.ns() + _PART_MS * _NS_PER_MS
         while await self._their_state() not in (0, CLOSED) and xen.ns() < until:
-            await self._poked_within(500)
+            await self._changed_within(500)

@@ -49,13 +49,3 @@ async def publish(store, path, link):
         await t.write(path + "/state", "%d" % CONNECTED)
 
     await store.transaction(write)
-
-
-async def set_state(store, path, state):
-    """Write our state, unless the directory is gone: that would bring it back. Raises Missing then."""
-
-    async def write(t):
-        await t.read(path + "/backend")
-        await t.write(path + "/state", "%d" % state)
-
-    await store.transaction(write)

@@ -13,17 +13,16 @@ states.py decides; what xenstored refuses is tried again, with growing delay, an
 Source: Xen public/io/netif.h and xenbus.h; reference behaviour Linux xen-netfront.
 """
 import asyncio
-import gc
 import xen
 from log import Log
-from loop import Flag
 from micropython import const
 from netfront import states, terms
 from netfront.link import FrontLink
 from netfront.states import EARLY, ENDED, OFFERED, OPEN, WAITING
 from supervisor import explain
 from xenbus import values
-from xenbus.states import CLOSED, CLOSING, INITIALISING, RECONFIGURED
+from xenbus.device import Delay, Device, read_state, write_state
+from xenbus.states import CLOSED, CLOSING, INITIALISING
 from xenbus.wire import Denied, Missing, StoreError
 from xennumbers import DOMID_MAX
 
@@ -42,36 +41,24 @@ def _after(ms):
     return xen.ns() + ms * _NS_PER_MS
 
 
-class Uplink:
-    """attach(uplink) and detach(uplink) are called when its link comes and goes; link, mtu, mac, domid are then set."""
+class Uplink(Device):
+    """Our interface to a netvm. While it has a link, mtu, mac and domid are that one's."""
 
     def __init__(self, store, pool, quarantine, attach, detach):
-        self.store = store
+        super().__init__(store, "uplink", attach, detach)
         self.pool = pool
         self.quarantine = quarantine
-        self.attach = attach
-        self.detach = detach
-        self.name = "uplink"
-        self.link = None  # open: frames go
         self.waiting = None  # a link that nobody uses before the netvm is ready
         self.state = ENDED  # of states.py
         self.mtu = 0
         self.mac = None
         self.domid = -1  # of the last netvm
-        self.breach = None
-        self.changed = Flag()
         self.due = 0  # ns, when this state is over if nothing changes; 0: not by time
-        self.delay = _FIRST_DELAY_MS  # to the next Initialising
+        self.delay = Delay(_FIRST_DELAY_MS, _LAST_DELAY_MS)  # to the next Initialising
         self.retry = 0  # ns, when to look again after what failed on our side, or xenstored's; 0: nothing did
-        self.trouble = _FIRST_DELAY_MS  # from the next failure to that
+        self.trouble = Delay(_FIRST_DELAY_MS, _LAST_TROUBLE_MS)  # from the next failure to that
         self.told_full = False
         self.refused = -1  # the domain that this is about
-
-    def broken(self, reason):
-        """The ring service: the netvm broke the protocol. The link is closed at once, the rest follows."""
-        self._drop_link()
-        self.breach = reason
-        self.changed.set()
 
     async def run(self):
         """For the supervisor, as a SERVICE."""
@@ -93,11 +80,6 @@ class Uplink:
             self._drop_link()
             await watch.close()
 
-    async def _listen(self, watch):
-        while True:
-            await watch.changes()
-            self.changed.set()
-
     async def _wait(self):
         """Until something has changed, or until it is time to look again."""
         now = xen.ns()
@@ -107,10 +89,7 @@ class Uplink:
         if not until:
             await self.changed.wait()
             return
-        try:
-            await asyncio.wait_for_ms(self.changed.wait(), max(0, until - now) // _NS_PER_MS + 1)
-        except asyncio.TimeoutError:
-            pass
+        await self._changed_within(max(0, until - now) // _NS_PER_MS + 1)
 
     def _failed(self, reason):
         """Something was refused that should not be: it is tried again, and told unless the directory is just going."""
@@ -119,8 +98,7 @@ class Uplink:
         if isinstance(reason, OSError) and reason.errno == _ESRCH:
             self.retry = 0
             return  # a domain that does not exist: dom0 will have to say something else
-        self.retry = _after(self.trouble)
-        self.trouble = min(2 * self.trouble, _LAST_TROUBLE_MS)
+        self.retry = _after(self.trouble.next())
 
     async def _find(self):
         """The directory of our lowest interface, or None."""
@@ -148,7 +126,8 @@ class Uplink:
         watch = await self.store.watch(whose[0])  # all of it: dom0 writes there too, and features come late
         listener = asyncio.create_task(self._listen(watch))
         self.state = OFFERED
-        self.delay = self.trouble = _FIRST_DELAY_MS
+        self.delay.reset()
+        self.trouble.reset()
         self.due = self.retry = 0
         seen = None
         try:
@@ -160,7 +139,7 @@ class Uplink:
                     seen = await self._step(path, whose[0], whose[1], seen)
                     if again:
                         self.retry = 0
-                        self.trouble = _FIRST_DELAY_MS
+                        self.trouble.reset()
                 except (StoreError, OSError, MemoryError) as refusal:
                     self._failed(refusal)
                 await self._wait()
@@ -173,8 +152,8 @@ class Uplink:
 
     async def _step(self, path, backend, domid, seen):
         """One look at both sides; returns the netvm's state, as `seen` for the next look. StoreError, OSError, MemoryError."""
-        theirs = values.decimal(await values.read(self.store, backend + "/state"), RECONFIGURED) or 0
-        ours = values.decimal(await values.read(self.store, path + "/state"), RECONFIGURED) or 0
+        theirs = await read_state(self.store, backend)
+        ours = await read_state(self.store, path)
         online = await values.read(self.store, backend + "/online")
         if online == b"0":
             theirs = CLOSING  # dom0 says both at once
@@ -196,7 +175,7 @@ class Uplink:
             self._open(action == "open")
         elif action == "ready":
             self.state = OPEN
-            self.delay = _FIRST_DELAY_MS
+            self.delay.reset()
             self.link.kick()
         elif action == "close" and (self.state != OFFERED or theirs != seen):
             if self.link or self.waiting:
@@ -215,15 +194,14 @@ class Uplink:
     async def _end(self, path, ours, theirs, news):
         """Say Closed. Again to a netvm that begins to close: it acts on what it is told, and may not have heard it."""
         if ours != CLOSED and (ours or theirs) or theirs == CLOSING and news:
-            await terms.set_state(self.store, path, CLOSED)
+            await write_state(self.store, path, CLOSED, path + "/backend")
 
     async def _again(self, path):
         """Back to Initialising, so that the netvm can offer itself again, after a while."""
         if not self.due:
-            self.due = _after(self.delay)
-            self.delay = min(2 * self.delay, _LAST_DELAY_MS)
+            self.due = _after(self.delay.next())
         if xen.ns() >= self.due:
-            await terms.set_state(self.store, path, INITIALISING)
+            await write_state(self.store, path, INITIALISING, path + "/backend")
             self.state = OFFERED
             self.due = 0
             self.changed.set()
@@ -270,7 +248,7 @@ class Uplink:
         self.state = OPEN if ready else EARLY
         self.due = 0
         if ready:
-            self.delay = _FIRST_DELAY_MS
+            self.delay.reset()
         self.link.flush()
         words = "" if ready else " that has not come to state 4 (has its vif script failed?)"
         _log.info("uplink connected to domain %d%s, mtu %d", self.domid, words, self.mtu)
@@ -280,14 +258,7 @@ class Uplink:
         if self.link or self.waiting:
             self.state = ENDED
             self.due = 0
-        if self.link:
-            try:
-                self.detach(self)
-            except MemoryError:
-                gc.collect()
-                self.detach(self)  # nothing may escape to the ring service, which calls broken()
-            self.link.close()
-            self.link = None
+        super()._drop_link()
         if self.waiting:
             self.waiting.close()
             self.waiting = None
