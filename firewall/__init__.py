@@ -1,4 +1,4 @@
-"""The firewall's mind: what a packet is, whose it is, and where it may go.
+"""The firewall's decisions: what a packet is, whose it is, and where it may go.
 
 The judge and all that it asks talk to no ring and read no clock: packets, times and random numbers
 come in as arguments, verdicts and packets go out. The same files run under CPython and MicroPython.

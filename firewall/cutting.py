@@ -1,7 +1,7 @@
 """One frame that leaves as many: segments of a super-frame, pieces of a packet. A few in each turn of who brought it.
 
 What is left waits in pages of ours, which are few: a super-frame has 18, and none that is cut in this way is taken up
-while less than a quarter of all pages are free. Pieces that the judge has made lie in the heap: at most HEAPED of all
+while less than a quarter of all pages are free. Pieces that the judge has made are in the heap: at most HEAPED of all
 neighbours together; what is more goes out at once.
 """
 from micropython import const
@@ -20,7 +20,7 @@ class Pieces:
     """Frames still to be sent by one interface, from source: octets one after the other, None for some that are left out.
 
     egress: the Interface itself, as another may have its number by then. frame: whose pages source reads, or None.
-    heaped: how many lie in the heap.
+    heaped: how many are in the heap.
     """
 
     def __init__(self, egress, source, frame=None, heaped=0):

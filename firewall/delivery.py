@@ -11,7 +11,7 @@ from peererror import PeerError
 from firewall import turns
 from firewall.cutting import Cutting
 from firewall.interfaces import UPLINK
-from firewall.packets.checksum_offload import complete
+from firewall.packets.checksum_offload import fill
 
 _BURST = const(512)  # copy operations towards clients in one hypercall
 
@@ -44,7 +44,7 @@ class Delivery:
             self._turns.work += turns.GATHERED * (octets + 4095 >> 12) + turns.SENT
             whole = whole or frame.gather(self.pool)
             if frame.blank:
-                complete(whole, octets)
+                fill(whole, octets)
             self.make(egress, whole[:octets])
             frame.release(self.pool)
             return

@@ -132,7 +132,7 @@ class Forwarder:
         return done
 
     def _turns(self, now, until):
-        """Give turns until the time is over, or as many as there are neighbours, or nobody has anything. True: some were given."""
+        """Give turns until time is up, every neighbour could have had one, or nobody has anything. True: some were given."""
         circle = self.turns
         self.busy = False
         if self.clients and self._is_busy(now):

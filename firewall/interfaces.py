@@ -1,7 +1,7 @@
 """The one table of interfaces, by number: 0 is the uplink, 1 to 1023 are clients'.
 
 Who is attached stands here and nowhere else. neighbours.py enters an interface and takes it out; forward.py joins its rings
-to it. What a burst loop needs to know of an interface lies in a row of words beside the object, outside the heap:
+to it. What a burst loop needs to know of an interface is in a row of words beside the object, outside the heap:
 
     0 MTU       octets of a datagram that may leave by it; 0: nobody is there, or nothing passes now
     1 CLIENT    slot of the client behind it (clients.py); 0: none, it is the uplink
@@ -82,32 +82,32 @@ class Interfaces:
         return [number for number in range(self._end) if self.by_number[number]]
 
     def enter(self, interface):
-        """From now on it is found by its number. Nothing here but describe() and numbers() allocates."""
+        """Put it into the table, under its number. No method but describe() and numbers() allocates."""
         self.by_number[interface.number] = interface
         self._end = max(self._end, interface.number + 1)
         if interface.client:
             self.rows[interface.number * ROW + CLIENT] = interface.client.slot
 
     def leave(self, interface):
-        """It is gone, and its number free."""
+        """Remove it from the table; its number is free."""
         self.by_number[interface.number] = None
         at = interface.number * ROW
         for word in range(at, at + ROW):
             self.rows[word] = 0
 
     def describe(self, interface, header, mtu):
-        """Its Ethernet header and MTU are these from now on. MemoryError: those from before."""
+        """Set its Ethernet header and MTU. MemoryError: nothing has changed."""
         at = interface.number * ROW
         pack_into("14s", self.rows, (at + HEADER) * 4, header)
         self.rows[at + MTU] = interface.mtu = mtu
         interface.header = header
 
     def silence(self, interface):
-        """Nothing passes by it any more, until describe()."""
+        """Let nothing pass by it until describe()."""
         self.rows[interface.number * ROW + MTU] = interface.mtu = 0
 
     def join(self, interface, owner, guard):
-        """owner has connected rings for it, and frames can come."""
+        """Give it the rings that its owner has connected, and the guard of the packets that come by them."""
         interface.owner = owner
         interface.rings = rings = owner.link
         interface.ring = rings.rx if interface.number == UPLINK else rings.tx
@@ -117,5 +117,5 @@ class Interfaces:
         self.rows[at + FEATURES] = (SG if rings.sg else 0) | (GSO if rings.gso else 0) | (CSUM if rings.csum else 0)
 
     def part(self, interface):
-        """Its rings are about to be closed."""
+        """Take its rings away, which are about to be closed."""
         interface.rings = interface.ring = None

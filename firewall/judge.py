@@ -18,7 +18,7 @@ from firewall.flows.clients import ERROR_COST, NO_RULES, V4
 from firewall.flows.follow import follow
 from firewall.flows.record import BACK, CLIENT, DST, EGRESS, GENERATION, KIND, PORTS, SIDE_CLIENT, SIDE_UPLINK, SRC, WORDS
 from firewall.packets import icmp_quote, v4
-from firewall.packets.checksum_offload import complete
+from firewall.packets.checksum_offload import fill
 from firewall.packets.packet import IP, Packet
 from firewall.wire import byteorder, ethernet, icmp, ipv4, tcp
 
@@ -147,13 +147,13 @@ class Judge(Answers):
             return True
         client = n.clients.by_slot[slot]
         proto = w[there + KIND] & 0xFF
-        dst = byteorder.swap(w[there + DST])
+        src, dst = byteorder.swap(w[there + SRC]), byteorder.swap(w[there + DST])
         port = byteorder.second(w[there + PORTS])
         kind = port if proto == ipv4.ICMP else -1
         if proto != ipv4.TCP and proto != ipv4.UDP:
             port = -1
         between = w[there + BACK + CLIENT]
-        barred = self._barred(byteorder.swap(w[there + SRC]), dst) or (dst in n.clients.by_address) != (between != 0)  # or its way is another now
+        barred = self._barred(src, dst) or (dst in n.clients.by_address) != (between != 0)  # or its way is another now
         if barred or not client.rules[V4].decide(proto, dst, port, kind, now)[0]:
             n.flows.remove(half >> 1)
             return False
@@ -214,7 +214,7 @@ class Judge(Answers):
         return egress
 
     def _forward(self, p, half, now):
-        """Let p go as half says, which is live and allowed. All that can still stop it is asked first."""
+        """Forward p as half says, which is live and allowed. All that can still stop it is asked first."""
         at = record.at(half)
         egress = self._egress(at)
         if egress is None or not egress.mtu:
@@ -242,7 +242,7 @@ class Judge(Answers):
             self.gso = segment
             return reasons.FORWARDED
         if p.blank:
-            complete(p.frame, p.end)
+            fill(p.frame, p.end)
         return self._cut(egress, p.frame, p.size, p.end)
 
     # --- errors of others ---
@@ -260,8 +260,8 @@ class Judge(Answers):
         if key is None:
             return reasons.ICMP_ERROR
         half = n.flows.find(*key)
-        # it is about a packet that its sender was sent, so the half is the sender's own: what another client's flows
-        # are is nobody's business, and what is said about them would go by that client's rules
+        # the sender of an error was sent the packet that it quotes, so the flow must be the sender's own: else a client
+        # could probe for another's flows, and write to remotes by that one's rules
         at = record.at(half)
         if half < 0 or not n.flows.live(half, now) or w[at + CLIENT] != (client.slot if client else 0):
             if not client:

@@ -142,7 +142,7 @@ class Firewall:
             self._forget(vif, interface)
 
     def _forget(self, vif, interface):
-        """Undo an attachment, also one that stopped half-way. MemoryError: call it again."""
+        """Undo an attachment, even an incomplete one. MemoryError: call it again."""
         if interface.rings:
             self.forwarder.remove(interface)
             vif.link.dropped = 0  # counted there
@@ -165,7 +165,7 @@ class Firewall:
             raise
 
     def _uplink_detached(self, uplink):
-        """Undo an attachment, also one that stopped half-way."""
+        """Undo an attachment, even an incomplete one."""
         self._uplink_down()
         if self.forwarder.uplink:
             self.forwarder.remove(self.forwarder.uplink)
@@ -194,7 +194,7 @@ class Firewall:
             self._asking += 1
 
     async def _ask_gateway(self, number):
-        """Ask for the gateway's Ethernet address until it is answered, which is the judge's to see; a VPN's netvm never does."""
+        """Ask for the gateway's Ethernet address until the judge sees the answer. A VPN's netvm never answers."""
         delay = _FIRST_ARP_MS
         while self._asking == number and not self.neighbours.gateway_known:
             self.forwarder.emit(UPLINK, self._ask)
@@ -206,9 +206,9 @@ class Firewall:
     # ---- time ---------------------------------------------------------------------------------
 
     async def _tick(self):
-        """What goes by time. Without flows, fragments or frames that wait nothing does: then not even the clock is looked at.
+        """Do what is due, every 50 ms. With no flow, fragment or waiting frame nothing is: this task sleeps until one comes.
 
-        What one tick had no memory for the next does.
+        A tick that memory is refused for is done again by the next.
         """
         collected = 0
         while True:

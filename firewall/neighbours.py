@@ -66,7 +66,7 @@ class Neighbours:
         return interface
 
     def change(self, interface, mac, mtu):
-        """dom0 says something else of a client's interface. All that is known of it goes on."""
+        """Change the Ethernet address and MTU of a client's interface. Its flows go on."""
         self.interfaces.describe(interface, ethernet.header(mac, replies.OUR_MAC, ethernet.IPV4), mtu)
 
     def detach(self, number):
@@ -115,19 +115,19 @@ class Neighbours:
             self.clients.judge_again(client)
 
     def attach_uplink(self):
-        """The interface of a new uplink, by which nothing goes before uplink_up()."""
+        """Enter the interface of a new uplink, and return it. Nothing passes by it before uplink_up()."""
         interface = Interface(UPLINK, None, self._bucket)
         self.interfaces.enter(interface)
         return interface
 
     def detach_uplink(self):
-        """It is gone, after uplink_down()."""
+        """Remove the uplink's interface, if there is one; after uplink_down()."""
         interface = self.interfaces.by_number[UPLINK]
         if interface:
             self.interfaces.leave(interface)
 
     def uplink_up(self, address, mac, upstream, mtu=1500, netmask=0xFFFFFFFF):
-        """Packets may go by the uplink. The frame to send on it at once: the question who the gateway is.
+        """Let packets pass by the uplink. Returns the frame to send on it at once, which asks who the gateway is.
 
         Until it is answered, and if it never is, the gateway is fe:ff:ff:ff:ff:ff, which a netvm of Qubes always is
         (docs/behaviours.md 58). With the same address as before all flows go on.
@@ -147,12 +147,12 @@ class Neighbours:
         return replies.arp_request(address, mac, upstream)
 
     def gateway_is(self, mac):
-        """The Ethernet address of our gateway: it has told it."""
+        """Send to this Ethernet address from now on: our gateway has told it."""
         self.gateway_known = True
         self.interfaces.describe(self.uplink, ethernet.header(mac, self.mac, ethernet.IPV4), self.uplink.mtu)
 
     def uplink_down(self):
-        """No uplink: clients are told so, flows wait for one with the same address."""
+        """Let nothing pass by the uplink: clients are told so, and flows wait for one with the same address."""
         if self.uplink:
             self.interfaces.silence(self.uplink)
             self.uplink = None

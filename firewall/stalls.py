@@ -37,7 +37,7 @@ class Stalls:
         self._looked = 0
 
     def waits(self):
-        """Whether there is anything to look at."""
+        """True while the netvm has frames of ours that it has not answered."""
         link = self.uplink.link
         return link is not None and link.in_flight()
 
@@ -70,7 +70,7 @@ class Stalls:
                 self._late(link, now)
 
     def _begin(self, link, now):
-        """Another request is the oldest, or none is there."""
+        """Note which request is the oldest now, if there is one."""
         if self._told:
             self._told = False
             _log.info("uplink: domain %d answers again", link.domid)

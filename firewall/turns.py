@@ -80,7 +80,7 @@ class Turns:
         return self._again or self._circle[self._front]
 
     def idle(self, interface):
-        """It has nothing: credits are not saved, debts are paid on. How many places that passed."""
+        """It has nothing to send. It saves no credit, but pays off its debt. Returns how many places were passed."""
         if interface is self._again:
             self._again = None
             return 0
@@ -90,7 +90,7 @@ class Turns:
         return 1
 
     def credit(self, interface, alone):
-        """It has something. True: it owes nothing, or nobody else has anything, and has a turn now."""
+        """It has something: credit its quantum. True: it has a turn, as it owes nothing or nobody else has anything."""
         if self._again:
             self._again = None
             return True
@@ -103,7 +103,7 @@ class Turns:
         return interface.credit > 0
 
     def charge(self, interface):
-        """It had a turn, which made so much work."""
+        """Charge it for the work of its turn, which is over."""
         interface.credit -= self.work
         if interface.number == UPLINK and self.work and interface.credit > 0:
             self._again = interface
@@ -114,12 +114,12 @@ class Turns:
         self.owing = 0
 
     def put_off(self, interface):
-        """It has something and no credit."""
+        """Note that it has something and no credit."""
         interface.round = self._round
         self.owing += 1
 
     def pay(self):
-        """Nobody has anything but those put off: as many rounds at once as it takes until one of them has credit."""
+        """Only those put off have anything: credit as many rounds at once as it takes until one of them has credit."""
         weight = max(self.owing - 1, 1)  # of the uplink, if it is one of them
         rounds = -1
         for interface in self._circle:
@@ -132,7 +132,7 @@ class Turns:
         self.begin()
 
     def _pass(self, interface):
-        """Its quantum; the next place is next."""
+        """Pass its place. Returns its quantum."""
         self._front += 1
         if self._front == len(self._circle):
             self._front = 0

@@ -1,8 +1,9 @@
 """Who is attached: clients by address, each with its interfaces, rules and what it may still use.
 
-A client is a set of addresses, not an interface: an HVM's two vifs with one address share rules and limits. Rules are a
-list for each family of addresses; all else, limits and slot, is the client's. The slot, a small number, stands in flow records. Two arrays that are indexed by slot decide whether a record still counts, so that a
-commit and a detach cost the same however many flows there are:
+A client is a set of addresses, not an interface: an HVM's two vifs with one address share rules and limits. There is a
+list of rules for each family of addresses; limits and slot are the client's. The slot is a small number that flow
+records hold. Two arrays indexed by it say whether a record is still valid, so that a commit of rules and a detach cost
+the same however many flows there are:
 
     generations[slot]   another number after each commit of rules
     lives[slot]         another number for each client that ever had the slot; 0 for slot 0, the uplink; behind the
@@ -23,7 +24,7 @@ ECHO_COST = const(1)  # tokens of an answered ping: 1000 a second
 
 
 class Bucket:
-    """How many ICMP messages of our own one neighbour may cause (RFC 1812 4.3.2.8, docs/behaviours.md 65)."""
+    """Limits how many ICMP messages of our own one neighbour may cause (RFC 1812 4.3.2.8, docs/behaviours.md 65)."""
 
     def __init__(self):
         self._tokens = _BURST
@@ -36,7 +37,7 @@ class Bucket:
         return self._tokens >= cost
 
     def take(self, cost, now):
-        """As has(), and it is sent."""
+        """As has(), and take its tokens."""
         if not self.has(cost, now):
             return False
         self._tokens -= cost
@@ -97,7 +98,7 @@ class Clients:
         return client
 
     def detach(self, client):
-        """Its flows are worth nothing from now on; call release() when the last is gone, if it has any."""
+        """All its flows are invalid from now on. The table removes them later, and calls release() after the last."""
         self.leaving.append(client)  # first: it may want memory
         for address in client.addresses:
             del self.by_address[address]
@@ -107,7 +108,7 @@ class Clients:
             self.release(client)
 
     def release(self, client):
-        """A leaving client without flows is forgotten."""
+        """Forget a leaving client, whose last flow has been removed."""
         self.leaving.remove(client)
         self.by_slot[client.slot] = None
         self._next_free[client.slot] = self._free

@@ -12,7 +12,7 @@ class Lists:
         self._before = before
 
     def append(self, firsts, lasts, which, number):
-        """To the end of the list whose ends are firsts[which] and lasts[which]."""
+        """Append an entry to the list whose ends are firsts[which] and lasts[which]."""
         w = self._w
         last = lasts[which]
         at = number * self._words + self._before
@@ -25,7 +25,7 @@ class Lists:
         lasts[which] = number + 1
 
     def remove(self, firsts, lasts, which, number):
-        """Out of the list that it is in."""
+        """Remove an entry from the list whose ends are these."""
         w = self._w
         at = number * self._words + self._before
         before, after = w[at], w[at + 1]

@@ -4,7 +4,7 @@ A mapping is an endpoint of a client (address, protocol, port; RFC 4787) and its
 that are HELD first; the one at the head stands for it in the index. Every client has for each pool of ports two lists, in
 order of entry: mappings without and with a HELD flow. So to end a mapping costs the same however many flows it has:
 
-    lives[SLOTS + number]   another number for each mapping that ever had the number; flows of an ended one count no more
+    lives[SLOTS + number]   another value for each mapping that ever had the number: flows of one that has ended are invalid
 
 They are removed when a packet meets them, or by the sweep. A word of an entry that names another holds its number + 1,
 0 at an end.
@@ -115,7 +115,7 @@ class Mappings:
             self._relist(number)
 
     def end(self, number):
-        """Its port is free at once; its flows, if it has any left, count no more."""
+        """End a mapping: its port is free at once, and the flows that it still has are invalid."""
         w = self._w
         packed = self._entries[number * _ENTRY + _HEAD]
         head = packed & 0xFFFF
@@ -130,12 +130,12 @@ class Mappings:
         self._free = number + 1
         self.on_end(packed >> 17, byteorder.first(w[at + NEW_PORTS]))
 
-    def recycle(self, client, pool, held=False):
-        """End the client's oldest mapping of a pool that has no HELD flow; with held, if there is none, another. Is one gone?"""
-        link = client.maps_first[pool << 1] or held and client.maps_first[pool << 1 | 1]
-        if link:
-            self.end(link - 1)
-        return link != 0
+    def recycle(self, client, pool, in_use=False):
+        """End the client's oldest mapping of a pool without a HELD flow; in_use: else its oldest. True: one has ended."""
+        first = client.maps_first[pool << 1] or in_use and client.maps_first[pool << 1 | 1]
+        if first:
+            self.end(first - 1)
+        return first != 0
 
     # --- rings and lists ---
 

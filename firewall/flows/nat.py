@@ -16,10 +16,10 @@ At its limit a client gives up its own oldest mapping that is not in use, else i
 from micropython import const
 
 from firewall import reasons
+from firewall.flows import record
 from firewall.flows import state as flowstate
 from firewall.flows.ports import Ports
 from firewall.flows.record import ANSWER, CLIENT, EGRESS, PORTS, SIDE_CLIENT, SIDE_UPLINK, WORDS
-from firewall.flows.record import at as word_at
 from firewall.wire import byteorder, ipv4
 from firewall.wire.checksum import delta16, delta32, fold
 
@@ -109,7 +109,7 @@ class Nat:
                 if proto != ipv4.ICMP:
                     transport = fold(transport + address)
         ports_back, new_ports_back = _answering(proto, new_ports), _answering(proto, ports)
-        if self._held(dst, own, ports_back, kind_back, now) >= 0:
+        if self._live_half(dst, own, ports_back, kind_back, now) >= 0:
             return -reasons.PROTOCOL_BUSY
         slot, slot_back = client.slot, peer.slot if peer else 0
         state = flowstate.PICKED if picked else flowstate.fresh(proto)
@@ -119,12 +119,12 @@ class Nat:
         there = (src, dst, ports, proto | SIDE_CLIENT, own, dst, new_ports, deltas, egress_word, slot, generation)
         deltas ^= 0xFFFFFFFF  # minus, in ones' complement
         back = (dst, own, ports_back, kind_back, dst, src, new_ports_back, deltas, p.ingress.number, slot_back, life)
-        record = flows.add(client, there, back, mapped, now)
-        if record < 0:
+        number = flows.add(client, there, back, mapped, now)
+        if number < 0:
             return -reasons.FLOW_LIMIT
         if mapped is not None and mapped < 0:
             self._ports[proto].take(outside)
-        return record
+        return number
 
     # --- ports ---
 
@@ -169,7 +169,7 @@ class Nat:
         for probe in range(PROBES + 1):
             port = self._any(pool) if probe else wanted
             if ipv4.TCP << 16 | port not in self._reserved:
-                half = self._held(dst, own, ports >> 16 | byteorder.swap(port), ipv4.TCP | SIDE_UPLINK, now)
+                half = self._live_half(dst, own, ports >> 16 | byteorder.swap(port), ipv4.TCP | SIDE_UPLINK, now)
                 if half < 0:
                     return port
                 at = (half >> 1) * WORDS
@@ -186,11 +186,11 @@ class Nat:
         half = taken if taken >= 0 and client.flows < flows.share and others > PROBES // 2 else spare
         if half < 0:
             return -1
-        port = byteorder.second(w[word_at(half) + PORTS])
+        port = byteorder.second(w[record.at(half) + PORTS])
         flows.remove(half >> 1)
         return port
 
-    def _held(self, src, dst, ports, kind, now):
+    def _live_half(self, src, dst, ports, kind, now):
         """The half that has this key and is live, or -1; one that is not is removed."""
         half = self._flows.find(src, dst, ports, kind)
         if half >= 0 and not self._flows.live(half, now):

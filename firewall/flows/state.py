@@ -1,4 +1,4 @@
-"""The state of a flow: what it has seen, how long it may rest, how dear it is.
+"""The state of a flow: what it has seen, how long it may be idle, and how much it is worth when there is no room.
 
 For TCP this is the state machine of RFC 7857 2.1, with the handshake's middle told apart. Sequence numbers are not
 followed, so nothing here ends a flow at once: a RST or the second FIN shortens its time to 4 minutes, and data after

@@ -227,10 +227,10 @@ class Flows:
             self._cursor += 1
 
     def _recycle(self, client):
-        link = client.first[flowstate.IDLE] or client.first[flowstate.ANSWERED]
-        if link:
-            self.remove(link - 1)
-        return link != 0
+        first = client.first[flowstate.IDLE] or client.first[flowstate.ANSWERED]
+        if first:
+            self.remove(first - 1)
+        return first != 0
 
     def _longest_idle(self, client, now):
         """The record that rested longest among the first held ones.
@@ -239,15 +239,15 @@ class Flows:
         one that the last did not.
         """
         w = self.records
-        link = client.first[flowstate.HELD]
+        entry = client.first[flowstate.HELD]
         found = longest = -1
         for _ in range(_LOOKS):
-            if not link:
+            if not entry:
                 break
-            at = (link - 1) * WORDS
+            at = (entry - 1) * WORDS
             rest = flowstate.idle(w[at + EGRESS] >> 16, now, w[at + SEEN], w[at + BACK + SEEN])
             if rest > longest:
-                found = link - 1
+                found = entry - 1
                 longest = rest
-            link = w[at + NEXT]
+            entry = w[at + NEXT]
         return found

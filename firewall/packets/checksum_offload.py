@@ -1,11 +1,11 @@
-"""Blank checksums are worked out, for a link that does not do it itself (netif.h, csum_blank)."""
+"""Blank checksums are worked out, for an interface whose far side does not do it (netif.h, csum_blank)."""
 from firewall.packets.packet import IP
 from firewall.wire import ipv4, tcp, udp
 from firewall.wire.checksum import fold, pseudo, total
 from firewall.wire.ipv4 import put16
 
 
-def complete(frame, octets):
+def fill(frame, octets):
     """Work out the blank transport checksum of a frame that is whole in frame[:octets]: TCP or UDP over IPv4."""
     at = IP + ((frame[IP] & 0x0F) << 2)
     check = at + (tcp.CHECKSUM if frame[IP + ipv4.PROTOCOL] == ipv4.TCP else udp.CHECKSUM)

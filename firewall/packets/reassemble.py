@@ -44,8 +44,8 @@ class Reassembly:
     """A holder is a client's slot for what it sends, minus its slot for what it is sent, 0 for what nobody claims yet."""
 
     def __init__(self):
-        self.octets = 0  # held, bookkeeping included
-        self._held = {}  # holder: octets
+        self.octets = 0  # of all that is kept, bookkeeping included
+        self._octets_of = {}  # holder: octets
         self._queues = {}  # holder: its datagrams, oldest first
         self._by_key = {}
 
@@ -114,10 +114,10 @@ class Reassembly:
             return _whole(datagram)
         holder = datagram.holder
         most = MOST_OCTETS * INWARD if holder < 0 else MOST_OCTETS
-        while self._held.get(holder, 0) > most:
+        while self._octets_of.get(holder, 0) > most:
             self._forget(self._rested(holder, now) or self._queues[holder][-1])
         while self.octets > MOST_OF_ALL:
-            largest = max(self._held, key=self._held.get)
+            largest = max(self._octets_of, key=self._octets_of.get)
             self._forget(self._rested(largest, now) or self._queues[largest][-1])
         return reasons.KEPT if key in self._by_key else reasons.FRAGMENT_LIMIT
 
@@ -168,7 +168,7 @@ class Reassembly:
     def _charge(self, datagram, octets):
         datagram.cost += octets
         self.octets += octets
-        self._held[datagram.holder] += octets
+        self._octets_of[datagram.holder] += octets
 
     def _forget(self, datagram):
         self.octets -= datagram.cost
@@ -178,7 +178,7 @@ class Reassembly:
     def _join(self, datagram, holder):
         """Count it to holder, by age among the others: one that had no receiver yet is not the youngest. Whole, or not at all."""
         try:
-            self._held[holder] = self._held.get(holder, 0)
+            self._octets_of[holder] = self._octets_of.get(holder, 0)
             queue = self._queues.setdefault(holder, [])
             at = len(queue)
             while at and queue[at - 1].deadline > datagram.deadline:
@@ -187,18 +187,18 @@ class Reassembly:
         except BaseException:
             if not self._queues.get(holder):
                 self._queues.pop(holder, None)
-                self._held.pop(holder, None)
+                self._octets_of.pop(holder, None)
             raise
         datagram.holder = holder
-        self._held[holder] += datagram.cost
+        self._octets_of[holder] += datagram.cost
 
     def _leave(self, datagram):
         holder = datagram.holder
-        self._held[holder] -= datagram.cost
+        self._octets_of[holder] -= datagram.cost
         self._queues[holder].remove(datagram)
         if not self._queues[holder]:
             del self._queues[holder]
-            del self._held[holder]
+            del self._octets_of[holder]
 
 
 def _header_inside(p):
@@ -216,8 +216,8 @@ def _fits(datagram, start, octets, more, header):
         return False
     if datagram.end >= 0 and (end > datagram.end or not more):
         return False
-    for at, held in datagram.pieces:
-        if start < at + len(held) and at < end or not more and at + len(held) > end:
+    for at, piece in datagram.pieces:
+        if start < at + len(piece) and at < end or not more and at + len(piece) > end:
             return False
     return True
 

@@ -1,4 +1,4 @@
-"""A TCP super-frame is cut into the segments it stands for: for a link that takes none.
+"""A TCP super-frame is cut into the segments it stands for: for an interface whose far side takes none.
 
 A super-frame has one header and up to 64 KiB of payload (netif.h, GSO TCPv4); its receiver was promised segments of
 at most `gso` octets of payload. Each gets the header with its own length, identification, sequence number and

@@ -154,7 +154,7 @@ def test_behaviour_38_incomplete_datagrams_are_bounded_in_memory_and_time(net):
     net.advance(29)
     assert held.octets > 0
     net.advance(2)
-    assert held.octets == 0 and not held._by_key and not held._queues and not held._held
+    assert held.octets == 0 and not held._by_key and not held._queues and not held._octets_of
 
 
 def test_behaviour_38_large_incomplete_datagrams_are_bounded_for_each_client(net):

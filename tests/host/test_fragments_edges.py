@@ -35,12 +35,12 @@ def test_later_pieces_have_the_options_that_are_copied(options, copied):
 
 def sound(held):
     """What is held is what is counted, of each holder and of all."""
-    assert sorted(held._held) == sorted(held._queues)
+    assert sorted(held._octets_of) == sorted(held._queues)
     for holder, queue in held._queues.items():
-        assert held._held[holder] == sum(datagram.cost for datagram in queue) > 0
+        assert held._octets_of[holder] == sum(datagram.cost for datagram in queue) > 0
         assert [each.deadline for each in queue] == sorted(each.deadline for each in queue)
         assert all(each.holder == holder and held._by_key[each.key] is each for each in queue)
-    assert held.octets == sum(held._held.values()) <= 524288
+    assert held.octets == sum(held._octets_of.values()) <= 524288
     assert len(held._by_key) == sum(map(len, held._queues.values()))
 
 
@@ -77,7 +77,7 @@ def test_what_is_held_is_what_is_counted():
                 wire.frames.clear()
         assert whole > 100 and most > 100000
         net.advance(100)
-        assert held.octets == 0 and not held._held and not held._queues and not held._by_key
+        assert held.octets == 0 and not held._octets_of and not held._queues and not held._by_key
 
 
 def test_what_is_said_of_a_piece():
@@ -125,7 +125,7 @@ class Refusing:
                     grow()
                 return dict.setdefault(self, key, Queue())
 
-        held._held, held._queues, held._by_key = Table(held._held), Table(held._queues), Table(held._by_key)
+        held._octets_of, held._queues, held._by_key = Table(held._octets_of), Table(held._queues), Table(held._by_key)
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (2, 1, 0)])
@@ -200,7 +200,7 @@ def test_what_nobody_claims_is_the_uplinks():
         for ident in range(4):
             for piece in fragments(udp(SERVER, 80, OURS, 4001, bytes(64000), ident=ident), *[1480] * 43)[1:]:
                 net.uplink.send(piece)
-                assert set(held._held) == {0} and held._held[0] <= 131072
+                assert set(held._octets_of) == {0} and held._octets_of[0] <= 131072
         assert net.verdict == reasons.FRAGMENT_LIMIT and held.octets > 131072 - 64000
         net.detach(client)
         assert held.octets > 131072 - 64000
@@ -217,7 +217,7 @@ def test_three_times_as_much_is_held_of_what_comes_for_a_client():
         for ident in range(10):
             for piece in fragments(udp(SERVER, 80, OURS, 4001, bytes(64000), ident=ident), *[1480] * 43)[:-1]:
                 net.uplink.send(piece)
-                most = max(most, held._held.get(-link.client.slot, 0))
+                most = max(most, held._octets_of.get(-link.client.slot, 0))
                 sound(held)
         assert 393216 - 2000 < most <= 393216
 

@@ -140,7 +140,7 @@ def test_what_is_held_for_a_client_goes_with_it_and_with_the_uplink(net):
         interleaved(net, pieces[0][:-1], pieces[1][:-1])
         assert held.octets > 10000
         end(client)
-        assert held.octets == 0 and not held._by_key and not held._queues and not held._held
+        assert held.octets == 0 and not held._by_key and not held._queues and not held._octets_of
 
 
 def test_pieces_wait_30_s_whoever_they_are_for(net):

@@ -354,7 +354,7 @@ def test_a_port_is_taken_exactly_as_long_as_a_mapping_has_it(seed, monkeypatch):
             wire = wires[address]
             kind = rng.choice(list(KINDS.values()))
             port, dst = kind.first + rng.randrange(1023), remote(rng.randrange(4))
-            below = [wire_.mapped for wire_ in n.clients.by_address.values() if wire_.address == addressed(address)][0]
+            below = n.clients.by_address[addressed(address)].mapped
             pool = 2 if kind.first == 0 else kind.first >= 1024
             least = below[pool] < min(64, 1023 // len(wires) - 1)
             if rng.random() < 0.5:

@@ -1,7 +1,7 @@
 """Segmentation and checksum completion in software, against scapy's own arithmetic."""
 
 import pytest
-from firewall.packets.checksum_offload import complete
+from firewall.packets.checksum_offload import fill
 from firewall.packets.segment import segments
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -52,5 +52,5 @@ def test_completed_checksum_is_right(layer, octets):
     at = 14 + 20 + (16 if layer is TCP else 6)
     blank[at : at + 2] = b"\x12\x34"  # a seed, or anything
     frame = blank + b"padding of the wire"
-    complete(frame, len(frame))
+    fill(frame, len(frame))
     assert Ether(bytes(frame))[layer].chksum == right[layer].chksum

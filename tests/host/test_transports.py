@@ -2,7 +2,7 @@
 import struct
 
 import pytest
-from firewall.packets.checksum_offload import complete
+from firewall.packets.checksum_offload import fill
 from firewall.packets.segment import segments
 from packets import ACK, DF, PSH, Look, error, fragments, ip, pseudo, tcp, tcp_segment, total, udp_datagram
 from scenes import A, B, OURS, ROUTER, nothing, opened
@@ -86,7 +86,7 @@ def udp_right(src, dst, body):
 @pytest.mark.parametrize("behind", [b"", b"\x77", b"behind", bytes(range(64))])
 def test_a_completed_checksum_goes_by_the_length_of_udp(size, behind):
     frame = bytearray(short(A, 4001, SERVER, 80, bytes(range(200)) * 7 + bytes(size), behind))
-    complete(frame, len(frame))
+    fill(frame, len(frame))
     assert udp_right(A, SERVER, bytes(frame[34:]))
 
 

@@ -16,14 +16,14 @@ def draw(n):
     return (state[0] >> 8) % n
 
 def sound(held):
-    assert held.octets == sum(held._held.values()) == sum(each.cost for each in held._by_key.values()), "octets"
+    assert held.octets == sum(held._octets_of.values()) == sum(each.cost for each in held._by_key.values()), "octets"
     assert sum(len(queue) for queue in held._queues.values()) == len(held._by_key), "datagrams"
     for holder in held._queues:
         queue = held._queues[holder]
-        assert queue and held._held[holder] == sum(each.cost for each in queue), "holder"
+        assert queue and held._octets_of[holder] == sum(each.cost for each in queue), "holder"
         for each in queue:
             assert each.holder == holder and held._by_key[each.key] is each, "queue"
-    assert len(held._held) == len(held._queues), "held"
+    assert len(held._octets_of) == len(held._queues), "held"
 
 packet = Packet()
 held, now, failed, wholes = Reassembly(), 0, 0, 0
