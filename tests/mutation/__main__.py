@@ -34,6 +34,8 @@ MODULES = {
     "replies": ("firewall/packets/replies.py", "firewall.packets.replies", None, ["behaviours", "wire", "icmp", "replies", "tcp_without_flow", "identification"]),
     "rules": ("firewall/rules/text.py", "firewall.rules.text", None, ["rules", "rule_cases", "explain"]),
     "matcher": ("firewall/rules/matcher.py", "firewall.rules.matcher", None, ["rules", "rule_cases"]),
+    "names": ("firewall/rules/names.py", "firewall.rules.names", None, ["rules"]),
+    "address": ("firewall/wire/address.py", "firewall.wire.address", None, ["wire_address", "rules", "rule_cases"]),
     "netif": ("port/modules/net/netif.py", "net.netif", None, ["netif"]),
     "batch": ("port/modules/net/batch.py", "net.batch", ["Batch.begin", "Batch.take", "Batch.describe"], ["batch"]),
     "steps": ("netback/states.py", "netback.states", None, ["netback_steps"]),
