@@ -1,6 +1,8 @@
 """A network device as xenstore has it: what the ends of clients' devices and of the uplink share.
 
-Each side has a directory with its own state, which only the numbers of states.py may be. Source: Xen public/io/xenbus.h.
+Each side has a directory with its own state, which only the numbers of states.py may be.
+
+Source: Xen public/io/xenbus.h.
 """
 import asyncio
 import gc
