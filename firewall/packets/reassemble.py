@@ -88,9 +88,14 @@ class Reassembly:
                 self.octets -= datagram.cost
                 del self._by_key[key]
                 raise
+        return self._keep(datagram, p, start, more, now)
+
+    def _keep(self, datagram, p, start, more, now):
+        """Keep a piece of this datagram. The whole frame, or a reason."""
         if datagram.pieces is None:
             return reasons.FRAGMENT
         datagram.seen = now
+        octets = p.end - p.l4
         data = bytes(memoryview(p.frame)[p.l4 : p.end])
         if (start, data) in datagram.pieces:
             return reasons.KEPT  # the same again: the network may do that
@@ -112,14 +117,17 @@ class Reassembly:
         if datagram.octets == datagram.end:
             self._forget(datagram)
             return _whole(datagram)
-        holder = datagram.holder
+        self._limit(datagram.holder, now)
+        return reasons.KEPT if datagram.key in self._by_key else reasons.FRAGMENT_LIMIT
+
+    def _limit(self, holder, now):
+        """Forget datagrams until this holder, and all of them together, have no more octets than they may."""
         most = MOST_OCTETS * INWARD if holder < 0 else MOST_OCTETS
         while self._octets_of.get(holder, 0) > most:
             self._forget(self._rested(holder, now) or self._queues[holder][-1])
         while self.octets > MOST_OF_ALL:
             largest = max(self._octets_of, key=self._octets_of.get)
             self._forget(self._rested(largest, now) or self._queues[largest][-1])
-        return reasons.KEPT if key in self._by_key else reasons.FRAGMENT_LIMIT
 
     def tick(self, now):
         """Forget what is too old."""

@@ -143,8 +143,7 @@ def header(total, ident, fragment, ttl, proto, src, dst, tos=0, options=b""):
     put16(buf, FRAGMENT, fragment)
     buf[TTL] = ttl
     buf[PROTOCOL] = proto
-    put32(buf, SRC, src)
-    put32(buf, DST, dst)
+    buf[SRC:OPTIONS] = src.to_bytes(4, "big") + dst.to_bytes(4, "big")
     buf[OPTIONS:] = options
     put16(buf, CHECKSUM, checksum.total(buf, 0, size, 0) ^ 0xFFFF)
     return buf
@@ -166,11 +165,3 @@ def put16(buf, at, value):
     """Write 16 bits in wire order."""
     buf[at] = value >> 8
     buf[at + 1] = value & 0xFF
-
-
-def put32(buf, at, value):
-    """Write 32 bits, such as an address, in wire order."""
-    buf[at] = value >> 24
-    buf[at + 1] = value >> 16 & 0xFF
-    buf[at + 2] = value >> 8 & 0xFF
-    buf[at + 3] = value & 0xFF

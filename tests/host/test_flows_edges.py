@@ -1,11 +1,13 @@
 """Edges of the flow table that planted faults showed to be seen by nobody: a full index, the sweep, who goes first."""
 import itertools
+import random
 
 import pytest
 from test_flows_model import POOL, TIMEOUT, Table
 
 from firewall.flows import state as flowstate
 from firewall.flows.record import BACK, SEEN
+from firewall.neighbours import Neighbours
 from tests.network import words
 
 
@@ -201,3 +203,13 @@ def test_a_mapping_is_in_use_as_long_as_one_of_its_flows_is(held, before):
             left = remote != ending[-1]
             assert bool(client.maps_first[POOL << 1]) == (left and not used)
         assert table.unmapped == [1] and client.mapped[POOL] == before
+
+
+def test_without_another_share_a_client_gets_512():
+    """The image names none: what others hold leaves 512 flows to each client that is attached."""
+    neighbours = Neighbours(4096, words, random.Random(1).randbytes)
+    neighbours.attach(1, 1, b"abcdef")
+    assert neighbours.flows.cap(neighbours.clients.by_address[1]) == 4096
+    neighbours.attach(2, 2, b"abcdef")
+    neighbours.attach(3, 3, b"abcdef")
+    assert neighbours.flows.cap(neighbours.clients.by_address[1]) == 4096 - 2 * 512
