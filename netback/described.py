@@ -30,7 +30,7 @@ class Described:
         self._told = {}  # node: the wrong value last told
 
     async def find(self):
-        """Whether dom0 has said whose device this is; otherwise it is still writing, and frontend stays what it was."""
+        """True if dom0 has said whose device this is. Otherwise it is still writing, and frontend stays what it was."""
         frontend = await values.read(self.store, self.path + "/frontend")
         owner = await values.read(self.store, self.path + "/frontend-id")
         home = b"/local/domain/%d/" % self.domid

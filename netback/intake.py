@@ -54,7 +54,8 @@ class Intake(Endpoint):
             frame = None if batch.bad[row] else Frame(False, False, 0)
             frames.append(frame)
             if frame:
-                batch.describe(row, frame)
+                if batch.offloads[row] or batch.gso_size[row]:
+                    batch.describe(row, frame)
                 self._fetch(batch, row, frame, copies)
             first = batch.end[row]
         return first

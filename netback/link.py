@@ -75,7 +75,7 @@ class BackLink(Intake):
             self._hold(frame)
 
     def _fits(self, frame):
-        """Whether the client has posted buffers for it."""
+        """True if the client has posted buffers for all of the frame."""
         return self.rx.waiting() >= frame.slots()
 
     def has_room(self, parts, copies):

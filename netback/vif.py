@@ -267,7 +267,7 @@ class Vif(Device):
             raise PeerError("Xen refuses its rings or port: errno %d" % refusal.errno)
 
     def _too_often(self):
-        """Whether the client has to wait; may_connect then says until when. Else this connection is counted."""
+        """True if the client has to wait, until may_connect. Otherwise this connection is counted."""
         now = xen.ns()
         self.connects = [at for at in self.connects if now - at < _WINDOW_NS]
         if len(self.connects) >= _FREE_CONNECTS and now - self.connects[-1] < _SLOW_NS:

@@ -18,6 +18,8 @@ _log = Log("netfront")
 
 
 class Backlog:
+    """frames: those that wait. stalled: the netvm takes nothing, and none may wait."""
+
     def __init__(self):
         self.frames = []  # oldest first
         self.stalled = False
@@ -26,7 +28,7 @@ class Backlog:
         self._taken = 0  # how many it had taken then
 
     def keep(self, frame):
-        """Whether it may wait."""
+        """Let a frame wait. False: there are too many, and it is the caller's still."""
         pages = len(frame.parts)
         if self.stalled or self._pages + pages > _MOST_PAGES:
             return False

@@ -10,7 +10,6 @@ from net.endpoint import Endpoint
 from net.frame import HEADERS, Frame
 from net.netif import RX_WORDS
 from net.quarantine import TX_RESERVE
-from net.ring import SLOTS
 from net.slots import rx_request
 from peererror import PeerError
 
@@ -23,24 +22,27 @@ class Intake(Endpoint):
 
     def post(self):
         """Lend pages for what the netvm receives, as many as there is room for; True: more than one pass's are due."""
-        left = _POSTED
-        while self.rx.room() and self.pool.free and self.quarantine.room(self.domid, self.lent()) > TX_RESERVE:
-            id = self.rx.req_prod & (SLOTS - 1)
-            if self.rx_lent.has(id):
+        ring, pool, lent = self.rx, self.pool, self.rx_lent
+        most = min(ring.room(), pool.free, self.quarantine.room(self.domid, self.lent()) - TX_RESERVE)
+        posted = 0
+        while posted < most:
+            number = ring.req_prod
+            id = number & _LAST
+            if lent.has(id):
                 break
-            if not left:
+            if posted == _POSTED:
                 return True
-            left -= 1
-            page = self.pool.take()
-            self.pool.clear(page, 0, 0)
+            posted += 1
+            page = pool.take()
+            pool.clear(page, 0, 0)
             try:
-                gref = xen.grant(self.pool.gfn(page), self.domid, False)
+                gref = xen.grant(pool.gfn(page), self.domid, False)
             except (OSError, MemoryError):
-                self.pool.give(page)
+                pool.give(page)
                 break
-            self.rx_lent.lend(id, page, gref, self.rx.req_prod)
-            rx_request(self.rx.words, self.rx.req_prod, gref)
-            self.rx.req_prod = (self.rx.req_prod + 1) & 0xFFFFFFFF
+            lent.lend(id, page, gref, number)
+            rx_request(ring.words, number, gref)
+            ring.req_prod = (number + 1) & 0xFFFFFFFF
         return False
 
     def receive(self, batch, slots):
@@ -80,31 +82,28 @@ class Intake(Endpoint):
 
     def _take_posted(self, batch, row, frame):
         """Take the pages of a packet's responses back and make them the frame's parts. A bad packet leaves it empty."""
+        ring, lent, pool = self.rx, self.rx_lent, self.pool
         part = batch.part[row]
         behind = part + batch.parts[row]
         failed = batch.bad[row] != 0
         for slot in range(batch.first[row], batch.end[row]):
-            page = self.rx_lent.revoke(self.rx.rsp_cons & _LAST)
-            self.rx.rsp_cons = (self.rx.rsp_cons + 1) & 0xFFFFFFFF
+            page = lent.revoke(ring.rsp_cons & _LAST)
+            ring.rsp_cons = (ring.rsp_cons + 1) & 0xFFFFFFFF
             if page < 0:
                 raise PeerError("rx page still held after its response")
             if part < behind and batch.slot[part] == slot:
-                if not self._add(frame, page, batch.offset[part], batch.length[part]):
-                    self.pool.give(page)
+                offset, octets = batch.offset[part], batch.length[part]
+                pool.written(page, offset + octets)
+                try:
+                    frame.add(page, offset, octets)
+                except MemoryError:  # the rest of the packet is taken all the same
+                    pool.give(page)
                     failed = True
                 part += 1
             else:
-                self.pool.give(page)  # an extra info, or nothing in it
-        batch.describe(row, frame)
+                pool.give(page)  # an extra info, or nothing in it
+        if batch.offloads[row] or batch.gso_size[row]:
+            batch.describe(row, frame)
         if failed:
-            frame.release(self.pool)
+            frame.release(pool)
             frame.octets = 0
-
-    def _add(self, frame, page, offset, octets):
-        """Make it a part of the frame. False: no memory for that; the rest of the packet is taken all the same."""
-        self.pool.written(page, offset + octets)
-        try:
-            frame.add(page, offset, octets)
-        except MemoryError:
-            return False
-        return True

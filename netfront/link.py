@@ -189,7 +189,7 @@ class FrontLink(Intake):
         return self.tx_lent.oldest(self.tx.req_prod)
 
     def unanswered(self, id, number):
-        """Whether that is so of this request still."""
+        """True if this request, by its id and its number in the ring, has no answer yet."""
         return self.tx_lent.has(id) and self.tx_lent.number[id] == number
 
     # ---- both ---------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ _LAST = const(255)  # slot of a ring
 _TX_WORDS = const(3)
 _MORE_DATA = const(4)
 _EXTRA_INFO = const(8)
+_MORE_OR_EXTRA = const(12)
 _EXTRA_MORE = const(1)
 _BLANK = const(1)  # in offloads, as netif.TX_CSUM_BLANK and TX_DATA_VALIDATED
 _VALIDATED = const(2)
@@ -64,7 +65,8 @@ class Batch:
         words, slots, width = self._words, self.slots, self._width
         number = self._number
         slot = first
-        data = extra = 0  # what the chain has announced and did not end yet
+        extra = 0  # the chain has announced an extra info, or more data
+        data = _MORE_DATA
         while slot < n:
             at = _FIRST_WORD + (number + slot & _LAST) * width
             to = slot * width
@@ -77,6 +79,8 @@ class Batch:
                 extra = slots[to] >> 8 & _EXTRA_MORE
             else:
                 flags >>= self._shift
+                if not flags & _MORE_OR_EXTRA:
+                    break  # most packets have one slot
                 data = flags & _MORE_DATA
                 if slot == first + 1:
                     extra = flags & _EXTRA_INFO

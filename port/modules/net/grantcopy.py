@@ -65,6 +65,6 @@ class Copies:
         return self.words[10 * n + 8] & 0xFFFF
 
     def okay(self, n):
-        """Whether operation n of the last run() succeeded."""
+        """True if operation n of the last run() succeeded."""
         at = n * _OP + _STATUS
         return self.ops[at] == 0 and self.ops[at + 1] == 0

@@ -73,7 +73,10 @@ def parse(batch, first, n):
         if offset + octets > _PAGE:
             raise PeerError("tx fragment crosses a page: offset %d, %d octets" % (offset, octets))
         if octets:
-            _add_part(batch, part, slots[at], offset, octets, end)
+            batch.gref[part] = slots[at]
+            batch.offset[part] = offset
+            batch.length[part] = octets
+            batch.slot[part] = end
             part += 1
         rest -= octets
         more = slots[at + 1] >> 16 & MORE_DATA
@@ -89,7 +92,16 @@ def parse(batch, first, n):
         _add_first(batch, begin, first, rest)
     else:
         begin += 1  # all octets are in the fragments
-    return _add_packet(batch, first, end, total, flags & (TX_CSUM_BLANK | TX_DATA_VALIDATED), bad, begin, part)
+    batch.first[row] = first
+    batch.end[row] = end
+    batch.octets[row] = total
+    batch.offloads[row] = flags & (TX_CSUM_BLANK | TX_DATA_VALIDATED)
+    batch.bad[row] = bad
+    batch.part[row] = begin
+    batch.parts[row] = part - begin
+    batch.rows = part
+    batch.packets = row + 1
+    return row
 
 
 def _add_first(batch, part, first, octets):
@@ -98,7 +110,10 @@ def _add_first(batch, part, first, octets):
     offset = batch.slots[at + 1] & 0xFFFF
     if offset + octets > _PAGE:
         raise PeerError("tx packet crosses a page: offset %d, %d octets" % (offset, octets))
-    _add_part(batch, part, batch.slots[at], offset, octets, first)
+    batch.gref[part] = batch.slots[at]
+    batch.offset[part] = offset
+    batch.length[part] = octets
+    batch.slot[part] = first
 
 
 def _parse_extras(batch, row, end, n):
@@ -128,8 +143,7 @@ def parse_responses(batch, first, n, number, lent):
 
     number: of slot 0, as the ring counts. lent: the page of each id that is posted; the caller has to revoke all of them.
     """
-    slots = batch.slots
-    row = batch.packets
+    slots, row = batch.slots, batch.packets
     batch.gso_size[row] = 0
     end = first
     part = batch.rows
@@ -151,7 +165,9 @@ def parse_responses(batch, first, n, number, lent):
         if (word >> 16) + octets > _PAGE:
             raise PeerError("rx response crosses a page: offset %d, %d octets" % (word >> 16, octets))
         if octets:
-            _add_part(batch, part, 0, word >> 16, octets, end)
+            batch.offset[part] = word >> 16
+            batch.length[part] = octets
+            batch.slot[part] = end
             part += 1
             total += octets
         end += 1
@@ -161,7 +177,16 @@ def parse_responses(batch, first, n, number, lent):
             if flags & EXTRA_INFO:
                 end = _response_extras(batch, row, end, n, number, lent)
             batch.extras[row] = end - first - 1
-    return _add_packet(batch, first, end, total, offloads, bad, batch.rows, part)
+    batch.first[row] = first
+    batch.end[row] = end
+    batch.octets[row] = total
+    batch.offloads[row] = offloads
+    batch.bad[row] = bad
+    batch.part[row] = batch.rows
+    batch.parts[row] = part - batch.rows
+    batch.rows = part
+    batch.packets = row + 1
+    return row
 
 
 def _response_extras(batch, row, end, n, number, lent):
@@ -184,25 +209,3 @@ def _response_extras(batch, row, end, n, number, lent):
         more = word >> 8 & EXTRA_MORE
         end += 1
     return end
-
-
-def _add_part(batch, part, gref, offset, octets, slot):
-    batch.gref[part] = gref
-    batch.offset[part] = offset
-    batch.length[part] = octets
-    batch.slot[part] = slot
-
-
-def _add_packet(batch, first, end, octets, offloads, bad, part, behind):
-    """Fill the next row of packets; its parts are those from `part` to before `behind`."""
-    row = batch.packets
-    batch.first[row] = first
-    batch.end[row] = end
-    batch.octets[row] = octets
-    batch.offloads[row] = offloads
-    batch.bad[row] = bad
-    batch.part[row] = part
-    batch.parts[row] = behind - part
-    batch.rows = behind
-    batch.packets = row + 1
-    return row

@@ -108,7 +108,7 @@ class Channel:
     async def write_packet(self, octets):
         """All of octets at once, for a peer that waits for whole messages. Errors as write().
 
-        PeerError too if the ring that the peer has given us is too small for it, now and for ever.
+        PeerError too if the ring that the peer has given us is too small for it.
         """
         if len(octets) > self.capacity:
             self.close()
