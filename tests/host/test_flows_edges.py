@@ -3,12 +3,13 @@ import itertools
 import random
 
 import pytest
+from packets import udp
 from test_flows_model import POOL, TIMEOUT, Table
 
 from firewall.flows import state as flowstate
 from firewall.flows.record import BACK, SEEN
 from firewall.neighbours import Neighbours
-from tests.network import words
+from tests.network import Network, words
 
 
 @pytest.mark.parametrize("rested", [TIMEOUT, TIMEOUT + 1])
@@ -213,3 +214,27 @@ def test_without_another_share_a_client_gets_512():
     neighbours.attach(2, 2, b"abcdef")
     neighbours.attach(3, 3, b"abcdef")
     assert neighbours.flows.cap(neighbours.clients.by_address[1]) == 4096 - 2 * 512
+
+
+@pytest.mark.parametrize("visits, left", [(17, 9), (18, 8), (34, 8), (35, 7), (52, 6)])
+def test_a_removal_counts_as_sixteen_visits_of_the_sweep(visits, left):
+    """So that a slice of a table in which all flows have ended takes no longer than any other."""
+    table = Table()
+    table.attach(1)
+    for remote in range(1, 11):
+        assert table.open(1, 1, remote, 0)
+    table.flows.tick(TIMEOUT + 1, visits)
+    assert table.flows.count == left
+    table.sound()
+
+
+def test_another_address_of_ours_frees_all_mappings():
+    """As many flows as the table has, each with a mapping of its own, again and again."""
+    net = Network(capacity=16)
+    client = net.client("10.137.0.21")
+    for last in (2, 3, 4):
+        net.netvm("10.138.0.%d" % last)
+        for port in range(16):
+            client.send(udp("10.137.0.21", 4000 + port, "192.0.2.50", 53))
+            assert net.uplink.recv()
+        assert net.neighbours.flows.count == 16

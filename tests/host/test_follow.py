@@ -1,7 +1,7 @@
 """What a packet does to its flow: which steps of the state move it in its client's lists, and which only change a word."""
 import pytest
 from packets import ACK, FIN, RST, SYN, tcp, udp
-from scenes import A, OURS, SERVER
+from scenes import A, B, OURS, SERVER
 
 from firewall.flows import state
 from firewall.flows.record import BACK, EGRESS, OCTETS, PACKETS, SEEN, WORDS
@@ -83,3 +83,22 @@ def test_what_is_refused_leaves_its_flow_alone():
     net.uplink.send(udp(SERVER, 80, OURS, 4001, bytes(1000), fragment=0x4000))
     net.uplink.send(udp(SERVER, 80, OURS, 4001, ttl=1))
     assert bytes(net.neighbours.flows.records[:WORDS]) == before
+
+
+def test_answers_go_to_the_interface_used_last_of_three():
+    """Of a client with several interfaces, whatever their numbers; between two clients the state stays as it is."""
+    net = Network()
+    one, two, three = net.client(A), net.client(A), net.client(A)
+    for wire in (one, two, three, two, one, three):
+        wire.send(udp(A, 4001, SERVER, 80))
+        assert net.uplink.recv(0)
+        net.uplink.send(udp(SERVER, 80, OURS, 4001))
+        assert wire.recv(0) and [other.recv(0) for other in (one, two, three)] == [None] * 3
+    b = net.client(B)
+    net.allow((A, B))
+    for wire in (one, two, three, two, one):
+        wire.send(udp(A, 4002, B, 80))
+        assert b.recv(0)
+        b.send(udp(B, 80, A, 4002))
+        assert wire.recv(0) and [other.recv(0) for other in (one, two, three)] == [None] * 3
+    assert net.neighbours.flows.records[WORDS + EGRESS] == state.UDP_ASSURED << 16 | b.number
