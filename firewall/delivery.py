@@ -26,8 +26,9 @@ class Delivery:
         self.outward = Copies(_BURST)
         self.cutting = Cutting(pool, circle, self.make)
         self.gone = 0  # frames that found no page, and those for which interfaces that are gone had no room
+        self.fast = None  # bursts.through.Bursts, if the fast path is on
         self._by_number = interfaces.by_number
-        self._turns = circle
+        self.turns = circle
 
     def forward(self, ingress, frame, whole, octets, number):
         """Send a rewritten frame: as it lies in its pages, or cut and summed where the far side cannot.
@@ -41,7 +42,7 @@ class Delivery:
             return
         cut = frame.gso_size and not rings.gso
         if not cut and (frame.blank and not rings.csum or len(frame.parts) > 1 and not rings.sg):
-            self._turns.work += turns.GATHERED * (octets + 4095 >> 12) + turns.SENT
+            self.turns.work += turns.GATHERED * (octets + 4095 >> 12) + turns.SENT
             whole = whole or frame.gather(self.pool)
             if frame.blank:
                 fill(whole, octets)
@@ -67,7 +68,7 @@ class Delivery:
         """Send what the judge has made, (number, octets) each; of many pieces some now, the others in the next turns."""
         egress = self._by_number[out[0][0]]
         if not (egress and egress.rings and self.cutting.spread(ingress, egress, out)):
-            self._turns.work += turns.SENT * len(out)
+            self.turns.work += turns.SENT * len(out)
             for number, octets in out:
                 self.emit(number, octets)
         out.clear()
@@ -115,7 +116,10 @@ class Delivery:
             return
         self.outward.run()
         for interface in self.clients:
-            interface.rings.finish(self.outward)
+            if self.fast:
+                self.fast.finish(interface)
+            else:
+                interface.rings.finish(self.outward)
 
     def lost(self, uplink):
         """How many frames were dropped since boot, whole or in part, because a link had no room for them or we had no page."""

@@ -7,7 +7,7 @@ wants it. The next pass goes on where this one stopped. What is not served stays
 long queue, all of who owes work, and all clients' as long as the uplink has no room, at most for a second
 (netfront/backlog.py).
 
-This is the slow path, and the specification of the fast one: every packet goes through plain Python.
+What bursts/ does not take goes through plain Python here: the slow path, and the specification of the fast one.
 
 A neighbour that breaks its rings' protocol is told to its owner (Vif, Uplink) as broken(); a packet that makes the
 judge fail is dropped and counted by that client's Guard; nobody else notices either.
@@ -21,6 +21,7 @@ from peererror import PeerError
 from supervisor import Guard
 
 from firewall import reasons, turns
+from firewall.bursts.through import Bursts
 from firewall.cutting import SENT
 from firewall.delivery import Delivery
 from firewall.interfaces import UPLINK
@@ -33,7 +34,8 @@ _NS_PER_MS = const(1000000)
 class Forwarder:
     """uplink: its Interface, None without one."""
 
-    def __init__(self, judge, interfaces, pool):
+    def __init__(self, judge, interfaces, pool, fast=True):
+        """fast: established flows go by machine code; without it every packet goes its way in plain Python."""
         self.judge = judge
         self.interfaces = interfaces
         self.pool = pool
@@ -43,9 +45,11 @@ class Forwarder:
         self.delivery = Delivery(pool, interfaces, self.turns)
         self.clients = self.delivery.clients
         self.inward = Copies(_SLOTS + 32)  # from clients: the longest chain may begin at the last slot
+        self.fast = self.delivery.fast = Bursts(judge, interfaces, pool, self.delivery, self.inward) if fast else None
         self.active = Flag()  # there was something to do since it was last waited for
         self.busy = False  # the uplink has no room: clients keep what they have in their own rings
         self._deciding = self._decide  # bound once: a frame without memory must get as far as its guard
+        self._judging = self._judge
 
     # ---- interfaces come and go ---------------------------------------------------------------
 
@@ -54,6 +58,8 @@ class Forwarder:
         guard = Guard(owner.name, lambda: owner.broken("packets that cannot be judged"))
         self.turns.add(interface)
         try:
+            if self.fast:
+                self.fast.add(interface, owner.link)
             if interface.number != UPLINK:
                 self.clients.append(interface)
         except BaseException:
@@ -79,11 +85,9 @@ class Forwarder:
             self.uplink = None
         else:
             self.clients.remove(interface)
+        if self.fast:
+            self.fast.remove(interface)
         self.interfaces.part(interface)
-
-    def lost(self):
-        """How many frames were dropped since boot, whole or in part, because a link had no room for them or we had no page."""
-        return self.delivery.lost(self.uplink)
 
     def holding(self):
         """Whether frames wait for a neighbour that gives no room."""
@@ -112,7 +116,7 @@ class Forwarder:
         self.delivery.burst()
         uplink = self.uplink
         if uplink:
-            if uplink.rings.post():
+            if self.fast.post(uplink) if self.fast else uplink.rings.post():
                 done = True
             uplink.rings.flush()
         if done:
@@ -204,12 +208,14 @@ class Forwarder:
         return True
 
     def _completed(self, interface, _now):
-        return interface.rings.complete()
+        return self.fast.completed(interface) if self.fast else interface.rings.complete()
 
     def _retry(self, interface, _now):
         return interface.rings.retry(self.delivery.outward)
 
     def _receive(self, interface, now):
+        if self.fast and self.fast.receive(interface, _SLOTS, now, self._judging):
+            return
         ring = interface.ring
         if interface.number == UPLINK:
             before = ring.rsp_cons
@@ -292,7 +298,3 @@ class Forwarder:
         if judge.out:
             self.delivery.replies(interface, judge.out)
         return verdict
-
-    def emit(self, number, octets):
-        """Send octets of our own making, whose checksums are complete, by the interface of this number."""
-        self.delivery.emit(number, octets)

@@ -47,7 +47,7 @@ def _nothing():
 
 async def main(store, words):
     """The program of the image that ships; boot.py starts it. words: of the command line."""
-    firewall = Firewall(store, Settings)
+    firewall = Firewall(store, Settings, fast=words.get("fast") != "off")
     firewall.start()
     firewall.settings.start()
 
@@ -55,14 +55,14 @@ async def main(store, words):
 class Firewall:
     """settings: told of clients that come and go; it calls what stands under "what settings tell"."""
 
-    def __init__(self, store, make_settings):
-        """make_settings(store, firewall) -> settings."""
+    def __init__(self, store, make_settings, fast=True):
+        """make_settings(store, firewall) -> settings. fast: as forward.Forwarder has it."""
         large = xen.memory()[1] >= _LARGE
         self.store = store
         self.pool = Pool(2048 if large else 1024)
         self.neighbours = Neighbours(65536 if large else 32768, _words, xen.random)
         self.judge = Judge(self.neighbours, xen.random)
-        self.forwarder = Forwarder(self.judge, self.neighbours.interfaces, self.pool)
+        self.forwarder = Forwarder(self.judge, self.neighbours.interfaces, self.pool, fast)
         self.backends = Backends(store, self._connect, self._attach, self._detach, self._change)
         self.quarantine = Quarantine(self.pool)
         self.settings = make_settings(store, self)
@@ -197,7 +197,7 @@ class Firewall:
         """Ask for the gateway's Ethernet address until the judge sees the answer. A VPN's netvm never answers."""
         delay = _FIRST_ARP_MS
         while self._asking == number and not self.neighbours.gateway_known:
-            self.forwarder.emit(UPLINK, self._ask)
+            self.forwarder.delivery.emit(UPLINK, self._ask)
             self.uplink.link.flush()
             self.forwarder.active.set()
             await asyncio.sleep_ms(delay)

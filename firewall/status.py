@@ -12,7 +12,7 @@ def lines(firewall):
     yield _clients(firewall)
     flows, pool = firewall.neighbours.flows, firewall.pool
     yield "flows: %d of %d; packet pages free: %d of %d, in quarantine: %d; frames lost for want of room since boot: %d" % (
-        flows.count, flows.capacity, pool.free, pool.pages, firewall.quarantine.size(), firewall.forwarder.lost())  # fmt: skip
+        flows.count, flows.capacity, pool.free, pool.pages, firewall.quarantine.size(), firewall.forwarder.delivery.lost(firewall.forwarder.uplink))  # fmt: skip
     counters = firewall.judge.counters
     told = ["%s %d" % (reasons.NAMES[i], counters[i]) for i in range(reasons.COUNT) if counters[i]]
     for i in range(0, len(told), _COUNTERS):

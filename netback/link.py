@@ -38,7 +38,7 @@ class BackLink(Intake):
         self.held_pages = 0
         self.sent = array("I", bytes(12 * _SENT_MOST))  # first operation, parts, offloads of each
         self.sending = 0  # packets that the running burst copies
-        self._copies = None  # it
+        self.copies = None  # it
         self.deaf = False  # the client takes nothing while frames wait for it; told
         self.pages = self.port = None  # a place for each: were there none for what Xen has given, it would be lost
         self.pages = xen.map(domid, refs)
@@ -103,7 +103,7 @@ class BackLink(Intake):
         self.sent[at + 1] = len(parts)
         self.sent[at + 2] = frame.offloads() | frame.gso_size << 16
         self.sending += 1
-        self._copies = copies
+        self.copies = copies
         self.rx.req_cons = (self.rx.req_cons + frame.slots()) & 0xFFFFFFFF
         frame.parts = ()
         if self.deaf:
@@ -162,7 +162,7 @@ class BackLink(Intake):
     def _give_sent(self, n):
         """The pages of a packet that was copied."""
         for op in range(self.sent[3 * n], self.sent[3 * n] + self.sent[3 * n + 1]):
-            self.pool.give(self._copies.source(op) - self.pool.first_gfn)
+            self.pool.give(self.copies.source(op) - self.pool.first_gfn)
 
     def _respond(self, n, copies):
         """Responses for a packet's parts, and for its extra info."""

@@ -279,6 +279,56 @@ static mp_obj_t xen_revoke(mp_obj_t gref) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(xen_revoke_obj, xen_revoke);
 
+// The first n words of a buffer. ValueError: it has fewer.
+static uint32_t *words_of(mp_obj_t from, mp_int_t n) {
+    mp_buffer_info_t buffer;
+    get_buffer(from, &buffer, MP_BUFFER_RW);
+    if (n < 0 || (size_t)n > buffer.len / 4 || ((uintptr_t)buffer.buf & 3)) {
+        mp_raise_ValueError(MP_ERROR_TEXT("fewer words than that"));
+    }
+    return buffer.buf;
+}
+
+// grants(gfns, refs, n, domid, readonly) -> how many of n pages were granted, the first ones; refs has their references.
+// gfns, refs: buffers of 32-bit words. Fewer than n: the table is full. Allocates nothing.
+static mp_obj_t xen_grants(size_t n_args, const mp_obj_t *args) {
+    mp_int_t n = mp_obj_get_int(args[2]), domain = mp_obj_get_int(args[3]), i = 0;
+    const uint32_t *gfns = words_of(args[0], n);
+    uint32_t *refs = words_of(args[1], n);
+    if (domain < 0 || domain > 0x7fef) {
+        mp_raise_ValueError(MP_ERROR_TEXT("no such page or domain"));
+    }
+    for (bool readonly = mp_obj_is_true(args[4]); i < n; i++) {
+        int ref = grant_page(gfns[i], domain, readonly);
+        if (ref < 0) {
+            break;
+        }
+        refs[i] = ref;
+    }
+    return MP_OBJ_NEW_SMALL_INT(i);
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(xen_grants_obj, 5, 5, xen_grants);
+
+// revokes(refs, n) -> how many of the first n references the peer still holds; in refs those that are revoked become 0.
+// refs: a buffer of 32-bit words. ValueError: one was never lent; those before it are revoked. Allocates nothing.
+static mp_obj_t xen_revokes(mp_obj_t refs_in, mp_obj_t n_in) {
+    mp_int_t n = mp_obj_get_int(n_in), held = 0;
+    uint32_t *refs = words_of(refs_in, n);
+    for (mp_int_t i = 0; i < n; i++) {
+        int result = grant_revoke(refs[i]);
+        if (result == -MP_EINVAL) {
+            mp_raise_ValueError(MP_ERROR_TEXT("reference was not lent"));
+        }
+        if (result == 0) {
+            refs[i] = 0;
+        } else {
+            held++;
+        }
+    }
+    return MP_OBJ_NEW_SMALL_INT(held);
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(xen_revokes_obj, xen_revokes);
+
 // map(domid, grefs) -> bytearray over the peer's pages, one after the other. OSError: Xen refused one of them,
 // or the window is full. ValueError: none or more than 64.
 static mp_obj_t xen_map(mp_obj_t domid, mp_obj_t grefs) {
@@ -381,6 +431,23 @@ static mp_obj_t xen_zero(mp_obj_t buf, mp_obj_t offset, mp_obj_t octets_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(xen_zero_obj, xen_zero);
 
+// zeros(buf, places, n): make n places zero, each two words of `places`: offset in buf, octets. Allocates nothing.
+// ValueError: one lies outside buf; those before it are zero.
+static mp_obj_t xen_zeros(mp_obj_t buf, mp_obj_t places_in, mp_obj_t n_in) {
+    mp_int_t n = mp_obj_get_int(n_in);
+    const uint32_t *places = words_of(places_in, n < 0 ? n : 2 * n);
+    mp_buffer_info_t buffer;
+    get_buffer(buf, &buffer, MP_BUFFER_RW);
+    for (mp_int_t i = 0; i < n; i++, places += 2) {
+        if (places[0] > buffer.len || places[1] > buffer.len - places[0]) {
+            mp_raise_ValueError(MP_ERROR_TEXT("range outside the buffer"));
+        }
+        memset((uint8_t *)buffer.buf + places[0], 0, places[1]);
+    }
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(xen_zeros_obj, xen_zeros);
+
 // csum(buf, offset, octets, seed) -> folded ones'-complement sum of 16-bit big-endian words, not inverted; an odd
 // last octet counts as followed by zero (RFC 1071). seed: an earlier result, or 0. ValueError: outside buf.
 static mp_obj_t xen_csum(size_t n_args, const mp_obj_t *args) {
@@ -481,9 +548,9 @@ static const mp_rom_map_elem_t xen_globals_table[] = {
     FUNCTION(sleep), FUNCTION(pending),
     FUNCTION(evtchn_alloc), FUNCTION(evtchn_bind), FUNCTION(evtchn_send), FUNCTION(evtchn_close), FUNCTION(counts),
     FUNCTION(mem), FUNCTION(free), FUNCTION(view), FUNCTION(addr), FUNCTION(gfn), FUNCTION(memory), FUNCTION(heap),
-    FUNCTION(grant), FUNCTION(revoke), FUNCTION(map), FUNCTION(unmap), FUNCTION(copy),
+    FUNCTION(grant), FUNCTION(revoke), FUNCTION(grants), FUNCTION(revokes), FUNCTION(map), FUNCTION(unmap), FUNCTION(copy),
     FUNCTION(mb), FUNCTION(cmpxchg32), FUNCTION(and8), FUNCTION(or8),
-    FUNCTION(zero), FUNCTION(csum), FUNCTION(random), FUNCTION(seed),
+    FUNCTION(zero), FUNCTION(zeros), FUNCTION(csum), FUNCTION(random), FUNCTION(seed),
     FUNCTION(console), FUNCTION(cmdline), FUNCTION(xenstore), FUNCTION(shutdown), FUNCTION(crash), FUNCTION(where),
     { MP_ROM_QSTR(MP_QSTR_POWEROFF), MP_ROM_INT(SHUTDOWN_POWEROFF) },
     { MP_ROM_QSTR(MP_QSTR_REBOOT), MP_ROM_INT(SHUTDOWN_REBOOT) },

@@ -26,22 +26,22 @@ class Index:
 
     def __init__(self, slots, records, key, second=1, mask=0xFFFFFFFF):
         """slots: zeroed u32 view, a power of two of at least 32 words. key: KEY_OCTETS random octets."""
-        self._slots = slots
+        self.slots = slots
         self._records = records
         self.set_key(key)
         self._second = second
         self._mask = mask
-        self._buckets = len(slots) // _BUCKET - 1  # as a mask
-        self._shift = 0  # the tag's bits come from above the bucket's
-        while self._buckets >> self._shift:
-            self._shift += 1
+        self.buckets = len(slots) // _BUCKET - 1  # as a mask
+        self.shift = 0  # the tag's bits come from above the bucket's
+        while self.buckets >> self.shift:
+            self.shift += 1
 
     def set_key(self, key):
         """Another key. Only while nothing is in the index."""
-        self._key = tuple([int.from_bytes(key[i : i + 4], "little") & _PRIME for i in range(0, KEY_OCTETS, 4)])
+        self.key = tuple([int.from_bytes(key[i : i + 4], "little") & _PRIME for i in range(0, KEY_OCTETS, 4)])
 
     def _hash(self, w0, w1, w2, w3):
-        a, b, c, d, e, f, g = self._key
+        a, b, c, d, e, f, g = self.key
         h = a * (w0 & 0xFFFF) + b * (w0 >> 16) + c * (w1 & 0xFFFF) + d * (w1 >> 16)
         h += e * (w2 & 0xFFFF) + f * (w2 >> 16) + g * w3
         h = (h & _PRIME) + (h >> 31)
@@ -49,16 +49,16 @@ class Index:
 
     def _other(self, bucket, tag):
         """The other bucket of an entry; its other is this one again."""
-        return bucket ^ ((tag << 1 | 1) & self._buckets)
+        return bucket ^ ((tag << 1 | 1) & self.buckets)
 
     def find(self, w0, w1, w2, w3):
         """The half whose record has these words, or -1."""
-        slots = self._slots
+        slots = self.slots
         records = self._records
         second = self._second
         h = self._hash(w0, w1, w2, w3)
-        bucket = h & self._buckets
-        tag = (h >> self._shift & _TAG_MASK) or 1
+        bucket = h & self.buckets
+        tag = (h >> self.shift & _TAG_MASK) or 1
         for _ in range(2):
             i = bucket << 4
             end = i + _BUCKET
@@ -78,17 +78,17 @@ class Index:
     def add(self, half, w0, w1, w2, w3):
         """Enter half under a key that is not there yet. False, nothing changed: no room."""
         h = self._hash(w0, w1, w2, w3)
-        bucket = h & self._buckets
-        tag = (h >> self._shift & _TAG_MASK) or 1
+        bucket = h & self.buckets
+        tag = (h >> self.shift & _TAG_MASK) or 1
         slot = tag << _TAG_SHIFT | half
         other = self._other(bucket, tag)
         if self._put(bucket, slot) or self._put(other, slot):
             return True
         for _ in range(2):
             for i in range(bucket << 4, (bucket << 4) + _BUCKET):
-                moved = self._slots[i]
+                moved = self.slots[i]
                 if self._put(self._other(bucket, moved >> _TAG_SHIFT), moved):
-                    self._slots[i] = slot
+                    self.slots[i] = slot
                     return True
             bucket = other
         return False
@@ -97,31 +97,31 @@ class Index:
         """Forget half, which is there under this key."""
         at = self._where(half, w0, w1, w2, w3)
         last = at | _BUCKET - 1
-        while not self._slots[last]:
+        while not self.slots[last]:
             last -= 1
-        self._slots[at] = self._slots[last]
-        self._slots[last] = 0
+        self.slots[at] = self.slots[last]
+        self.slots[last] = 0
 
     def replace(self, half, new, w0, w1, w2, w3):
         """Another half stands for the key from now on."""
-        self._slots[self._where(half, w0, w1, w2, w3)] += new - half
+        self.slots[self._where(half, w0, w1, w2, w3)] += new - half
 
     def _where(self, half, w0, w1, w2, w3):
         h = self._hash(w0, w1, w2, w3)
-        bucket = h & self._buckets
-        tag = (h >> self._shift & _TAG_MASK) or 1
+        bucket = h & self.buckets
+        tag = (h >> self.shift & _TAG_MASK) or 1
         for _ in range(2):
             for i in range(bucket << 4, (bucket << 4) + _BUCKET):
-                if self._slots[i] == tag << _TAG_SHIFT | half:
+                if self.slots[i] == tag << _TAG_SHIFT | half:
                     return i
             bucket = self._other(bucket, tag)
         raise AssertionError("half %d is not in the index" % half)
 
     def _put(self, bucket, slot):
         i = bucket << 4
-        if self._slots[i | _BUCKET - 1]:
+        if self.slots[i | _BUCKET - 1]:
             return False
-        while self._slots[i]:
+        while self.slots[i]:
             i += 1
-        self._slots[i] = slot
+        self.slots[i] = slot
         return True

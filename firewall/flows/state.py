@@ -22,7 +22,7 @@ from firewall.wire import ipv4, tcp
 (DATA, SYN, FIN, RST) = range(4)
 
 # next state: rows are states, columns events; DATA SYN FIN RST there, then the same back
-_NEXT = bytes(
+NEXT = bytes(
     (
         0, 0, 0, 0, 1, 1, 1, 1,  # ICMP_NEW
         2, 2, 2, 2, 1, 1, 1, 1,  # ICMP_REPLIED
@@ -79,7 +79,7 @@ def event(flags):
 
 def step(state, event, back):
     """The state after a packet. Total: any state, any event; back: it came from the other side."""
-    return _NEXT[state * 8 + event + (4 if back else 0)]
+    return NEXT[state * 8 + event + (4 if back else 0)]
 
 
 def idle(state, now, there, back):

@@ -20,6 +20,7 @@ import gc
 
 import xen
 from firewall import reasons
+from firewall.bursts.through import Bursts
 from firewall.main import Firewall
 from firewall.rules.matcher import load
 from firewall.rules.names import NoNames
@@ -105,6 +106,8 @@ def _starve(firewall, what, n):
         BackLink.starving = True
         for name in ("receive", "send", "retry", "finish", "rearm", "close"):
             setattr(BackLink, name, _starving(getattr(BackLink, name)))
+        for name in ("_miss", "finish"):
+            setattr(Bursts, name, _starving(getattr(Bursts, name)))
     elif what == "pass" and not hasattr(firewall.forwarder, "starving"):
         firewall.forwarder.starving = True
         firewall.forwarder._pass = _starving(firewall.forwarder._pass)
@@ -145,7 +148,8 @@ def _figures(firewall):
     words = ["heap=%d" % gc.mem_alloc(), "octets=%d" % xen.memory()[1], "free=%d" % pool.free, "flows=%d" % flows.count]
     words += ["vifs=%d" % len(firewall.backends.vifs), "links=%d" % len(firewall.neighbours.interfaces.numbers())]
     words += ["quarantine=%d" % firewall.quarantine.size(), "watches=%d" % len(firewall.store.watches)]
-    words += ["lost=%d" % firewall.forwarder.lost()]
+    words += ["lost=%d" % firewall.forwarder.delivery.lost(firewall.forwarder.uplink)]
+    words += ["fast=%d" % firewall.forwarder.fast.count if firewall.forwarder.fast else "fast=-1"]
     words += ["fragments=%d" % firewall.neighbours.fragments.octets]
     words += ["held=%d" % sum(interface.rings.held_pages for interface in firewall.forwarder.clients)]
     words += ["%s=%d" % (name.replace(" ", "_"), n) for name, n in zip(reasons.NAMES, firewall.judge.counters) if n]
@@ -184,7 +188,7 @@ def _obey(firewall, settings, words, lines):
 
 
 async def main(store, words):
-    firewall = Firewall(store, lambda _, firewall: _Settings(firewall))
+    firewall = Firewall(store, lambda _, firewall: _Settings(firewall), fast=words.get("fast") != "off")
     settings = firewall.settings
     for client in words.get("clients", "").split(","):
         if client:

@@ -31,6 +31,7 @@ MAY = {
     "flows": {"reasons", "wire", "rules"},
     "packets": {"reasons", "wire", "rules", "flows"},
     "fast": set(),
+    "bursts": {"ground", "net", "reasons", "wire", "flows", "fast", "interfaces", "turns"},
     "qubes": {"ground", "xenbus", "vchan", "wire", "rules"},
 }
 # modules of firewall/ itself, from below: each may import those before it
@@ -41,6 +42,7 @@ _BELOW = {"ground", "xenbus", "net", "reasons", "wire", "rules", "flows", "packe
 for _i, _name in enumerate(LAYERS):
     if _name != "reasons":
         MAY[_name] = _BELOW | set(LAYERS[:_i])
+MAY["forward"].add("bursts")
 for _name in ("interfaces", "neighbours", "answers", "judge", "turns"):
     MAY[_name] -= {"ground", "xenbus", "net"}
 MAY["main"] |= {"netback", "netfront", "qubes"}

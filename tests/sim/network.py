@@ -214,7 +214,7 @@ class Network:
 
     def figures(self):
         """What tests/guest/forward.py counts, as ints."""
-        return {name: int(n) for name, n in re.findall(r"(\S+)=(\d+)", self.tell("figures"))}
+        return {name: int(n) for name, n in re.findall(r"(\S+)=(-?\d+)", self.tell("figures"))}
 
     def holdings(self):
         """All that must not grow, but the heap, which is never quite the same."""
@@ -225,7 +225,7 @@ class Network:
 
     @property
     def counters(self):
-        known = ("heap", "octets", "free", "flows", "vifs", "links", "quarantine", "watches", "held", "fragments", "lost")
+        known = ("heap", "octets", "free", "flows", "vifs", "links", "quarantine", "watches", "held", "fragments", "lost", "fast")
         return {name.replace("_", " "): n for name, n in self.figures().items() if name not in known}
 
     def lines(self, having=""):

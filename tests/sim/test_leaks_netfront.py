@@ -172,7 +172,7 @@ from firewall.main import _words
 octets = bytes(9000)
 seen = set()
 interfaces = Interfaces(_words)
-forwarder = Forwarder(None, interfaces, pool)
+forwarder = Forwarder(None, interfaces, pool, fast=False)
 make().close()
 began = room()
 assert began[0] > 256 and began[1] > 64, began
@@ -217,7 +217,7 @@ def each(blocks, what):
 
 class Emit:
     prepare = lambda link: None
-    act = lambda forwarder, link, _: forwarder.emit(UPLINK, octets)
+    act = lambda forwarder, link, _: forwarder.delivery.emit(UPLINK, octets)
     leaves = None
 
 class Send:

@@ -28,23 +28,23 @@ class Owner:
 sent = []
 pool = Pool(4)
 interfaces = Interfaces(_words)
-forwarder = Forwarder(None, interfaces, pool)
+forwarder = Forwarder(None, interfaces, pool, fast=False)
 delivery = forwarder.delivery
 client = Interface(1, None, None)
 interfaces.enter(client)
 forwarder.add(client, Owner())
 
 def said(what):
-    print(what, sent, forwarder.lost(), pool.free)
+    print(what, sent, forwarder.delivery.lost(forwarder.uplink), pool.free)
     sent.clear()
 
-forwarder.emit(1, bytes(60))
-forwarder.emit(2, bytes(60))  # nobody is there
+forwarder.delivery.emit(1, bytes(60))
+forwarder.delivery.emit(2, bytes(60))  # nobody is there
 said("emit")
 held = [pool.take() for _ in range(3)]
-forwarder.emit(1, bytes(60))
-forwarder.emit(1, bytes(5000))
-forwarder.emit(1, bytes(60))
+forwarder.delivery.emit(1, bytes(60))
+forwarder.delivery.emit(1, bytes(5000))
+forwarder.delivery.emit(1, bytes(60))
 said("pages")
 client.pieces = cutting.Pieces(client, iter([bytes(60), bytes(5000), bytes(61), bytes(5001)]))
 delivery.cutting.left = 8
@@ -55,7 +55,7 @@ frame.add(pool.take(), 0, 60)
 delivery.forward(None, frame, bytearray(5000), 5000, 1)  # what was put together to be judged
 said("whole")
 held.append(pool.take())
-forwarder.emit(1, bytes(60))
+forwarder.delivery.emit(1, bytes(60))
 forwarder.remove(client)
 said("gone")
 """

@@ -77,7 +77,7 @@ class Pool:
 
 busy = [False]
 clock = forward.xen = Clock()
-forwarder = forward.Forwarder(None, Interfaces(_words), Pool())
+forwarder = forward.Forwarder(None, Interfaces(_words), Pool(), fast=False)
 def passes(n, *owners):
     longest = 0
     for i, owner in enumerate(owners):

@@ -1,0 +1,204 @@
+"""A burst of packets on its way through: which are hits, where they leave, and what the slow path has to do."""
+from array import array
+
+import xen
+from micropython import const
+from net.frame import HEADERS, Frame
+from net.rows import FAILED, Rows
+
+from firewall import reasons, turns
+from firewall.bursts.clients import Clients
+from firewall.bursts.uplink import Uplink
+from firewall.fast import known, runs
+from firewall.flows import state
+from firewall.interfaces import NUMBERS, UPLINK
+from firewall.wire import byteorder
+
+_MASK = const(0xFFFFFFFF)
+
+
+class Bursts:
+    """count: packets that went this way since boot."""
+
+    def __init__(self, judge, interfaces, pool, delivery, inward):
+        """delivery, inward: the slow path's, and its copies from clients."""
+        self.count = 0
+        self._judge = judge
+        self._pool = pool
+        self._turns = delivery.turns  # which count the work
+        self._delivery = delivery
+        self._by_number = interfaces.by_number
+        self._rows = rows = Rows()
+        self._clients = Clients(pool, rows, inward, delivery.outward)
+        self._uplink = Uplink(pool, rows)
+        self._packets = (rows.packets, rows.parts, pool.memory)
+        n = self._neighbours = judge.neighbours
+        self._scalars = xen.view(xen.mem(4 * 16), "I")
+        self._flows = flows = n.flows
+        self._tables = (
+            self._scalars, flows.records, flows.index.slots, n.clients.generations, n.clients.lives, interfaces.rows,
+            state.NEXT, state.RANK, array("I", state.TIMEOUT),
+        )  # fmt: skip
+        self._told = (-1, -1, -1, None)
+        self._arrays = [None] * NUMBERS
+        self._gone = 0  # packets of the rows whose pages are no longer theirs
+
+    def add(self, interface, rings):
+        """These rings have come for it. MemoryError."""
+        way = self._uplink if interface.number == UPLINK else self._clients
+        self._arrays[interface.number] = way.arrays(rings)
+
+    def remove(self, interface):
+        """Its rings are about to go."""
+        self._arrays[interface.number] = None
+
+    def completed(self, interface):
+        """Uplink.completed() of an interface."""
+        return self._uplink.completed(interface.rings, self._arrays[interface.number])
+
+    def post(self, interface):
+        """Uplink.post() of an interface."""
+        return self._uplink.post(interface.rings, self._arrays[interface.number])
+
+    def finish(self, interface):
+        """Clients.finish() of an interface."""
+        self._clients.finish(interface.rings, self._arrays[interface.number])
+
+    # ---- through --------------------------------------------------------------------------------
+
+    def receive(self, interface, limit, now, judge_frame):
+        """Send on what is in order in a neighbour's ring, about `limit` slots. True if there was any. Raises PeerError.
+
+        judge_frame(interface, frame, now): the slow path's way for a packet that is a miss.
+        """
+        way = self._uplink if interface.number == UPLINK else self._clients
+        taken = way.take(interface.rings, self._arrays[interface.number], limit)
+        n = taken & 0xFFFF
+        if not n:
+            return False
+        self._turns.work += (taken >> 16) * turns.SLOT
+        self._gone = 0
+        try:
+            self._through(interface, n, now, judge_frame)
+        except BaseException:
+            for i in range(self._gone, n):
+                self._release(i)
+            raise
+        return True
+
+    def _through(self, interface, n, now, judge_frame):
+        self._tell(now)
+        first = 0
+        while first < n:
+            end = runs.hits(known.known, self._tables, self._packets, first, n, interface.number)
+            if end > first:
+                hits = end - first
+                self.count += hits
+                self._judge.counters[reasons.FORWARDED] += hits
+                self._turns.work += turns.FRAME[reasons.FORWARDED] * hits
+                self._put(first, end)
+            if end < n:
+                frame = self._miss(interface, end)
+                if frame:
+                    judge_frame(interface, frame, now)
+                if interface.pieces:
+                    self._put_off(interface, end + 1, n)
+                    break
+                self._tell(now)
+            first = end + 1
+
+    def _put_off(self, interface, first, n):
+        """What came behind a frame that is not yet sent to its end waits for this neighbour's next turn."""
+        frames = []
+        while first < n:
+            frame = self._miss(interface, first)
+            first += 1
+            if frame:
+                try:
+                    frames.append(frame)
+                except MemoryError:
+                    frame.release(self._pool)
+                    raise
+        interface.frames = frames
+
+    def _tell(self, now):
+        """What known() has to know beside the tables."""
+        s, n = self._scalars, self._neighbours
+        s[9] = now & _MASK
+        ours, gateway, broadcast, key = self._told
+        index = self._flows.index
+        if ours != n.nat.address or gateway != n.gateway or broadcast != n.broadcast or key is not index.key:
+            for i in range(7):
+                s[i] = index.key[i]
+            s[7] = index.buckets
+            s[8] = index.shift
+            s[10] = byteorder.swap(n.nat.address)
+            s[11] = byteorder.swap(n.gateway)
+            s[12] = byteorder.swap(n.broadcast) if n.broadcast >= 0 else 0
+            self._told = (n.nat.address, n.gateway, n.broadcast, index.key)
+
+    # ---- misses ---------------------------------------------------------------------------------
+
+    def _miss(self, interface, i):
+        """The Frame of a packet for the slow path to judge. None: it came with an error, or there is no memory."""
+        self._gone = i + 1
+        if self._rows.packets[8 * i + 6] == FAILED:
+            self._release(i)
+            frame = None
+        else:
+            frame = self._frame(i)
+        if frame is None and interface.rings:
+            interface.rings.failed += 1
+        return frame
+
+    def _frame(self, i):
+        """A packet as a Frame, headers in one piece. None: there is no memory for it, and its pages are free again."""
+        packets, parts = self._rows.packets, self._rows.parts
+        at = 8 * i
+        offloads = packets[at + 5]
+        try:
+            frame = Frame(offloads & 1 != 0, offloads & 2 != 0, offloads >> 16)
+            first = packets[at + 2]
+            for part in range(4 * first, 4 * (first + packets[at + 3]), 4):
+                frame.add(parts[part], parts[part + 1], parts[part + 2])
+        except MemoryError:
+            self._release(i)
+            return None
+        try:
+            frame.level(self._pool, HEADERS)
+        except MemoryError:
+            frame.release(self._pool)
+            return None
+        return frame
+
+    def _release(self, i):
+        packets, parts = self._rows.packets, self._rows.parts
+        first = packets[8 * i + 2]
+        for part in range(4 * first, 4 * (first + packets[8 * i + 3]), 4):
+            self._pool.give(parts[part])
+
+    # ---- out ------------------------------------------------------------------------------------
+
+    def _put(self, first, end):
+        """Hits leave by the ways that are their fates; what finds no room in a ring as the slow path has it."""
+        packets = self._rows.packets
+        while first < end:
+            behind = runs.together(self._packets, first, end)
+            egress = self._by_number[packets[8 * first + 6]]
+            rings = egress and egress.rings
+            done = 0
+            if rings:
+                arrays = self._arrays[egress.number]
+                if egress.number == UPLINK:
+                    done = self._uplink.put(rings, arrays, first, behind)
+                else:
+                    done = self._clients.put(rings, arrays, first, behind, self._delivery.burst)
+            self._gone = first + done
+            for i in range(first + done, behind):
+                self._gone = i + 1
+                if packets[8 * i + 6] == FAILED:
+                    continue  # its pages are lost
+                frame = self._frame(i) if egress and egress.rings else self._release(i)
+                if frame:
+                    self._delivery.send(egress, frame)
+            first = behind

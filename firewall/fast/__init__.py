@@ -1,0 +1,1 @@
+"""Machine code for the packets that need no decision; see README.md."""

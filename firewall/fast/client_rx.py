@@ -1,0 +1,149 @@
+"""A client's rx ring, in machine code: packets into the pages that it has posted, and told of.
+
+out() stops in front of what finds no buffers; there Python goes on, and decides. Twin: netback/link.py.
+
+Arrays and scalars are laid out as in net/rows.py; nothing of ours is imported. Nothing that the far side can write to
+is read twice, and nothing that it says is an index of more than its ring has slots. See README.md.
+"""
+import micropython
+from micropython import const
+
+_FIRST_WORD = const(16)  # of slot 0 in a ring
+_MASK = const(255)
+_RX_WORDS = const(2)
+_SELF = const(0x7FF0)
+_MORE_DATA = const(4)
+_EXTRA_INFO = const(8)
+_EXTRA_GSO = const(1)
+_GSO_TCPV4 = const(1)
+_ERROR = const(0xFFFF)
+# a packet: see net/rows.py
+_PACKET = const(8)
+_FIRST_PART = const(2)
+_PARTS = const(3)
+_OFFLOADS = const(5)
+_PART = const(4)
+_PART_PAGE = const(0)
+_PART_OFFSET = const(1)
+_PART_OCTETS = const(2)
+_OP = const(10)  # words of a copy operation
+_TO_PEER = const(2 << 16)
+
+
+@micropython.viper
+def out(t, s: ptr32) -> int:
+    """Ask for copies of packets into the pages that a client has posted; how many packets it did.
+
+    t: ring's words, packets, parts, operations, what was sent (three words each: first operation, parts, offloads).
+    s: 0 first packet, 1 packet behind the last, 2 req_cons, 3 buffers waiting, 4 operations in all, 5 operations used,
+    6 domid, 7 gfn of page 0, 8 sent, 9 room in what was sent. Out: 2, 3, 5, 8.
+    """
+    ring = ptr32(t[0])
+    packets = ptr32(t[1])
+    parts = ptr32(t[2])
+    ops = ptr32(t[3])
+    sent = ptr32(t[4])
+    packet = s[0]
+    cons = s[2]
+    waiting = s[3]
+    op = s[5]
+    domid = s[6]
+    gfn = s[7]
+    n = s[8]
+    while packet < s[1] and n < s[9]:
+        at = packet * _PACKET
+        count = packets[at + _PARTS]
+        offloads = packets[at + _OFFLOADS]
+        slots = count
+        if offloads >> 16:
+            slots += 1
+        if slots > waiting or op + count > s[4]:
+            break
+        sent[n * 3] = op
+        sent[n * 3 + 1] = count
+        sent[n * 3 + 2] = offloads
+        n += 1
+        part = packets[at + _FIRST_PART]
+        for i in range(count):
+            from_ = (part + i) * _PART
+            gref = ring[_FIRST_WORD + (cons & _MASK) * _RX_WORDS + 1]
+            cons += 1
+            if i == 0 and offloads >> 16:
+                cons += 1
+            to = op * _OP
+            ops[to] = gfn + parts[from_ + _PART_PAGE]
+            ops[to + 1] = 0
+            ops[to + 2] = _SELF | parts[from_ + _PART_OFFSET] << 16
+            ops[to + 3] = 0
+            ops[to + 4] = gref
+            ops[to + 5] = 0
+            ops[to + 6] = domid
+            ops[to + 7] = 0
+            ops[to + 8] = parts[from_ + _PART_OCTETS] | _TO_PEER
+            ops[to + 9] = 0xFFFF
+            op += 1
+        waiting -= slots
+        packet += 1
+    s[2] = cons & 0xFFFFFFFF
+    s[3] = waiting
+    s[5] = op
+    s[8] = n
+    return packet - s[0]
+
+
+@micropython.viper
+def respond(t, s: ptr32) -> int:
+    """Write rx responses for what was copied, and give its pages back; how many packets have failed.
+
+    t: ring's words, operations, what was sent, the pool's free pages. s: 0 rsp_prod, 1 sent, 2 free pages, 3 gfn of
+    page 0. Out: 0, 2.
+    """
+    halves = ptr16(t[0])
+    ops = ptr32(t[1])
+    sent = ptr32(t[2])
+    stack = ptr16(t[3])
+    prod = s[0]
+    free = s[2]
+    gfn = s[3]
+    failed = 0
+    for n in range(s[1]):
+        op = sent[n * 3]
+        count = sent[n * 3 + 1]
+        offloads = sent[n * 3 + 2]
+        bad = 0
+        for i in range(count):
+            at = op * _OP
+            op += 1
+            flags = 0
+            if i < count - 1:
+                flags = _MORE_DATA
+            if i == 0:
+                # the two bits of tx, swapped: blank says that the data is valid too
+                if offloads & 1:
+                    flags |= 3
+                elif offloads & 2:
+                    flags |= 1
+                if offloads >> 16:
+                    flags |= _EXTRA_INFO
+            status = ops[at + 8] & 0xFFFF
+            if ops[at + 9] & 0xFFFF:
+                status = _ERROR
+                bad = 1
+            stack[free] = ops[at] - gfn
+            free += 1
+            to = (_FIRST_WORD + (prod & _MASK) * _RX_WORDS) * 2
+            prod = (prod + 1) & 0xFFFFFFFF
+            halves[to + 1] = 0
+            halves[to + 2] = flags
+            halves[to + 3] = status
+            if i == 0 and offloads >> 16:
+                to = (_FIRST_WORD + (prod & _MASK) * _RX_WORDS) * 2
+                prod = (prod + 1) & 0xFFFFFFFF
+                halves[to] = _EXTRA_GSO
+                halves[to + 1] = offloads >> 16
+                halves[to + 2] = _GSO_TCPV4
+                halves[to + 3] = 0
+        failed += bad
+    s[0] = prod
+    s[2] = free
+    return failed

@@ -1,0 +1,201 @@
+"""A client's tx ring, in machine code: its requests taken and answered.
+
+take() stops in front of what it does not do: a chain that is not whole, a size that is wrong, no pages. There Python
+goes on, and decides. Twin: netback/link.py with net/netif.py.
+
+Arrays and scalars are laid out as in net/rows.py; nothing of ours is imported. Nothing that the far side can write to
+is read twice, and nothing that it says is an index of more than its ring has slots. See README.md.
+"""
+import micropython
+from micropython import const
+
+_FIRST_WORD = const(16)  # of slot 0 in a ring
+_MASK = const(255)
+_TX_WORDS = const(3)
+_PAGE = const(4096)
+_ETHERNET = const(14)  # octets; less is no frame
+_SLOTS_MAX = const(18)  # data slots of a packet
+_SELF = const(0x7FF0)
+_MORE_DATA = const(4)
+_EXTRA_INFO = const(8)
+_EXTRA_GSO = const(1)
+_GSO_TCPV4 = const(1)
+_OKAY = const(0)
+_ERROR = const(0xFFFF)
+_NULL = const(1)
+# a packet: see net/rows.py
+_PACKET = const(8)
+_FIRST_SLOT = const(0)
+_SLOTS = const(1)
+_FIRST_PART = const(2)
+_PARTS = const(3)
+_OCTETS = const(4)
+_OFFLOADS = const(5)
+_FATE = const(6)
+_FIRST_OP = const(7)
+_FAILED = const(0xFFFE)
+_PART = const(4)
+_PART_PAGE = const(0)
+_PART_OFFSET = const(1)
+_PART_OCTETS = const(2)
+_OP = const(10)  # words of a copy operation
+_FROM_PEER = const(1 << 16)  # its flags: the source is a reference
+
+
+@micropython.viper
+def take(t, s: ptr32):
+    """Take packets from a tx ring, as many as are in order, and ask for copies of their data.
+
+    t: ring's words, private slots, packets, parts, operations, the pool's free pages, its marks.
+    s: 0 req_cons, 1 requests waiting, 2 slots to take, 3 free pages, 4 operations in all, 5 operations used, 6 domid,
+    7 gfn of page 0, 8 packets there is room for. Out: 3 and 5; 9 packets, 10 slots taken, 11 parts.
+    """
+    ring = ptr32(t[0])
+    slots = ptr32(t[1])
+    packets = ptr32(t[2])
+    parts = ptr32(t[3])
+    ops = ptr32(t[4])
+    stack = ptr16(t[5])
+    marks = ptr16(t[6])
+    cons = s[0]
+    n = s[1]
+    limit = s[2]
+    free = s[3]
+    room = s[4]
+    op = s[5]
+    domid = s[6]
+    gfn = s[7]
+    most = s[8]
+    packet = 0
+    part = 0
+    slot = 0
+    while slot < n and slot < limit and packet < most:
+        at = _FIRST_WORD + (cons + slot & _MASK) * _TX_WORDS
+        to = slot * _TX_WORDS
+        gref = ring[at]
+        word = ring[at + 1]
+        slots[to + 2] = ring[at + 2]
+        total = slots[to + 2] >> 16
+        offset = word & 0xFFFF
+        flags = word >> 16
+        gso = 0
+        last = slot + 1
+        if total < _ETHERNET:
+            break
+        if flags & _EXTRA_INFO:
+            if last >= n:
+                break
+            at = _FIRST_WORD + (cons + last & _MASK) * _TX_WORDS
+            extra = ring[at]
+            if extra & 0xFFFF != _EXTRA_GSO or ring[at + 1] & 0xFF != _GSO_TCPV4 or extra >> 16 == 0:
+                break
+            gso = extra >> 16
+            last += 1
+        # the first part's size is what the others leave
+        rest = total
+        count = 1
+        more = flags & _MORE_DATA
+        good = 1
+        while more:
+            if last >= n or count >= _SLOTS_MAX:
+                good = 0
+                break
+            at = _FIRST_WORD + (cons + last & _MASK) * _TX_WORDS
+            to = (part + count) * _PART
+            parts[to + 3] = ring[at]
+            word = ring[at + 1]
+            slots[last * _TX_WORDS + 2] = ring[at + 2]
+            size = slots[last * _TX_WORDS + 2] >> 16
+            parts[to + _PART_OFFSET] = word & 0xFFFF
+            parts[to + _PART_OCTETS] = size
+            rest -= size
+            if size == 0 or (word & 0xFFFF) + size > _PAGE or rest <= 0:
+                good = 0
+                break
+            more = word >> 16 & _MORE_DATA
+            last += 1
+            count += 1
+        if good == 0 or offset + rest > _PAGE or count > free or op + count > room:
+            break
+        to = part * _PART
+        parts[to + 3] = gref
+        parts[to + _PART_OFFSET] = offset
+        parts[to + _PART_OCTETS] = rest
+        at = packet * _PACKET
+        packets[at + _FIRST_SLOT] = slot
+        packets[at + _SLOTS] = last - slot
+        packets[at + _FIRST_PART] = part
+        packets[at + _PARTS] = count
+        packets[at + _OCTETS] = total
+        packets[at + _OFFLOADS] = (flags & 3) | gso << 16
+        packets[at + _FIRST_OP] = op
+        end = part + count
+        while part < end:
+            to = part * _PART
+            free -= 1
+            page = stack[free]
+            size = parts[to + _PART_OCTETS]
+            at = op * _OP
+            ops[at] = parts[to + 3]
+            ops[at + 1] = 0
+            ops[at + 2] = domid | parts[to + _PART_OFFSET] << 16
+            ops[at + 3] = 0
+            ops[at + 4] = gfn + page
+            ops[at + 5] = 0
+            ops[at + 6] = _SELF
+            ops[at + 7] = 0
+            ops[at + 8] = size | _FROM_PEER
+            ops[at + 9] = 0xFFFF
+            parts[to + _PART_PAGE] = page
+            parts[to + _PART_OFFSET] = 0
+            if size > marks[page]:
+                marks[page] = size
+            op += 1
+            part += 1
+        packet += 1
+        slot = last
+    s[3] = free
+    s[5] = op
+    s[9] = packet
+    s[10] = slot
+    s[11] = part
+
+
+@micropython.viper
+def answer(t, s: ptr32) -> int:
+    """Write responses for all slots of the packets that were taken; those whose copies failed get the fate _FAILED.
+
+    t: ring's words, private slots, packets, operations. s: 9 packets, 12 rsp_prod. Out: 12. How many have failed.
+    """
+    slots = ptr32(t[1])
+    packets = ptr32(t[2])
+    ops = ptr32(t[3])
+    halves = ptr16(t[0])
+    prod = s[12]
+    failed = 0
+    for packet in range(s[9]):
+        at = packet * _PACKET
+        first = packets[at + _FIRST_SLOT]
+        count = packets[at + _SLOTS]
+        parts = packets[at + _PARTS]
+        op = packets[at + _FIRST_OP]
+        extra = count - parts  # 1 or 0
+        packets[at + _FATE] = 0
+        for i in range(count):
+            to = (_FIRST_WORD + (prod & _MASK) * _TX_WORDS) * 2
+            prod = (prod + 1) & 0xFFFFFFFF
+            status = _OKAY
+            if extra and i == 1:
+                halves[to] = 0
+                status = _NULL
+            else:
+                halves[to] = slots[(first + i) * _TX_WORDS + 2] & 0xFFFF
+                if ops[op * _OP + 9] & 0xFFFF:
+                    status = _ERROR
+                    if packets[at + _FATE] == 0:
+                        packets[at + _FATE] = _FAILED
+                        failed += 1
+                op += 1
+            halves[to + 1] = status
+    s[12] = prod
+    return failed

@@ -1,0 +1,58 @@
+"""Rows of packets, one after the other: which are hits, and which leave by the same way. Rows: see net/rows.py."""
+import micropython
+from micropython import const
+
+_PACKET = const(8)  # words; see net/rows.py
+_FIRST_PART = const(2)
+_PARTS = const(3)
+_OCTETS = const(4)
+_OFFLOADS = const(5)
+_FATE = const(6)
+_FAILED = const(0xFFFE)
+_OF_KNOWN = const(0xFFFF0001)  # of the offloads: what known() is given
+_PAGE = const(4096)
+_PART = const(4)
+_PART_PAGE = const(0)
+_PART_OFFSET = const(1)
+_PART_OCTETS = const(2)
+
+
+@micropython.viper
+def hits(known, t, b, first: int, end: int, number: int) -> int:
+    """known(), with its tables t, for rows in order; the first that is a miss, or end. Fates are the ways out.
+
+    b: packets, parts, the pool's memory.
+    """
+    packets = ptr32(b[0])
+    parts = ptr32(b[1])
+    memory = uint(ptr8(b[2]))
+    packet = first
+    while packet < end:
+        at = packet * _PACKET
+        if packets[at + _FATE] == _FAILED:
+            break
+        part = packets[at + _FIRST_PART] * _PART
+        count = packets[at + _PARTS]
+        where = memory + uint(parts[part + _PART_PAGE] * _PAGE + parts[part + _PART_OFFSET])
+        octets = packets[at + _OCTETS]
+        offloads = packets[at + _OFFLOADS] & _OF_KNOWN
+        hit = int(known(t, where, parts[part + _PART_OCTETS], octets, offloads, count, number))
+        if hit < 0:
+            break
+        packets[at + _FATE] = hit & 0xFFFF
+        if count == 1:
+            packets[at + _OCTETS] = hit >> 16
+            parts[part + _PART_OCTETS] = hit >> 16
+        packet += 1
+    return packet
+
+
+@micropython.viper
+def together(b, first: int, end: int) -> int:
+    """The packet behind those from the first on that leave by the same way as it, or end."""
+    packets = ptr32(b[0])
+    fate = packets[first * _PACKET + _FATE]
+    packet = first + 1
+    while packet < end and packets[packet * _PACKET + _FATE] == fate:
+        packet += 1
+    return packet

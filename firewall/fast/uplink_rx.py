@@ -1,0 +1,214 @@
+"""The uplink's rx ring, in machine code: what the netvm has filled taken in, and pages lent for more.
+
+    arrived()  responses into rows, as long as each packet is in order
+    ours()     their pages, once they are revoked
+    offer()    pages for the netvm to fill: what must be cleared and granted
+    post()     requests for those, once they are granted
+
+Each stops in front of what is not in order; there Python goes on, and decides. Twin: netfront/link.py with
+net/netif.py.
+
+Arrays and scalars are laid out as in net/rows.py; nothing of ours is imported. Nothing that the far side can write to
+is read twice, and nothing that it says is an index of more than its ring has slots. See README.md.
+"""
+import micropython
+from micropython import const
+
+_FIRST_WORD = const(16)
+_MASK = const(255)
+_RX_WORDS = const(2)
+_PAGE = const(4096)
+_SLOTS_MAX = const(19)  # parts of a packet from the netvm
+_NOBODY = const(0xFFFF)  # no page is lent under this id
+_MORE_DATA = const(4)
+_EXTRA_INFO = const(8)
+_EXTRA_GSO = const(1)
+_GSO_TCPV4 = const(1)
+_PACKET = const(8)
+_FIRST_SLOT = const(0)
+_SLOTS = const(1)
+_FIRST_PART = const(2)
+_PARTS = const(3)
+_OCTETS = const(4)
+_OFFLOADS = const(5)
+_FATE = const(6)
+_PART = const(4)
+_PART_PAGE = const(0)
+_PART_OFFSET = const(1)
+_PART_OCTETS = const(2)
+
+
+@micropython.viper
+def arrived(t, s: ptr32):
+    """Read rx responses into packets, as long as each is in order; what is to be revoked for them.
+
+    t: ring's words, pages by id, references by id, packets, parts, references, marks. s: 0 rsp_cons, 1 responses
+    waiting, 2 responses to take, 3 packets there is room for. Out: 4 packets, 5 responses taken. Nothing is ours yet.
+    """
+    ring = ptr32(t[0])
+    pages = ptr16(t[1])
+    grefs = ptr32(t[2])
+    packets = ptr32(t[3])
+    parts = ptr32(t[4])
+    refs = ptr32(t[5])
+    cons = s[0]
+    packet = 0
+    part = 0
+    slot = 0
+    while slot < s[1] and slot < s[2] and packet < s[3]:
+        first = part
+        total = 0
+        gso = 0
+        offloads = 0
+        last = slot
+        good = 1
+        more = _MORE_DATA
+        while more:
+            number = cons + last & _MASK
+            at = _FIRST_WORD + number * _RX_WORDS
+            if last >= s[1] or part - first >= _SLOTS_MAX:
+                good = 0
+                break
+            word = ring[at]
+            second = ring[at + 1]
+            flags = second & 0xFFFF
+            size = second >> 16
+            offset = word >> 16
+            if word & 0xFFFF != number or pages[number] == _NOBODY or size == 0 or offset + size > _PAGE:
+                good = 0
+                break
+            refs[last] = grefs[number]
+            to = part * _PART
+            parts[to + _PART_PAGE] = pages[number]
+            parts[to + _PART_OFFSET] = offset
+            parts[to + _PART_OCTETS] = size
+            total += size
+            last += 1
+            more = flags & _MORE_DATA
+            if part == first:
+                # blank and valid, swapped to what tx calls them
+                offloads = flags >> 1 & 1 | (flags & 1) << 1
+                if flags & _EXTRA_INFO:
+                    number = cons + last & _MASK
+                    at = _FIRST_WORD + number * _RX_WORDS
+                    if last >= s[1]:
+                        good = 0
+                        break
+                    word = ring[at]
+                    if word & 0xFFFF != _EXTRA_GSO or ring[at + 1] & 0xFF != _GSO_TCPV4 or word >> 16 == 0:
+                        good = 0
+                        break
+                    if pages[number] == _NOBODY:
+                        good = 0
+                        break
+                    gso = word >> 16
+                    refs[last] = grefs[number]
+                    last += 1
+            part += 1
+        if good == 0:
+            part = first
+            break
+        at = packet * _PACKET
+        packets[at + _FIRST_SLOT] = slot
+        packets[at + _SLOTS] = last - slot
+        packets[at + _FIRST_PART] = first
+        packets[at + _PARTS] = part - first
+        packets[at + _OCTETS] = total
+        packets[at + _OFFLOADS] = offloads | gso << 16
+        packets[at + _FATE] = 0
+        packet += 1
+        slot = last
+    s[4] = packet
+    s[5] = slot
+
+
+@micropython.viper
+def ours(t, s: ptr32):
+    """The pages that arrived() read about are revoked: no longer lent, and marked as far as they are filled.
+
+    t: pages by id, packets, parts, marks, the pool's free pages. s: 0 rsp_cons, 4 packets, 6 free pages. Out: 0, 6.
+    """
+    pages = ptr16(t[0])
+    packets = ptr32(t[1])
+    parts = ptr32(t[2])
+    marks = ptr16(t[3])
+    stack = ptr16(t[4])
+    cons = s[0]
+    free = s[6]
+    for packet in range(s[4]):
+        at = packet * _PACKET
+        part = packets[at + _FIRST_PART]
+        count = packets[at + _PARTS]
+        slots = packets[at + _SLOTS]
+        for i in range(slots):
+            number = cons & _MASK
+            if slots > count and i == 1:
+                stack[free] = pages[number]  # of the extra info: its page went unused
+                free += 1
+            pages[number] = _NOBODY
+            cons = (cons + 1) & 0xFFFFFFFF
+        for i in range(count):
+            to = (part + i) * _PART
+            end = parts[to + _PART_OFFSET] + parts[to + _PART_OCTETS]
+            page = parts[to + _PART_PAGE]
+            if end > marks[page]:
+                marks[page] = end
+    s[0] = cons
+    s[6] = free
+
+
+@micropython.viper
+def offer(t, s: ptr32) -> int:
+    """Take pages to post: what is to be cleared and granted; how many pages.
+
+    t: pages by id, the pool's free pages, marks, places to clear, gfns, pages taken. s: 0 req_prod, 1 pages to post
+    at most, 2 free pages, 3 gfn of page 0. Out: 2, 4 places to clear.
+    """
+    pages = ptr16(t[0])
+    stack = ptr16(t[1])
+    marks = ptr16(t[2])
+    places = ptr32(t[3])
+    gfns = ptr32(t[4])
+    taken = ptr32(t[5])
+    free = s[2]
+    n = 0
+    holes = 0
+    while n < s[1] and free:
+        if pages[s[0] + n & _MASK] != _NOBODY:
+            break
+        free -= 1
+        page = stack[free]
+        if marks[page]:
+            places[holes] = page * _PAGE
+            places[holes + 1] = marks[page]
+            holes += 2
+            marks[page] = 0
+        gfns[n] = s[3] + page
+        taken[n] = page
+        n += 1
+    s[2] = free
+    s[4] = holes >> 1
+    return n
+
+
+@micropython.viper
+def post(t, s: ptr32):
+    """Write rx requests for pages that are granted.
+
+    t: ring's words, pages by id, references by id, references, pages taken. s: 0 req_prod, 1 pages. Out: 0.
+    """
+    ring = ptr32(t[0])
+    pages = ptr16(t[1])
+    grefs = ptr32(t[2])
+    refs = ptr32(t[3])
+    taken = ptr32(t[4])
+    prod = s[0]
+    for i in range(s[1]):
+        id = prod & _MASK
+        pages[id] = taken[i]
+        grefs[id] = refs[i]
+        at = _FIRST_WORD + id * _RX_WORDS
+        ring[at] = id
+        ring[at + 1] = refs[i]
+        prod = (prod + 1) & 0xFFFFFFFF
+    s[0] = prod

@@ -1,0 +1,211 @@
+"""The uplink's tx ring, in machine code: packets lent to the netvm, and what it has sent taken back.
+
+    ready()      which packets have room, and what must be cleared and granted for them
+    request()    requests for those, once they are granted
+    completed()  responses: which references to revoke
+    regained()   the pages of those that were revoked are free again
+
+Grants and revocations need atomics, and are C's, between two of these. Each stops in front of what is not in order;
+there Python goes on, and decides. Twin: netfront/link.py.
+
+Arrays and scalars are laid out as in net/rows.py; nothing of ours is imported. Nothing that the far side can write to
+is read twice, and nothing that it says is an index of more than its ring has slots. See README.md.
+"""
+import micropython
+from micropython import const
+
+_FIRST_WORD = const(16)
+_MASK = const(255)
+_TX_WORDS = const(3)
+_PAGE = const(4096)
+_NOBODY = const(0xFFFF)  # no page is lent under this id
+_MORE_DATA = const(4)
+_EXTRA_INFO = const(8)
+_EXTRA_GSO = const(1)
+_GSO_TCPV4 = const(1)
+_NULL = const(1)
+_PACKET = const(8)
+_FIRST_PART = const(2)
+_PARTS = const(3)
+_OCTETS = const(4)
+_OFFLOADS = const(5)
+_PART = const(4)
+_PART_PAGE = const(0)
+_PART_OFFSET = const(1)
+_PART_OCTETS = const(2)
+
+
+@micropython.viper
+def ready(t, s: ptr32) -> int:
+    """How many packets from the first on have room; what is to be cleared and granted for them.
+
+    t: packets, parts, marks, places to clear (octet in the pool, octets; two words each), gfns. s: 0 first packet,
+    1 packet behind the last, 2 slots free in the ring, 3 ids free, 4 pages that may be lent, 5 gfn of page 0.
+    Out: 6 gfns, 7 places to clear.
+    """
+    packets = ptr32(t[0])
+    parts = ptr32(t[1])
+    marks = ptr16(t[2])
+    places = ptr32(t[3])
+    gfns = ptr32(t[4])
+    slots = s[2]
+    ids = s[3]
+    if s[4] < ids:
+        ids = s[4]
+    packet = s[0]
+    n = 0
+    holes = 0
+    while packet < s[1]:
+        at = packet * _PACKET
+        count = packets[at + _PARTS]
+        need = count
+        if packets[at + _OFFLOADS] >> 16:
+            need += 1
+        if need > slots or count > ids:
+            break
+        slots -= need
+        ids -= count
+        part = packets[at + _FIRST_PART]
+        for i in range(count):
+            at = (part + i) * _PART
+            page = parts[at + _PART_PAGE]
+            start = parts[at + _PART_OFFSET]
+            end = start + parts[at + _PART_OCTETS]
+            mark = marks[page]
+            if start:
+                places[holes] = page * _PAGE
+                if start < mark:
+                    places[holes + 1] = start
+                else:
+                    places[holes + 1] = mark
+                holes += 2
+            if mark > end:
+                places[holes] = page * _PAGE + end
+                places[holes + 1] = mark - end
+                holes += 2
+            marks[page] = end
+            gfns[n] = s[5] + page
+            n += 1
+        packet += 1
+    s[6] = n
+    s[7] = holes >> 1
+    return packet - s[0]
+
+
+@micropython.viper
+def request(t, s: ptr32):
+    """Write tx requests for packets whose parts are granted.
+
+    t: packets, parts, references, ring's words, free ids (octets), pages by id, references by id, numbers by id.
+    s: 0 first packet, 1 packet behind the last, 2 req_prod, 3 ids free. Out: 2, 3.
+    """
+    packets = ptr32(t[0])
+    parts = ptr32(t[1])
+    refs = ptr32(t[2])
+    ring = ptr32(t[3])
+    ids = ptr8(t[4])
+    pages = ptr16(t[5])
+    grefs = ptr32(t[6])
+    numbers = ptr32(t[7])
+    prod = s[2]
+    free = s[3]
+    n = 0
+    packet = s[0]
+    while packet < s[1]:
+        at = packet * _PACKET
+        count = packets[at + _PARTS]
+        offloads = packets[at + _OFFLOADS]
+        part = packets[at + _FIRST_PART]
+        size = packets[at + _OCTETS]  # the first request tells the size of all
+        flags = offloads & 3
+        if flags & 1:
+            flags = 3
+        if offloads >> 16:
+            flags |= _EXTRA_INFO
+        for i in range(count):
+            at = (part + i) * _PART
+            if i:
+                flags = 0
+                size = parts[at + _PART_OCTETS]
+            if i < count - 1:
+                flags |= _MORE_DATA
+            free -= 1
+            id = ids[free]
+            pages[id] = parts[at + _PART_PAGE]
+            grefs[id] = refs[n]
+            numbers[id] = prod
+            to = _FIRST_WORD + (prod & _MASK) * _TX_WORDS
+            ring[to] = refs[n]
+            ring[to + 1] = parts[at + _PART_OFFSET] | flags << 16
+            ring[to + 2] = id | size << 16
+            prod = (prod + 1) & 0xFFFFFFFF
+            n += 1
+            if i == 0 and offloads >> 16:
+                to = _FIRST_WORD + (prod & _MASK) * _TX_WORDS
+                ring[to] = _EXTRA_GSO | (offloads >> 16) << 16
+                ring[to + 1] = _GSO_TCPV4
+                ring[to + 2] = 0
+                prod = (prod + 1) & 0xFFFFFFFF
+        packet += 1
+    s[2] = prod
+    s[3] = free
+
+
+@micropython.viper
+def completed(t, s: ptr32) -> int:
+    """Read tx responses, as many as name what is in flight; how many references are to be revoked.
+
+    t: ring's words, pages by id, references by id, references, pages, ids. s: 0 rsp_cons, 1 responses to read. Out: 0,
+    2 how many told of an error. Their pages are nobody's meanwhile.
+    """
+    halves = ptr16(t[0])
+    pages = ptr16(t[1])
+    grefs = ptr32(t[2])
+    refs = ptr32(t[3])
+    gone = ptr32(t[4])
+    ids = ptr32(t[5])
+    cons = s[0]
+    n = 0
+    failed = 0
+    for _ in range(s[1]):
+        at = (_FIRST_WORD + (cons & _MASK) * _TX_WORDS) * 2
+        id = halves[at]
+        status = halves[at + 1]
+        if status != _NULL:
+            if id > _MASK:
+                break
+            page = pages[id]
+            if page == _NOBODY:
+                break
+            pages[id] = _NOBODY
+            refs[n] = grefs[id]
+            gone[n] = page
+            ids[n] = id
+            n += 1
+            if status & 0x8000:
+                failed += 1
+        cons = (cons + 1) & 0xFFFFFFFF
+    s[0] = cons
+    s[2] = failed
+    return n
+
+
+@micropython.viper
+def regained(t, s: ptr32):
+    """The pages of ids whose references were revoked are free again, and so are the ids.
+
+    t: pages, ids, free ids (octets), the pool's free pages. s: 0 how many, 1 ids free, 2 free pages. Out: 1, 2.
+    """
+    gone = ptr32(t[0])
+    ids = ptr32(t[1])
+    free_ids = ptr8(t[2])
+    stack = ptr16(t[3])
+    free = s[1]
+    pool = s[2]
+    for i in range(s[0]):
+        stack[pool] = gone[i]
+        pool += 1
+        free_ids[free] = ids[i]
+        free += 1
+    s[1] = free
+    s[2] = pool

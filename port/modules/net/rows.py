@@ -1,0 +1,29 @@
+"""Packets in flat rows, as native code reads and writes them on their way from one ring to another.
+
+A packet is eight words: the first of its slots and how many (within what was taken), the first of its parts and how
+many, octets, offloads (netif.TX_CSUM_BLANK and TX_DATA_VALIDATED | payload octets in a segment << 16), its fate, its
+first copy operation. A part is four words: page of the pool, offset, octets, and one that is its maker's own.
+"""
+import xen
+from micropython import const
+
+PACKETS = const(64)  # in one go, at most
+PARTS = const(320)  # a ring's slots, and those of one chain more
+FAILED = const(0xFFFE)  # a fate: it came with an error, and is no packet; others are numbers of interfaces
+
+
+def _words(count):
+    return xen.view(xen.mem(4 * count), "I")
+
+
+class Rows:
+    def __init__(self):
+        self.packets = _words(8 * PACKETS)
+        self.parts = _words(4 * PARTS)
+        self.slots = _words(3 * PARTS)  # private copies of requests
+        self.refs = _words(PARTS)
+        self.gfns = _words(PARTS)
+        self.pages = _words(PARTS)
+        self.ids = _words(PARTS)
+        self.places = _words(4 * PARTS)  # to clear: octet in the pool's memory, octets
+        self.s = _words(16)  # what kernels are told, and tell

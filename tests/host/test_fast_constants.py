@@ -1,0 +1,61 @@
+"""What fast/ repeats, as machine code has no names but its own constants: each copy is its owner's value."""
+import ast
+import os
+
+import pytest
+
+from firewall import interfaces
+from firewall.flows import record, state
+from firewall.wire import icmp, ipv4
+from net import netif
+
+ROWS = "../../port/modules/net/rows"  # imports xen
+FAST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "firewall", "fast")
+
+
+def constants(name):
+    """{name: value} of a module's const() lines."""
+    with open(os.path.join(FAST, name + ".py"), encoding="utf-8") as text:
+        tree = ast.parse(text.read())
+    found = {}
+    for line in tree.body:
+        if isinstance(line, ast.Assign) and isinstance(line.value, ast.Call) and line.value.func.id == "const":
+            found[line.targets[0].id] = eval(compile(ast.Expression(line.value.args[0]), name, "eval"), {}, found)
+    return found
+
+
+RECORD = (
+    "PORTS KIND NEW_SRC NEW_DST NEW_PORTS DELTAS EGRESS CLIENT GENERATION "
+    "SEEN PACKETS OCTETS LIFE BACK SIDE_UPLINK TTL_DELTA"
+).split()
+ROW = {"_NUMBERS": "NUMBERS", "_ROW": "ROW", "_ROW_MTU": "MTU", "_ROW_CLIENT": "CLIENT", "_ROW_FEATURES": "FEATURES",
+       "_ROW_HEADER": "HEADER", "_SG": "SG", "_GSO": "GSO", "_CSUM": "CSUM"}
+NETIF = {"_" + name: getattr(netif, name) for name in (
+    "MORE_DATA", "EXTRA_INFO", "EXTRA_GSO", "GSO_TCPV4", "NULL", "TX_WORDS", "RX_WORDS", "OKAY")}
+
+
+def test_of_records_interfaces_and_protocols():
+    own = constants("known")
+    for name in RECORD:
+        assert own["_" + name] == getattr(record, name), name
+    for name, theirs in ROW.items():
+        assert own[name] == getattr(interfaces, theirs), name
+    assert constants("runs")["_FAILED"] == constants(ROWS)["FAILED"]
+    assert own["_ICMP_ASSURED"] == state.ICMP_ASSURED
+    assert (own["_ICMP"], own["_TCP"], own["_UDP"]) == (ipv4.ICMP, ipv4.TCP, ipv4.UDP)
+    assert own["_BLANK"] == netif.TX_CSUM_BLANK
+    assert (icmp.ECHO, icmp.ECHO_REPLY) == (8, 0)
+
+
+@pytest.mark.parametrize("name", ["client_tx", "client_rx", "uplink_tx", "uplink_rx"])
+def test_of_rings(name):
+    own = constants(name)
+    known = dict(NETIF, _FIRST_WORD=16, _MASK=255, _PAGE=4096, _ETHERNET=14, _ERROR=netif.ERROR & 0xFFFF)
+    known.update(_NOBODY=netif.NO_PAGE, _FAILED=constants(ROWS)["FAILED"])
+    known["_SLOTS_MAX"] = netif.SLOTS_MAX + (1 if name == "uplink_rx" else 0)
+    of_net_rows = "_PACKET _PART _OP _FIRST_SLOT _SLOTS _FIRST_PART _PARTS _OCTETS _OFFLOADS _FATE _FIRST_OP".split()
+    of_net_rows += "_SELF _FROM_PEER _TO_PEER".split()
+    for each, value in own.items():
+        if each not in of_net_rows and not each.startswith("_PART_"):
+            assert known[each] == value, each
+    assert len(own) > 8

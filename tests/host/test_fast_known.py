@@ -1,0 +1,225 @@
+"""The fast path against its specification: the same packets through a judge with known() in front, and one without."""
+import pytest
+
+import interpreter
+from test_judge_micropython import GENERATOR
+
+under_micropython = pytest.mark.skipif(not interpreter.available(), reason="no %s" % interpreter.PROGRAM)
+
+SERIES = """
+import xen
+from array import array
+from struct import pack_into, unpack_from
+from firewall import reasons
+from firewall.fast.known import known
+from firewall.flows import state
+from firewall.judge import Judge
+from firewall.neighbours import Neighbours
+from firewall.rules import matcher
+from firewall.rules.names import NoNames
+from firewall.wire import byteorder
+from firewall.wire.address import parse4, text4
+from firewall.wire.checksum import total
+
+GENERATOR
+
+kept = []
+def words(count):
+    kept.append(xen.mem(count * 4))
+    return xen.view(kept[-1], "I")
+
+luck_state = SEED * 2654435761 & 0xFFFFFFFF
+def pick(n):
+    # Marsaglia's xorshift of 32 bits
+    global luck_state
+    x = luck_state
+    x ^= x << 13 & 0xFFFFFFFF
+    x ^= x >> 17
+    x ^= x << 5 & 0xFFFFFFFF
+    luck_state = x
+    return (x >> 3) % n
+
+ADDRESSES = [parse4("10.137.0.%d" % i) for i in (21, 22)]
+SERVERS = [parse4("192.0.2.%d" % i) for i in (1, 2, 3)]
+OURS, GATEWAY = parse4("10.138.0.2"), parse4("10.137.0.1")
+MAC = b"\\x00\\x16\\x3e\\x5e\\x6c\\x00"
+ACCEPT = {"policy": b"accept"}
+SOME = {"policy": b"drop", "0000": b"action=accept dsthost=192.0.2.1 proto=tcp",
+        "0001": b"action=accept proto=udp dstports=7000-7001"}
+
+class World:
+    def __init__(self, fast):
+        self.fast = fast
+        octets = Generator()
+        self.n = Neighbours(64, words, octets, 16)
+        self.n.gateway = GATEWAY
+        self.judge = Judge(self.n, octets)
+        self.n.uplink_up(OURS, MAC, parse4("10.138.0.1"), netmask=0xFFFFFF00)
+        for i, address in enumerate(ADDRESSES):
+            self.n.attach(address, i + 1, MAC)
+            self.rules(address, ACCEPT)
+        self.n.set_pairs([(ADDRESSES[0], ADDRESSES[1])])
+        self.scalars = words(16)
+        f = self.n.flows
+        self.tables = (self.scalars, f.records, f.index.slots, self.n.clients.generations, self.n.clients.lives,
+                       self.n.interfaces.rows, state.NEXT, state.RANK, array("I", state.TIMEOUT))
+        self.frame = xen.mem(8192)
+        self.hits = 0
+
+    def rules(self, address, entries):
+        self.n.set_rules(address, matcher.load(entries, text4(address), (), NoNames())[0])
+
+    def tell(self):
+        for i, k in enumerate(self.n.flows.index.key):
+            self.scalars[i] = k
+        self.scalars[7] = self.n.flows.index.buckets
+        self.scalars[8] = self.n.flows.index.shift
+        self.scalars[10] = byteorder.swap(OURS) if self.n.uplink else 0
+        self.scalars[11] = byteorder.swap(self.n.gateway)
+        self.scalars[12] = byteorder.swap(self.n.broadcast) if self.n.uplink else 0
+        rows = self.n.interfaces.rows
+        for number in range(4):
+            # there are no rings that would say so
+            rows[number * 8 + 3] = 7 if self.n.interfaces.by_number[number] else 0
+
+    def send(self, number, octets, now, blank, gso, parts):
+        frame = self.frame
+        frame[:len(octets)] = octets
+        if self.fast and self.n.interfaces.by_number[number]:
+            self.scalars[9] = now
+            self.tell()
+            hit = known(self.tables, frame, min(len(octets), 4096), len(octets), blank | gso << 16, parts, number)
+            if hit >= 0:
+                self.hits += 1
+                self.judge.counters[reasons.FORWARDED] += 1
+                return "forwarded", hit & 0xFFFF, bytes(frame[:hit >> 16]), blank, gso
+        view = memoryview(frame)[:len(octets)]
+        verdict = self.judge.frame(number, view, len(octets), now, bool(blank), gso)
+        out = [(egress, bytes(made)) for egress, made in self.judge.out]
+        self.judge.out.clear()
+        if verdict == reasons.FORWARDED:
+            j = self.judge
+            return "forwarded", j.egress, bytes(frame[:j.octets]), int(j.blank), j.gso
+        return reasons.NAMES[verdict], out
+
+worlds = World(True), World(False)
+
+def header(octets, src, dst, proto, total_octets):
+    ttl = (64, 2, 1, 255)[pick(8) % 4 if pick(6) == 0 else 0]
+    pack_into(">HBBHHHBBHII", octets, 12, 0x0800, 0x45, 0, total_octets, pick(65536), (0x4000, 0)[pick(4) == 0],
+              ttl, proto, 0, src, dst)
+    pack_into(">H", octets, 24, total(octets, 14, 20, 0) ^ 0xFFFF)
+
+def packet(src, sport, dst, dport, proto, flags, size):
+    head = {6: 20, 17: 8, 1: 8}[proto]
+    octets = bytearray(34 + head + size)
+    octets[0] = 0xFE
+    if proto == 6:
+        pack_into(">HHIIBBHHH", octets, 34, sport, dport, pick(65536), pick(65536), 0x50, flags, 1000, pick(65536), 0)
+    elif proto == 17:
+        pack_into(">HHHH", octets, 34, sport, dport, 8 + size, (0, 0xFFFF, pick(65536))[pick(3)])
+    else:
+        pack_into(">BBHHH", octets, 34, 0 if flags else 8, 0, pick(65536), sport, 1)
+    header(octets, src, dst, proto, 20 + head + size)
+    return octets
+
+FLAGS = (2, 0x12, 0x10, 0x10, 0x18, 0x10, 0x11, 0x14, 4, 0x30, 0, 3, 0x38, 0xD0)
+heard = []  # (the interface it left by, the frame): what may be answered
+now = 1000000
+asked = 0
+for step in range(STEPS):
+    luck = pick(1000) / 10
+    now = now + pick(20) if pick(600) else now + (70000, 125000, 260000, 660000, 8000000)[pick(5)]
+    if luck < 0.4:
+        what = pick(6)
+        who = pick(2)
+        mtu = (1500, 1280, 9000)[pick(3)]
+        pick_once = pick(4)
+        for world in worlds:
+            n = world.n
+            if what == 0:
+                world.rules(ADDRESSES[who], (ACCEPT, SOME)[mtu & 1280 == 1280])
+            elif what == 1:
+                n.change(n.interfaces.by_number[who + 1], MAC, mtu) if n.interfaces.by_number[who + 1] else None
+            elif what == 2:
+                if n.interfaces.by_number[who + 1]:
+                    n.detach(who + 1)
+                if pick_once:
+                    n.attach(ADDRESSES[who], who + 1, MAC)
+                    world.rules(ADDRESSES[who], ACCEPT)
+            elif what == 3:
+                if n.uplink:
+                    n.uplink_down()
+                if pick_once:
+                    n.uplink_up(OURS, MAC, parse4("10.138.0.1"), mtu=mtu, netmask=(0xFFFFFF00, 0xFFFFFFFF)[who])
+            elif what == 4:
+                n.set_connected([SERVERS[0]] if who else [])
+            else:
+                n.gateway = (GATEWAY, SERVERS[1])[who]
+        continue
+    blank, gso, parts = 0, 0, 1
+    if luck < 55 or not heard:
+        who = pick(2)
+        number = who + 1
+        proto = (6, 6, 17, 17, 1)[pick(5)]
+        dst = SERVERS[pick(3)] if pick(5) else ADDRESSES[1 - who]
+        size = (0, 4, 100, 1400, 1472, 3000)[pick(6)]
+        flags = 0 if proto == 1 else FLAGS[pick(len(FLAGS))]
+        octets = packet(ADDRESSES[who], 7000 + pick(3), dst, (80, 443, 7000)[pick(3)], proto, flags, size)
+    else:
+        number, frame = heard[pick(len(heard))]
+        octets = bytearray(frame)
+        proto = octets[23]
+        src, dst = unpack_from(">II", octets, 26)
+        sport = unpack_from(">H", octets, 38 if proto == 1 else 36)[0]
+        dport = 0 if proto == 1 else unpack_from(">H", octets, 34)[0]
+        octets = packet(dst, sport, src, dport, proto, FLAGS[pick(len(FLAGS))] or 1, (0, 50, 1460, 2500)[pick(4)])
+    if pick(4) == 0:
+        blank = 1
+        if pick(2) and proto == 6:
+            gso = (500, 1448, 1460, 8000)[pick(4)]
+    if pick(4) == 0:
+        parts = 2
+    if pick(12) == 0:
+        octets[pick(min(len(octets), 60))] ^= 1 << pick(8)
+        if pick(2):
+            pack_into(">H", octets, 24, 0)
+            pack_into(">H", octets, 24, total(octets, 14, 20, 0) ^ 0xFFFF)
+    if pick(12) == 0:
+        octets += bytes(pick(20))
+    if pick(40) == 0:
+        octets = octets[:pick(len(octets))]
+    if pick(30) == 0:
+        number = pick(4)
+    asked += 1
+    first, second = [world.send(number, octets, now, blank, gso, parts) for world in worlds]
+    if first != second:
+        print("step", step, "number", number, "frame", bytes(octets), "blank", blank, "gso", gso, "parts", parts)
+        print("fast", first)
+        print("slow", second)
+        raise SystemExit
+    if first[0] == "forwarded" and first[2][23] in (1, 6, 17):
+        heard.append((first[1], first[2]))
+        if len(heard) > 40:
+            heard.pop(0)
+    if step % 50 == 0:
+        a, b = [world.n.flows for world in worlds]
+        assert bytes(a.records) == bytes(b.records), step
+        assert bytes(a.index.slots) == bytes(b.index.slots), step
+        assert worlds[0].judge.counters == worlds[1].judge.counters
+        for world in worlds:
+            world.n.tick(now, 20)
+print({name: n for name, n in zip(reasons.NAMES, worlds[0].judge.counters) if n})
+print("same %d hits %d of %d" % (asked, worlds[0].hits, worlds[0].judge.counters[reasons.FORWARDED]))
+"""
+
+
+@under_micropython
+@pytest.mark.parametrize("seed", range(4))
+def test_the_fast_path_does_what_the_judge_does(seed):
+    script = SERIES.replace("GENERATOR", GENERATOR).replace("SEED", str(seed + 1)).replace("STEPS", "20000")
+    lines = interpreter.run(script)
+    assert lines[-1].startswith("same "), "\n".join(lines[-3:])
+    hits, forwarded = int(lines[-1].split()[3]), int(lines[-1].split()[5])
+    assert hits > forwarded // 2, lines[-1]
+    print(lines[-1])
