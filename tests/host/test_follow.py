@@ -61,15 +61,16 @@ def test_moves_are_few():
 def test_time_and_counters_are_of_the_half_that_the_packet_went_by():
     net = Network()
     client = net.client(A)
-    client.send(udp(A, 4001, SERVER, 80, bytes(100)))
+    net.now += 1  # odd, as the octets are
+    client.send(udp(A, 4001, SERVER, 80, bytes(101)))
     began = net.now
     net.advance(3)
-    net.uplink.send(udp(SERVER, 80, OURS, 4001, bytes(50)))
+    net.uplink.send(udp(SERVER, 80, OURS, 4001, bytes(51)))
     net.advance(3)
     client.send(udp(A, 4001, SERVER, 80, bytes(10)))
     w = net.neighbours.flows.records
-    assert (w[PACKETS], w[OCTETS], w[SEEN]) == (2, 128 + 38, began + 6000)
-    assert (w[BACK + PACKETS], w[BACK + OCTETS], w[BACK + SEEN]) == (1, 78, began + 3000)
+    assert (w[PACKETS], w[OCTETS], w[SEEN]) == (2, 129 + 38, began + 6000)
+    assert (w[BACK + PACKETS], w[BACK + OCTETS], w[BACK + SEEN]) == (1, 79, began + 3000)
     assert w[WORDS + PACKETS] == 0
 
 
@@ -102,3 +103,30 @@ def test_answers_go_to_the_interface_used_last_of_three():
         b.send(udp(B, 80, A, 4002))
         assert wire.recv(0) and [other.recv(0) for other in (one, two, three)] == [None] * 3
     assert net.neighbours.flows.records[WORDS + EGRESS] == state.UDP_ASSURED << 16 | b.number
+
+
+def test_what_goes_to_another_client_goes_to_the_interface_that_it_used_last():
+    net = Network()
+    a, first, second = net.client(A), net.client(B), net.client(B)
+    net.allow((A, B))
+    a.send(udp(A, 4001, B, 80))
+    assert second.recv(0) and first.recv(0) is None  # the newest, as it has used none
+    for used, other in ((first, second), (second, first)):
+        used.send(udp(B, 80, A, 4001))
+        assert a.recv(0)
+        a.send(udp(A, 4001, B, 80))
+        assert used.recv(0) and other.recv(0) is None
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_a_step_leaves_the_way_as_it_is(others):
+    """Of a flow to another client, by an interface of an odd or an even number."""
+    net = Network()
+    spare = [net.client("10.137.0.3%d" % i) for i in range(others)]
+    b, a = net.client(B), net.client(A)
+    net.allow((A, B))
+    for wire, other, flags in ((a, b, SYN), (b, a, SYN | ACK), (a, b, ACK), (b, a, FIN | ACK), (a, b, FIN | ACK)):
+        wire.send(tcp(A, 4001, B, 80, flags) if wire is a else tcp(B, 80, A, 4001, flags))
+        assert other.recv(0)
+        w = net.neighbours.flows.records
+        assert (w[EGRESS] & 0xFFFF, w[BACK + EGRESS]) == (b.number, a.number) and len(spare) == others

@@ -5,35 +5,15 @@ mappings are counted.
 """
 import pytest
 from tests.sim.network import Network
-from packets import ACK, SYN, Look, echo, tcp, udp
+from tests.sim.starving import A, B, SERVER, begun, out, quiet
+from packets import ACK, Look, echo, tcp, udp
 
-A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"
 MOST = 3000  # allocations in one of these, at most
 
 
 @pytest.fixture
 def net(machine):
-    net = Network(machine=machine)
-    net.a, net.b = net.client(A), net.client(B)
-    net.allow((A, B))
-    net.a.send(udp(A, 4001, SERVER, 53))
-    net.port = Look(net.uplink.recv()).sport
-    net.a.send(tcp(A, 4002, SERVER, 80, SYN))
-    net.tcp_port = Look(net.uplink.recv()).sport
-    return net
-
-
-def _quiet(net):
-    for wire in net.wires:
-        wire.end.frames.clear()
-        if wire is not net.uplink:
-            wire.end.responses.clear()
-
-
-def _out(net):
-    """From the client to the uplink, in parts."""
-    net.a.end.queue(udp(A, 4001, SERVER, 53, b"x" * 3000), sizes=[20, 30, 900])
-    net.a.end.kick()
+    return begun(Network(machine=machine), A)
 
 
 def _in(net):
@@ -65,19 +45,19 @@ def _lie(net):
     net.a.end.kick()
 
 
-@pytest.mark.parametrize("what", [_out, _in, _super_frame, _ping, _across, _denied])
+@pytest.mark.parametrize("what", [out, _in, _super_frame, _ping, _across, _denied])
 def test_each_allocation_in_a_pass_may_fail(net, what):
     """An exception between `frame.sent = True` and the end of `rings.send` leaked the frame's pages."""
     what(net)
     net.settle()
-    _quiet(net)
+    quiet(net)
     before = net.holdings()
     for n in range(MOST):
         net.tell("starve rings %d" % n)
         what(net)
         net.settle()
         failed = net.tell("starved") == "1"
-        _quiet(net)
+        quiet(net)
         net.advance(1.1)
         assert net.holdings() == before, "after allocation %d" % n
         assert net.a.end.connected() and net.b.end.connected() and net.uplink.end.connections == 1
@@ -108,7 +88,7 @@ def test_each_allocation_in_a_pass_may_fail_with_a_client_that_gives_no_buffers(
         net.settle()
         failed = net.tell("starved") == "1"
         net.advance(1.2)
-        _quiet(net)
+        quiet(net)
         assert net.figures()["held"] == 0
         if not failed:
             break
@@ -149,7 +129,7 @@ def test_each_allocation_while_a_link_ends_may_fail(net):
         net.machine.until(lambda: not net.a.end.connected(), 10)
         net.advance(6)
         net.a.end.reconnect()
-        _quiet(net)
+        quiet(net)
         net.advance(1.1)
         assert net.holdings() == before, "after allocation %d" % n
         if not failed:
@@ -184,7 +164,7 @@ def test_each_allocation_while_an_address_changes_may_fail(net, node, values):
         net.settle()
         failed = net.tell("starved") == "1"
         net.advance(1.1)
-        _quiet(net)
+        quiet(net)
         source = value if node == "ip" else "10.137.0.98"
         wire.end.send(udp(source, 4001, SERVER, 53, b"x"))
         sent = net.uplink.recv()
@@ -214,7 +194,7 @@ def test_each_allocation_while_a_client_is_forgotten_may_fail(net):
         net.machine.until(lambda: not wire.end.connected(), 10)
         net.advance(6)
         wire.end.reconnect()
-        _quiet(net)
+        quiet(net)
         assert wire.pings() and other.pings(), "after allocation %d" % n
         if not failed:
             break

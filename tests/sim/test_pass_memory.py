@@ -5,34 +5,15 @@ ends the domain. Each allocation in turn is refused once.
 """
 import pytest
 from tests.sim.network import Network
-from packets import ACK, SYN, Look, echo, fragments, tcp, udp
+from tests.sim.starving import A, B, SERVER, begun, out, quiet
+from packets import ACK, echo, fragments, tcp, udp
 
-A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"
 MOST = 3000
 
 
 @pytest.fixture
 def net(machine):
-    net = Network(machine=machine)
-    net.a, net.b = net.client(A), net.client(B, gso=False)
-    net.allow((A, B))
-    net.a.send(udp(A, 4001, SERVER, 53))
-    net.port = Look(net.uplink.recv()).sport
-    net.b.send(tcp(B, 4002, SERVER, 80, SYN))
-    net.tcp_port = Look(net.uplink.recv()).sport
-    return net
-
-
-def _quiet(net):
-    for wire in net.wires:
-        wire.end.frames.clear()
-        if wire is not net.uplink:
-            wire.end.responses.clear()
-
-
-def out(net):
-    net.a.end.queue(udp(A, 4001, SERVER, 53, b"x" * 3000), sizes=[20, 30, 900])
-    net.a.end.kick()
+    return begun(Network(machine=machine), B, gso=False)
 
 
 def back(net):
@@ -63,7 +44,7 @@ def test_each_allocation_in_a_pass_may_fail(net, what):
     what(net)
     net.settle()
     net.advance(40)
-    _quiet(net)
+    quiet(net)
     before = net.holdings()
     for n in range(MOST):
         net.tell("starve pass %d" % n)
@@ -73,7 +54,7 @@ def test_each_allocation_in_a_pass_may_fail(net, what):
         net.advance(1.1)
         if what is spread:
             net.advance(31)  # what has lost a piece is kept so long
-        _quiet(net)
+        quiet(net)
         assert net.holdings() == before, "after allocation %d" % n
         assert net.a.end.connected() and net.b.end.connected() and net.uplink.end.connections == 1
         if not failed:
