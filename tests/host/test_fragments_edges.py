@@ -286,3 +286,13 @@ def test_pieces_from_another_uplink_are_another_matter():
         net.netvm(OURS)
         assert held.octets == mine
         sound(held)
+
+
+def test_a_piece_is_kept_for_30_seconds(net):
+    """To the millisecond."""
+    net.client(A).send(fragments(udp(A, 4001, SERVER, 80, bytes(2000)), 800, 800)[0])
+    held = net.neighbours.fragments
+    net.neighbours.tick(net.now + 29999)
+    assert held.octets > 0
+    net.neighbours.tick(net.now + 30000)
+    assert held.octets == 0
