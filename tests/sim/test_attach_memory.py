@@ -62,7 +62,7 @@ class Settings:
     def detached(self, address):
         pass
 
-firewall = Firewall(None, lambda *_: Settings())
+firewall = Firewall(None, lambda *_: Settings(), fast=False)  # the rings here are stubs
 mind = firewall.neighbours
 firewall.set_network(0x0A890001, 0x0A890002)
 
