@@ -39,7 +39,9 @@ class Bursts:
             self._scalars, flows.records, flows.index.slots, n.clients.generations, n.clients.lives, interfaces.rows,
             state.NEXT, state.RANK, array("I", state.TIMEOUT),
         )  # fmt: skip
-        self._told = (-1, -1, -1, None)
+        self._told_ours = self._told_gateway = self._told_broadcast = -1
+        self._told_key = None
+        self._burst = delivery.burst  # bound once: a burst without memory would end here, and its packets with it
         self._arrays = [None] * NUMBERS
         self._gone = 0  # packets of the rows whose pages are no longer theirs
 
@@ -83,6 +85,8 @@ class Bursts:
         except BaseException:
             for i in range(self._gone, n):
                 self._release(i)
+                if interface.rings:
+                    interface.rings.failed += 1
             raise
         return True
 
@@ -109,7 +113,7 @@ class Bursts:
 
     def _put_off(self, interface, first, n):
         """What came behind a frame that is not yet sent to its end waits for this neighbour's next turn."""
-        frames = []
+        interface.frames = frames = []  # at once: what is in it has its turn, whatever becomes of the others
         while first < n:
             frame = self._miss(interface, first)
             first += 1
@@ -118,24 +122,24 @@ class Bursts:
                     frames.append(frame)
                 except MemoryError:
                     frame.release(self._pool)
-                    raise
-        interface.frames = frames
+                    interface.rings.failed += 1
 
     def _tell(self, now):
         """What known() has to know beside the tables."""
         s, n = self._scalars, self._neighbours
         s[9] = now & _MASK
-        ours, gateway, broadcast, key = self._told
-        index = self._flows.index
-        if ours != n.nat.address or gateway != n.gateway or broadcast != n.broadcast or key is not index.key:
+        ours, gateway, broadcast, index = n.nat.address, n.gateway, n.broadcast, self._flows.index
+        if ours != self._told_ours or gateway != self._told_gateway or broadcast != self._told_broadcast:
+            self._told_ours, self._told_gateway, self._told_broadcast = ours, gateway, broadcast
+            s[10] = byteorder.swap(ours)
+            s[11] = byteorder.swap(gateway)
+            s[12] = byteorder.swap(broadcast) if broadcast >= 0 else 0
+        if index.key is not self._told_key:
+            self._told_key = index.key
             for i in range(7):
-                s[i] = index.key[i]
+                s[i] = self._told_key[i]
             s[7] = index.buckets
             s[8] = index.shift
-            s[10] = byteorder.swap(n.nat.address)
-            s[11] = byteorder.swap(n.gateway)
-            s[12] = byteorder.swap(n.broadcast) if n.broadcast >= 0 else 0
-            self._told = (n.nat.address, n.gateway, n.broadcast, index.key)
 
     # ---- misses ---------------------------------------------------------------------------------
 
@@ -192,7 +196,7 @@ class Bursts:
                 if egress.number == UPLINK:
                     done = self._uplink.put(rings, arrays, first, behind)
                 else:
-                    done = self._clients.put(rings, arrays, first, behind, self._delivery.burst)
+                    done = self._clients.put(rings, arrays, first, behind, self._burst)
             self._gone = first + done
             for i in range(first + done, behind):
                 self._gone = i + 1

@@ -142,6 +142,12 @@ def _short(store, n):
     store.ask = asked
 
 
+def _failed(forwarder):
+    """Packets that an error has ended, of those who are there."""
+    interfaces = forwarder.clients + ([forwarder.uplink] if forwarder.uplink else [])
+    return sum(interface.rings.failed + interface.guard.failed for interface in interfaces)
+
+
 def _figures(firewall):
     gc.collect()
     pool, flows = firewall.pool, firewall.neighbours.flows
@@ -149,6 +155,7 @@ def _figures(firewall):
     words += ["vifs=%d" % len(firewall.backends.vifs), "links=%d" % len(firewall.neighbours.interfaces.numbers())]
     words += ["quarantine=%d" % firewall.quarantine.size(), "watches=%d" % len(firewall.store.watches)]
     words += ["lost=%d" % firewall.forwarder.delivery.lost(firewall.forwarder.uplink)]
+    words += ["failed=%d" % _failed(firewall.forwarder)]
     words += ["fast=%d" % firewall.forwarder.fast.count if firewall.forwarder.fast else "fast=-1"]
     words += ["fragments=%d" % firewall.neighbours.fragments.octets]
     words += ["held=%d" % sum(interface.rings.held_pages for interface in firewall.forwarder.clients)]

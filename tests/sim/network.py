@@ -225,7 +225,7 @@ class Network:
 
     @property
     def counters(self):
-        known = ("heap", "octets", "free", "flows", "vifs", "links", "quarantine", "watches", "held", "fragments", "lost", "fast")
+        known = ("heap", "octets", "free", "flows", "vifs", "links", "quarantine", "watches", "held", "fragments", "lost", "fast", "failed")
         return {name.replace("_", " "): n for name, n in self.figures().items() if name not in known}
 
     def lines(self, having=""):

@@ -27,6 +27,13 @@ def cut(net):
     net.uplink.end.send(udp(SERVER, 53, net.address, net.port, b"y" * 100))
 
 
+def cut_in_front(net):
+    """The same in one slot, and as much behind it as a turn takes: the list of what has to wait grows on the way."""
+    net.uplink.end.send(tcp(SERVER, 80, net.address, net.tcp_port, ACK, bytes(4000), blank=True), blank=True, gso=100)
+    for _ in range(6):
+        net.uplink.end.send(udp(SERVER, 53, net.address, net.port, b"y" * 100))
+
+
 def spread(net):
     """An answered ping of 20 pieces."""
     for frame in fragments(echo(A, net.gateway, data=bytes(20000)), 1400, 1400, 1400):
@@ -38,7 +45,7 @@ def refused(net):
     net.b.end.send(udp(B, 1, A, 2))
 
 
-@pytest.mark.parametrize("what", [out, back, cut, spread, refused])
+@pytest.mark.parametrize("what", [out, back, cut, cut_in_front, spread, refused])
 def test_each_allocation_in_a_pass_may_fail(net, what):
     """What was allocated between a neighbour's guard and the loop ended the domain."""
     what(net)
@@ -77,3 +84,26 @@ def test_each_allocation_in_a_tick_may_fail(net):
         assert net.tell("starved") == "1"
         assert net.figures()["fragments"] == 0 and net.figures()["flows"] <= 2
     assert net.a.pings() and net.b.pings()
+
+
+@pytest.mark.parametrize("fast", ["on", "off"])
+def test_what_memory_was_refused_for_is_counted(machine, fast):
+    """A burst of the fast path lost what came behind the packet that had no memory, and nobody was told."""
+    net = Network(machine=machine, cmdline="fast=" + fast)
+    net.a, net.b = net.client(A), net.client(B)
+    net.allow((A, B))
+    known = [udp(A, 4001, SERVER, 53), udp(A, 4001, B, 53), udp(A, 4001, SERVER, 53, b"x" * 99)]
+    for n in range(MOST):
+        net.tell("starve pass %d" % n)
+        before = net.figures()
+        for frame in known + [udp(A, 4002, SERVER, 54)] + known + [udp(A, 5000 + n % 1000, SERVER, 53)]:
+            net.a.end.send(frame)
+        net.settle()
+        failed = net.tell("starved") == "1"
+        after = net.figures()
+        arrived = len(net.left()) + len(net.b.end.frames)
+        _quiet(net)
+        assert arrived + sum(after[name] - before[name] for name in ("failed", "lost")) == 8, "after allocation %d" % n
+        if not failed:
+            break
+    assert 0 < n < MOST
