@@ -40,7 +40,8 @@ def pick(n):
     return (x >> 3) % n
 
 ADDRESSES = [parse4("10.137.0.%d" % i) for i in (21, 22)]
-SERVERS = [parse4("192.0.2.%d" % i) for i in (1, 2, 3)] + [parse4("10.138.0.255")]  # the last may become a broadcast address
+SERVERS = [parse4("192.0.2.%d" % i) for i in (1, 2, 3)]
+SERVERS.append(parse4("10.138.0.255"))  # may become a broadcast address
 OURS, GATEWAY = parse4("10.138.0.2"), parse4("10.137.0.1")
 MAC = b"\\x00\\x16\\x3e\\x5e\\x6c\\x00"
 ACCEPT = {"policy": b"accept"}

@@ -102,7 +102,7 @@ def test_what_memory_was_refused_for_is_counted(machine, fast):
         failed = net.tell("starved") == "1"
         after = net.figures()
         arrived = len(net.left()) + len(net.b.end.frames)
-        _quiet(net)
+        quiet(net)
         assert arrived + sum(after[name] - before[name] for name in ("failed", "lost")) == 8, "after allocation %d" % n
         if not failed:
             break
