@@ -74,23 +74,31 @@ def measure(options, note=lambda figures: None):
 
 
 def draw(result, picture):
-    """Make the picture of a result; whether that went well. What draws finds its libraries by Debian's alternatives, which a
-    tool root does not have."""
+    """Make the picture of a result; whether that went well.
+
+    What draws finds its libraries by Debian's alternatives, which a tool root does not have.
+    """
     folder = "/usr/lib/x86_64-linux-gnu/"
     environment = dict(os.environ, LD_LIBRARY_PATH="%sblas:%slapack" % (folder, folder), MPLCONFIGDIR="/tmp")
-    return subprocess.run([sys.executable, "-m", "tests.bench.picture", result, picture], env=environment, cwd=CHECKOUT).returncode == 0
+    command = [sys.executable, "-m", "tests.bench.picture", result, picture]
+    return subprocess.run(command, env=environment, cwd=CHECKOUT).returncode == 0
 
 
 def _parser():
     parser = argparse.ArgumentParser(prog="./build.py bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the headline only, and shorter: less than 4 minutes")
     parser.add_argument("--compare", metavar="EARLIER.json", help="show ours beside what an earlier run found")
-    parser.add_argument("--curves", action="store_true", help="how the cost of a packet grows with flows, rules, clients and load")
-    parser.add_argument("--profile", metavar="NAME,...", help="where our instructions go, by function, in these: " + ", ".join(beside.JOBS))
+    parser.add_argument("--curves", action="store_true",
+                        help="how the cost of a packet grows with flows, rules, clients and load")
+    parser.add_argument("--profile", metavar="NAME,...",
+                        help="where our instructions go, by function, in these: " + ", ".join(beside.JOBS))
     parser.add_argument("--jobs", metavar="NAME,...", help="only these: " + ", ".join(table.JOBS))
-    parser.add_argument("--firewalls", metavar="NAME,...", default=",".join(VARIANTS), help="only these: " + ", ".join(VARIANTS))
-    parser.add_argument("--trusted", action="store_true", help="clients that trust the firewall, unlike those of a Qubes machine")
-    parser.add_argument("--out", metavar="NAME", default="bench", help="build/bench/NAME.txt, .json, .png (default: bench)")
+    parser.add_argument("--firewalls", metavar="NAME,...", default=",".join(VARIANTS),
+                        help="only these: " + ", ".join(VARIANTS))
+    parser.add_argument("--trusted", action="store_true",
+                        help="clients that trust the firewall, unlike those of a Qubes machine")
+    parser.add_argument("--out", metavar="NAME", default="bench",
+                        help="build/bench/NAME.txt, .json, .png (default: bench)")
     return parser
 
 
@@ -106,7 +114,8 @@ def main():
     parser = _parser()
     options = parser.parse_args()
     options.firewalls = _chosen(parser, options.firewalls, VARIANTS)
-    options.jobs = _chosen(parser, options.jobs, table.JOBS) if options.jobs else list(table.QUICK if options.quick else table.JOBS)
+    usual = table.QUICK if options.quick else table.JOBS
+    options.jobs = _chosen(parser, options.jobs, table.JOBS) if options.jobs else list(usual)
     path = os.path.join(FOLDER, options.out)
     os.makedirs(FOLDER, exist_ok=True)
     try:

@@ -1,8 +1,8 @@
 """How long a firewall takes from its first instruction to its first forwarded ping, with a client that waits for it.
 
 The firewall is created, and its client's interface announced in xenstore, while it is still paused; the client sets its
-interface up as soon as it is there, and pings 500 times a second. The clock begins with the unpause and ends when the first
-echo request comes out at the netvm, see tests/xen/steps/first.py.
+interface up as soon as it is there, and pings 500 times a second. The clock begins with the unpause and ends when the
+first echo request comes out at the netvm, see tests/xen/steps/first.py.
 """
 from tests.xen.errors import LabError
 from tests.xen.site import FIREWALL
@@ -20,7 +20,8 @@ def first_ping(machine, server):
         attach = ["xl", "network-attach", str(client.domid)] + site.client_words(client.ip).split(",")
         command = _SET_UP % (client.ip, FIREWALL, server, _SECONDS)
         line, mark = client.line(command)
-        took = machine.lab.call("first.packet", attach, client.domid, line, site.uplink, site.firewall.domid, _SECONDS, timeout=10 * _SECONDS)
+        took = machine.lab.call("first.packet", attach, client.domid, line, site.uplink, site.firewall.domid, _SECONDS,
+                                timeout=10 * _SECONDS)
         client.result(mark, command, 10 * _SECONDS)
         if took is None:
             raise LabError("nothing was forwarded in %d s; %s" % (_SECONDS, site.firewall.last_words()))

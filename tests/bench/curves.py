@@ -23,7 +23,8 @@ def measure(machine, point):
     for client in machine.clients[:point.clients]:
         machine.site.set_rules(client.ip, rules(point.rules))
     if point.flows > 1:
-        machine.watch({number: "traffic flows %s %d" % (NOBODY, point.flows) for number in range(point.clients)}, 0.0, 0.0)
+        command = "traffic flows %s %d" % (NOBODY, point.flows)
+        machine.watch(dict.fromkeys(range(point.clients), command), 0.0, 0.0)
     command = "traffic send %s %g %d %d %d" % (NOBODY, 0.3 + _SECONDS + 0.2, point.rate, jobs.OCTETS, point.flows)
     before, after, _ = machine.watch(dict.fromkeys(range(point.clients), command), 0.3, _SECONDS)
     window = jobs.Window(before, after)
@@ -40,6 +41,6 @@ def lines(figures):
     """A table as text, of {variant: [ns of each point]}."""
     from .table import aligned, number
     variants = sorted(figures)
-    body = [["%s %s" % (point.axis, "{:,}".format(point.value)), "ns"] + [number(figures[variant][i]) for variant in variants]
+    body = [["%s %s" % (point.axis, "{:,}".format(point.value)), "ns"] + [number(figures[name][i]) for name in variants]
             for i, point in enumerate(POINTS)]
     return aligned(["CPU of a packet, against", "unit"] + variants, body)

@@ -1,7 +1,7 @@
 """What the bench does with a firewall, one job after another: each gives some figures, and what was used beside them.
 
-A job is a function of a Machine and a Pace; its result is {figure: value}. A figure that could not be had is None: nothing
-arrived. Names of figures are those of table.ROWS; with "beside:" before it, one of the columns of beside.py.
+A job is a function of a Machine and a Pace; its result is {figure: value}. A figure that could not be had is None:
+nothing arrived. Names of figures are those of table.ROWS; with "beside:" before it, one of the columns of beside.py.
 """
 import re
 from collections import namedtuple
@@ -12,6 +12,7 @@ from .machine import NOBODY, SERVER
 # s of the lab's clock: before the first moment, between the two, after the second
 Pace = namedtuple("Pace", "warm seconds slack")
 QUICK, FULL = Pace(0.4, 1.0, 0.3), Pace(0.6, 2.5, 0.3)
+_PINGS = re.compile(r"pings (\d+) answered (\d+) mean (\d+) p50 \d+ p99 (\d+)")
 OCTETS, SLOW = 64, 2000
 FLOWS = 65536
 _LOAD = 1e6  # octets a second; less is no load
@@ -35,8 +36,11 @@ class Window:
         return self.cpu[who] / count if count else None
 
     def beside(self, name, netvm, packets, all_packets=None):
-        """The columns beside a row. netvm: of its CPU, for each of what; packets: how many there were between the moments;
-        all_packets: in all of the run; where it is None, the two are the same."""
+        """The columns beside a row.
+
+        netvm: of its CPU, for each of what; packets: how many there were between the moments; all_packets: in all of
+        the run; where it is None, the two are the same.
+        """
         found = {"beside:netvm:" + name: netvm}
         share = all_packets if all_packets is not None else packets
         if self.all and share and packets:
@@ -93,7 +97,8 @@ def _datagrams(machine, pace, name, rate):
     window, _ = _run(machine, {0: "traffic send %s %s %d %d" % (SERVER, _long(pace), rate, OCTETS)}, pace)
     arrived = window.counted["drained"]
     return {name + "_rate": window.rate("drained") or None, name + "_cpu": window.each("firewall", arrived),
-            **window.beside(name, window.each("netvm", arrived), window.uplink["rx_packets"], window.all.get("rx_packets"))}
+            **window.beside(name, window.each("netvm", arrived), window.uplink["rx_packets"],
+                            window.all.get("rx_packets"))}
 
 
 def flood_up(machine, pace):
@@ -105,7 +110,7 @@ def slow(machine, pace):
 
 
 def flood_down(machine, pace):
-    """What arrives, only the client can tell: it says so for the whole of its run, so the moments lie before and after it."""
+    """What arrives, only the client can tell: it says so for the whole of its run, so the moments lie around it."""
     command = "traffic receive %s %g 0 %d" % (SERVER, pace.seconds, OCTETS)
     window, said = _run(machine, {0: command}, Pace(0.0, pace.seconds + 1.0, 0))
     count, ns = map(int, re.search(r"datagrams (\d+) ns (\d+)", said[0]).groups())
@@ -115,7 +120,8 @@ def flood_down(machine, pace):
 
 def _connect(machine, pace, name, rules):
     client = machine.clients[0]
-    others = ["action=drop proto=tcp dst4=203.0.113.%d/32 dstports=%d-%d" % (i % 250 + 1, 1000 + i, 1010 + i) for i in range(rules - 1)]
+    others = ["action=drop proto=tcp dst4=203.0.113.%d/32 dstports=%d-%d" % (i % 250 + 1, 1000 + i, 1010 + i)
+              for i in range(rules - 1)]
     machine.site.set_rules(client.ip, others + ["action=accept"])
     window, said = _run(machine, {0: "traffic connect %s %s" % (SERVER, _long(pace))}, pace)
     machine.site.set_rules(client.ip, ["action=accept"])
@@ -137,7 +143,7 @@ def connect200(machine, pace):
 def _ping(machine, pace, name, before=""):
     seconds = pace.warm + pace.seconds
     window, said = _run(machine, {0: before + "traffic ping %s %g 100" % (SERVER, seconds)}, Pace(0.0, seconds, 0))
-    sent, answered, mean, p99 = map(int, re.search(r"pings (\d+) answered (\d+) mean (\d+) p50 \d+ p99 (\d+)", said[0]).groups())
+    sent, answered, mean, p99 = map(int, _PINGS.search(said[0]).groups())
     if before and window.rate("taken") < _LOAD:
         answered = 0  # what was to go on meanwhile did not
     return {name: mean / 1e6 if answered else None, name + "_p99": p99 / 1e6 if answered else None,
@@ -150,11 +156,12 @@ def ping_idle(machine, pace):
 
 def ping_busy(machine, pace):
     """While the same client uploads."""
-    return _ping(machine, pace, "ping_busy", "traffic up %s %g 1 > /dev/null & " % (SERVER, pace.warm + pace.seconds + 0.2))
+    seconds = pace.warm + pace.seconds + 0.2
+    return _ping(machine, pace, "ping_busy", "traffic up %s %g 1 > /dev/null & " % (SERVER, seconds))
 
 
 def idle(machine, pace):
-    """With the flows of a few datagrams, as a client at rest leaves them; the first of all jobs, for others leave thousands."""
+    """With the flows of a few datagrams, as a client at rest leaves them. The first job: others leave thousands."""
     command = "traffic send %s 0.05 200 %d 8" % (SERVER, OCTETS)
     window, _ = _run(machine, {0: command}, Pace(2.0, 4 * pace.seconds, 0))
     return {"idle": window.cpu["firewall"] * 1e3 / window.ns}

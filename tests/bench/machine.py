@@ -4,8 +4,8 @@
     machine.use("ours")            # or "linux", "flowtable"
     before, after, said = machine.watch({0: "traffic up 192.0.2.1 3 1"}, warm=0.5, seconds=2)
 
-Netvm, clients and what they run are the same domains for all firewalls; a client changes from one to another as on a Qubes
-machine, by another interface. The firewall that is not used sleeps.
+Netvm, clients and what they run are the same domains for all firewalls; a client changes from one to another as on a
+Qubes machine, by another interface. The firewall that is not used sleeps.
 """
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -94,7 +94,7 @@ class Machine:
                 site.clients[client.name] = client
             old.clients = {}
         for client in self.clients:
-            client.sh("for i in $(seq 100); do ping -c 1 -W 1 %s > /dev/null && exit 0; done; exit 1" % SERVER, timeout=_LONG)
+            client.sh("for i in $(seq 100); do ping -c 1 -W 1 %s > /dev/null && exit 0; done; exit 1" % SERVER, _LONG)
 
     def _detached(self, site):
         """All clients of a site, without their interfaces now."""
@@ -140,16 +140,19 @@ class Machine:
     # ---- what passes
 
     def watch(self, commands, warm, seconds):
-        """Run a command on each client (by number), and take two moments meanwhile: (before, after, [what the commands said]).
+        """Run a command on each client (by number), and take two moments meanwhile: (before, after, [what they said]).
 
-        A moment: see tests/xen/steps/accounts.py; its "cpu" by "firewall", "netvm" and "clients", its "counters" by name, and
-        "all": {what the image counted (see beside.py), and packets on the uplink} outside of the two, for all of the commands.
+        A moment: see tests/xen/steps/accounts.py; its "cpu" by "firewall", "netvm" and "clients", its "counters" by
+        name, and "all": {what the image counted (see beside.py), and packets on the uplink} outside of the two, for
+        all of the commands.
         """
         whole = [self._whole()]
-        typed = [(self.clients[number],) + self.clients[number].line(command) + (command,) for number, command in sorted(commands.items())]
+        typed = [(self.clients[number],) + self.clients[number].line(command) + (command,)
+                 for number, command in sorted(commands.items())]
         domids = [0, self.firewall.domid] + [client.domid for client in self.clients]
         lines = [[client.domid, line] for client, line, _, _ in typed]
-        moments = self.lab.call("accounts.window", lines, warm, seconds, domids, COUNTERS, [self.site.uplink], timeout=warm + seconds + _LONG)
+        moments = self.lab.call("accounts.window", lines, warm, seconds, domids, COUNTERS, [self.site.uplink],
+                                timeout=warm + seconds + _LONG)
         said = [client.result(mark, command, _LONG) for client, _, mark, command in typed]
         whole.append(self._whole())
         return [dict(self._named(moment), all=all_of_it) for moment, all_of_it in zip(moments, whole)] + [said]
@@ -179,6 +182,8 @@ class Machine:
     def _named(self, moment):
         cpu = {int(domid): ns for domid, ns in moment["cpu"].items()}
         return {
-            "ns": moment["ns"], "counters": dict(zip(COUNTED, moment["counters"])), "uplink": moment["interfaces"][self.site.uplink],
-            "cpu": {"firewall": cpu[self.firewall.domid], "netvm": cpu[0], "clients": sum(cpu[client.domid] for client in self.clients)},
+            "ns": moment["ns"], "counters": dict(zip(COUNTED, moment["counters"])),
+            "uplink": moment["interfaces"][self.site.uplink],
+            "cpu": {"firewall": cpu[self.firewall.domid], "netvm": cpu[0],
+                    "clients": sum(cpu[client.domid] for client in self.clients)},
         }

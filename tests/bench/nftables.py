@@ -1,4 +1,4 @@
-"""The rules of a client as the Linux firewall VM of Qubes 4.2 has them: QubesDB's rules made nftables' (reference: its agent).
+"""The rules of a client as the Linux firewall VM of Qubes 4.2 has them: QubesDB's rules made nftables'.
 
 Nftables stands where a site has its QubesDB.
 """

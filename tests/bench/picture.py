@@ -7,6 +7,8 @@ import sys
 
 from . import table
 
+_COLOURS = {True: "#2a7f62", False: "#b5483a", None: "#777777"}  # by whether the goal is reached
+
 
 def draw(result, path):
     import matplotlib
@@ -20,11 +22,12 @@ def draw(result, path):
     for place, row in enumerate(reversed(rows)):
         gain = _gain(row, table.ratio(result, row))
         good = table.reached(result, row)
-        axes.barh(place, gain - 1, left=1, height=0.6, color="#2a7f62" if good else "#b5483a" if good is False else "#777777")
+        axes.barh(place, gain - 1, left=1, height=0.6, color=_COLOURS[good])
         if row.goal is not None:
             axes.plot([_gain(row, row.goal)] * 2, [place - 0.4, place + 0.4], color="black", linewidth=1.5)
-        ours, other = (table.number(value) for value in (table.figure(result, table.OURS, row.name), table.yardstick(result, row)))
-        axes.annotate("%s : %s %s" % (ours, other, row.unit), (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+        ours = table.number(table.figure(result, table.OURS, row.name))
+        text = "%s : %s %s" % (ours, table.number(table.yardstick(result, row)), row.unit)
+        axes.annotate(text, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
     axes.set_yticks(range(len(rows)), [row.title for row in reversed(rows)], fontsize=8)
     axes.set_xscale("log")
     axes.axvline(1, color="black", linewidth=0.8)

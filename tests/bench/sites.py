@@ -1,4 +1,4 @@
-"""The sites of the bench: one whose firewall is the image, and one with a Linux VM in its place, set up as Qubes 4.2 sets up its own.
+"""The sites of the bench: one whose firewall is the image, and one with a Linux VM in its place, as Qubes 4.2 has it.
 
 Both can have their firewall made afresh, paused, for jobs that look at its start.
 """
@@ -10,7 +10,7 @@ LINUX_MEMORY = 400  # MB; what it is given does not change what it does
 
 
 class _BenchSite(Site):
-    """untrusted: the clients' frontends do not trust the firewall, as on a Qubes machine: they lend it no page with anything else."""
+    """untrusted: the clients do not trust the firewall, as on a Qubes machine, and lend it no page with anything else."""
 
     untrusted = True
 

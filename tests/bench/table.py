@@ -6,8 +6,8 @@ from collections import namedtuple
 
 LESS, MORE = "less", "more"
 OURS, OTHERS = "ours", ("linux", "flowtable")
-# name: of the figure; job: in jobs.py; better: LESS or MORE; goal: of the ratio ours to the better of the others, None: none set;
-# beside: the name its columns have
+# name: of the figure; job: in jobs.py; better: LESS or MORE; goal: of the ratio ours to the better of the others,
+# None: none set; beside: the name its columns have
 Row = namedtuple("Row", "name title unit job better goal beside")
 
 
@@ -42,8 +42,8 @@ ROWS = (
     _row("flows", "flows, of 65,536 asked for", "", "flows", MORE, None),
 )
 # in the order in which they are done: what leaves many flows comes late
-JOBS = ("idle", "ping_idle", "ping_busy", "up", "down", "up8", "down8", "slow", "flood_up", "flood_down", "connect10", "connect200",
-        "start", "small", "flows")
+JOBS = ("idle", "ping_idle", "ping_busy", "up", "down", "up8", "down8", "slow", "flood_up", "flood_down",
+        "connect10", "connect200", "start", "small", "flows")
 QUICK = ("idle", "ping_idle", "up", "down", "slow", "flood_up", "connect10")
 
 
@@ -114,5 +114,6 @@ def aligned(heads, body):
     """Columns of text: the first two to the left, the others to the right."""
     widths = [max(len(line[i]) for line in [heads] + body) for i in range(len(heads))]
     def line(cells):
-        return "  ".join(cell.ljust(widths[i]) if i < 2 else cell.rjust(widths[i]) for i, cell in enumerate(cells)).rstrip()
+        padded = [cell.ljust(widths[i]) if i < 2 else cell.rjust(widths[i]) for i, cell in enumerate(cells)]
+        return "  ".join(padded).rstrip()
     return [line(heads), "  ".join("-" * width for width in widths)] + [line(cells) for cells in body]

@@ -10,7 +10,8 @@ from tests.bench.profile.report import group
 
 def test_an_address_belongs_to_the_symbol_before_it():
     found = symbols.Symbols([(0x200, "second"), (0x100, "first")])
-    assert [found.of(at) for at in (0x50, 0x100, 0x1FF, 0x250)] == [("?", 0), ("first", 0), ("first", 0xFF), ("second", 0x50)]
+    of = [found.of(at) for at in (0x50, 0x100, 0x1FF, 0x250)]
+    assert of == [("?", 0), ("first", 0), ("first", 0xFF), ("second", 0x50)]
     assert found.address("second") == 0x200
 
 
@@ -36,7 +37,8 @@ def copy_of(path, insns, entries):
 
 
 def test_a_profile_is_the_difference_of_two_copies(tmp_path):
-    difference = counters.Difference(copy_of(tmp_path / "before", {0x10: 5, 0x20: 7}, 3), copy_of(tmp_path / "after", {0x10: 25, 0x20: 7, 0x30: 1}, 9))
+    before = copy_of(tmp_path / "before", {0x10: 5, 0x20: 7}, 3)
+    difference = counters.Difference(before, copy_of(tmp_path / "after", {0x10: 25, 0x20: 7, 0x30: 1}, 9))
     assert difference.insns == {0x10: 20, 0x30: 1} and difference.entries == 6 and difference.hypervisor == {}
     assert counters.by_name(difference.insns, symbols.Symbols([(0, "a"), (0x30, "b")])) == {"a": 20, "b": 1}
 
@@ -51,8 +53,10 @@ def test_lines_of_bytecode():
 
 
 def test_functions_of_c_are_grouped():
-    assert [group(name) for name in ("gc_collect_start", "mp_execute_bytecode", "hal_copy", "mp_map_lookup", "strlen")] == [
-        "garbage collection", "interpreter's loop", "our C: xen, grants, events, clock", "attributes and globals: maps", "other C"]
+    names = ("gc_collect_start", "mp_execute_bytecode", "hal_copy", "mp_map_lookup", "strlen")
+    assert [group(name) for name in names] == [
+        "garbage collection", "interpreter's loop", "our C: xen, grants, events, clock", "attributes and globals: maps",
+        "other C"]
 
 
 def test_curves_as_a_table():

@@ -1,4 +1,4 @@
-"""What the bench makes of its figures: ratios, goals, the table, the comparison; and the rules that it gives to Linux."""
+"""What the bench makes of its figures: ratios, goals, the table, the comparison; the rules that it gives to Linux."""
 import argparse
 import inspect
 import json
@@ -16,7 +16,7 @@ CPU = next(row for row in table.ROWS if row.name == "up_cpu")
 
 
 def result(ours, linux, flowtable, name="up_rate"):
-    figures = {variant: {name: value} for variant, value in (("ours", ours), ("linux", linux), ("flowtable", flowtable))}
+    figures = {"ours": {name: ours}, "linux": {name: linux}, "flowtable": {name: flowtable}}
     return {"settings": {"jobs": ["up"]}, "figures": figures, "seconds": 1}
 
 
@@ -49,10 +49,10 @@ def test_the_table_shows_both_figures_and_their_ratio():
 
 
 def test_the_comparison_shows_ours_before_and_the_change():
-    line = [line for line in table.lines(result(300, 1000, None), result(200, 1, 1)) if line.startswith("TCP up, 1 stream")][0]
-    assert line.endswith("200 (+50.0 %)")
-    line = [line for line in table.lines(result(300, 1000, None), result(None, 1, 1)) if line.startswith("TCP up, 1 stream")][0]
-    assert line.endswith("–")
+    def of_rate(earlier):
+        return [line for line in table.lines(result(300, 1000, None), earlier) if line.startswith("TCP up, 1 stream")][0]
+    assert of_rate(result(200, 1, 1)).endswith("200 (+50.0 %)")
+    assert of_rate(result(None, 1, 1)).endswith("–")
 
 
 def test_an_earlier_result_may_know_other_rows():
@@ -60,7 +60,8 @@ def test_an_earlier_result_may_know_other_rows():
     assert table.lines(result(300, 1000, None), {"settings": {"jobs": []}, "figures": {}})
 
 
-@pytest.mark.parametrize("value, text", [(None, "–"), (0, "0"), (12345.6, "12,346"), (99.96, "100.0"), (3.14159, "3.14"), (0.04567, "0.046")])
+@pytest.mark.parametrize("value, text", [
+    (None, "–"), (0, "0"), (12345.6, "12,346"), (99.96, "100.0"), (3.14159, "3.14"), (0.04567, "0.046")])
 def test_numbers_have_three_digits_that_count(value, text):
     assert table.number(value) == text
 
@@ -82,8 +83,11 @@ class Scripted:
         self.commands = commands
         counters = dict.fromkeys(("taken", "given", "greeted", "drained", "flooded"), 0)
         asked = ("hypercalls", "copies", "sent", "received", "rx_packets", "tx_packets")
-        before = {"all": dict.fromkeys(asked, 7) if self.whole else {}, "ns": 5, "cpu": {"firewall": 10, "netvm": 20, "clients": 30}, "counters": counters, "uplink": dict.fromkeys(("rx_packets", "tx_packets"), 0)}
-        after = {"all": {name: 7 + self.whole[name] for name in asked} if self.whole else {}, "ns": 5 + 10 ** 9, "cpu": {"firewall": 10 + 2 * 10 ** 8, "netvm": 20 + 10 ** 8, "clients": 30},
+        before = {"all": dict.fromkeys(asked, 7) if self.whole else {}, "ns": 5,
+                  "cpu": {"firewall": 10, "netvm": 20, "clients": 30}, "counters": counters,
+                  "uplink": dict.fromkeys(("rx_packets", "tx_packets"), 0)}
+        after = {"all": {name: 7 + self.whole[name] for name in asked} if self.whole else {}, "ns": 5 + 10 ** 9,
+                 "cpu": {"firewall": 10 + 2 * 10 ** 8, "netvm": 20 + 10 ** 8, "clients": 30},
                  "counters": dict(counters, **self.passed), "uplink": {"rx_packets": 20, "tx_packets": 40}}
         return [before, after, [self.said]]
 
@@ -138,10 +142,12 @@ def test_pings_beside_a_load_that_stands_still_are_none():
 
 @pytest.mark.parametrize("rule, statements", [
     ("action=accept", ["accept"]),
-    ("action=drop dst4=203.0.113.7/32 proto=tcp dstports=80-90", ["ip daddr 203.0.113.7/32 tcp dport 80-90 reject with icmp type admin-prohibited"]),
+    ("action=drop dst4=203.0.113.7/32 proto=tcp dstports=80-90",
+     ["ip daddr 203.0.113.7/32 tcp dport 80-90 reject with icmp type admin-prohibited"]),
     ("action=accept dstports=53-53", ["tcp dport 53 accept", "udp dport 53 accept"]),
     ("action=accept proto=icmp", ["meta l4proto icmp accept"]),
-    ("action=accept specialtarget=dns", ["ip daddr { 10.139.1.1, 10.139.1.2 } tcp dport 53 accept", "ip daddr { 10.139.1.1, 10.139.1.2 } udp dport 53 accept"]),
+    ("action=accept specialtarget=dns", ["ip daddr { 10.139.1.1, 10.139.1.2 } %s dport 53 accept" % name
+                                         for name in ("tcp", "udp")]),
 ])
 def test_linux_gets_the_same_rules(rule, statements):
     assert nftables.statement(rule) == statements
@@ -187,7 +193,8 @@ def test_a_job_that_fails_is_told_and_costs_its_own_figures_only(monkeypatch, ca
     monkeypatch.setattr(bench, "digest", lambda path: "0")
     monkeypatch.setattr(jobs, "up", up)
     monkeypatch.setattr(jobs, "down", lambda machine, pace: {"down_rate": 7.0})
-    found = bench.measure(argparse.Namespace(jobs=["down", "up"], firewalls=["ours", "linux"], quick=True, trusted=False))
+    words = argparse.Namespace(jobs=["down", "up"], firewalls=["ours", "linux"], quick=True, trusted=False)
+    found = bench.measure(words)
     assert found["figures"] == {"ours": {"down_rate": 7.0}, "linux": {"down_rate": 7.0}}
     assert found["failed"] == ["ours: up: it stands still", "linux: up: it stands still"]
     assert Pretended.last.closed and "1 of 7" in capsys.readouterr().out

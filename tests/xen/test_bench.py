@@ -1,4 +1,4 @@
-"""The bench's smallest row, for both firewalls: that its machine, its programs and its accounts work; no figure is judged."""
+"""The bench's smallest row, for both firewalls: its machine, its programs, its accounts work; no figure is judged."""
 from tests.bench import jobs
 from tests.bench.machine import Machine
 

@@ -5,7 +5,8 @@ import struct
 from .symbols import IMAGE
 
 SIZE, XEN_SIZE = 0x100000, 0x800000  # addresses of the image, and of Xen, that are counted
-SLEEP, STRING = 2, 4  # kinds of a block: the image's that ends in HLT, Xen's that begins with a repeated string instruction
+# kinds of a block: the image's that ends in HLT, Xen's that begins with a repeated string instruction
+SLEEP, STRING = 2, 4
 _NAMES = ("insns", "runs", "xen", "python", "python_xen", "loads")  # as in struct counters, with "hypervisor" behind
 
 

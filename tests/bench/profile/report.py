@@ -11,9 +11,10 @@ _GROUPS = (  # of C functions, first match
     ("garbage collection", r"^gc_(collect|mark|deal|sweep|try)|^mp_gc|gc_helper|gchelper|collect"),
     ("heap: allocate and free", r"^gc_|^m_(malloc|free|realloc|tracked)"),
     ("interpreter's loop", r"^mp_execute_bytecode"),
-    ("calls: frames, arguments", r"setup_code_state|fun_bc|mp_call|pystack|nlr|bound_meth|closure|fun_builtin|native_|mp_setup"),
+    ("calls: frames, arguments", r"setup_code_state|fun_bc|mp_call|pystack|nlr|bound_meth|closure|fun_builtin|native_"),
     ("attributes and globals: maps", r"map|mp_load|mp_store|attr|qstr|dict|instance|lookup|obj_type|class"),
-    ("operators, numbers, sequences", r"binary_op|unary_op|subscr|int|list|tuple|array|slice|range|obj_|iter|mpz|equal|hash|gen_"),
+    ("operators, numbers, sequences",
+     r"binary_op|unary_op|subscr|int|list|tuple|array|slice|range|obj_|iter|mpz|equal|hash|gen_"),
     ("memcpy, memset", r"^mem(cpy|set|move|cmp)|zero"),
     ("checksum", r"csum"),
     ("our C: xen, grants, events, clock", r"hal_|xen|grant|mod|evtchn|event|clock|sleep|hypercall|page|pages"),
@@ -59,9 +60,11 @@ class Report:
                 key = "%s:%d" % (name[9:], function.line(at))
                 by_line[key] = by_line.get(key, 0) + n
         yield from self._table("modules of Python, with the C and the Xen that they call", modules)
-        yield from self._table("functions of Python, with the C that they call", {
-            "%-56s %s" % (name.replace("fun_data_", ""), "%8.2f calls" % (entered[name].calls(d.loads) / self.packets) if name in entered else ""): n
-            for name, n in by_name(d.python, self.data).items()}, 50)
+        of_python = {}
+        for name, n in by_name(d.python, self.data).items():
+            calls = "%8.2f calls" % (entered[name].calls(d.loads) / self.packets) if name in entered else ""
+            of_python["%-56s %s" % (name.replace("fun_data_", ""), calls)] = n
+        yield from self._table("functions of Python, with the C that they call", of_python, 50)
         yield from self._table("lines of Python", by_line, 50)
 
     def _kinds(self):
@@ -77,17 +80,20 @@ class Report:
             else:
                 other += n
         copying = sum(n for at, n in d.hypervisor.items() if d.xen_kind[at] == STRING)
-        kinds = {"Xen: copying (repeated string instructions)": copying, "Xen: rest of hypercalls": sum(cost.values()) - copying,
+        kinds = {"Xen: copying (repeated string instructions)": copying,
+                 "Xen: rest of hypercalls": sum(cost.values()) - copying,
                  "Xen: sleeping (HLT) and what follows": asleep, "Xen: interruptions, other exits": other}
         lines = ["", "hypercalls, by the function that makes them"]
-        lines += ["  %9d, %7.3f a packet, %7.0f instructions of Xen's each  %s" % (n, n / self.packets, cost[name] / max(n, 1), name)
-                  for name, n in sorted(calls.items(), key=lambda item: -item[1])]
+        for name, n in sorted(calls.items(), key=lambda item: -item[1]):
+            lines.append("  %9d, %7.3f a packet, %7.0f instructions of Xen's each  %s" % (
+                n, n / self.packets, cost[name] / max(n, 1), name))
         return kinds, lines + ["  sleeps %d, %.3f a packet" % (sleeps, sleeps / self.packets)]
 
     def _calls(self, at):
-        """Whether the block that begins there goes as far as a VMMCALL: that lies near, and Xen's part behind it is long."""
+        """Whether the block that begins there goes as far as a VMMCALL: one near it, with a long part of Xen's behind."""
         i = bisect_right(self.vmmcalls, at - 1)
-        return (i < len(self.vmmcalls) and self.vmmcalls[i] - at < 200 and self.text.of(self.vmmcalls[i])[0] == self.text.of(at)[0]
+        return (i < len(self.vmmcalls) and self.vmmcalls[i] - at < 200
+                and self.text.of(self.vmmcalls[i])[0] == self.text.of(at)[0]
                 and self.d.xen.get(at, 0) > 300 * self.d.runs.get(at, 1))
 
     def _called(self, functions):
@@ -96,7 +102,8 @@ class Report:
         for name in _COUNTED:
             entered = sum(self.d.runs.get(at, 0) for at, known in zip(self.text.at, self.text.names) if known == name)
             if entered:
-                yield "  %9.2f a packet, %6.1f instructions each  %s" % (entered / self.packets, functions.get(name, 0) / entered, name)
+                yield "  %9.2f a packet, %6.1f instructions each  %s" % (
+                    entered / self.packets, functions.get(name, 0) / entered, name)
 
     def _module(self, name):
         """Of a symbol that belongs to a frozen function."""

@@ -1,4 +1,4 @@
-"""`bench --profile JOB`: a job by our image, with every instruction counted by count.c. It slows the lab some five times."""
+"""`bench --profile JOB`: a job by our image, with every instruction counted by count.c: that slows it some five times."""
 import os
 import re
 import shutil
@@ -26,22 +26,23 @@ def plugin():
     path = os.path.join(_FOLDER, "count.so")
     if os.path.exists(path) and os.path.getmtime(path) < os.path.getmtime(source):
         os.unlink(path)
-    return once.made(path, lambda part: subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", part, source], check=True))
+    command = ["gcc", "-O2", "-shared", "-fPIC", source, "-o"]
+    return once.made(path, lambda part: subprocess.run(command + [part], check=True))
 
 
 def options(counts, elf, xen):
     """QEMU's. counts: where the counters are to lie; elf, xen: Symbols of the image, all of them, and of Xen."""
-    begin, end, code, code_end = (symbols.IMAGE + elf.address(name) for name in ("mp_execute_bytecode", "_text_end", "_text_end", "_rodata_end"))
-    begin_at = elf.at.index(begin - symbols.IMAGE)
-    end = symbols.IMAGE + next(at for at in elf.at[begin_at:] if at > begin - symbols.IMAGE)
-    switch = symbols.XEN + xen.address("context_switch")
-    return ["-plugin", "file=%s,out=%s,low=%#x,high=%#x,code=%#x,end=%#x,switch=%#x" % (plugin(), counts, begin, end, code, code_end, switch)]
+    low = elf.address("mp_execute_bytecode")
+    high = next(at for at in elf.at if at > low)
+    places = [symbols.IMAGE + at for at in (low, high, elf.address("_text_end"), elf.address("_rodata_end"))]
+    places.append(symbols.XEN + xen.address("context_switch"))
+    return ["-plugin", "file=%s,out=%s,low=%#x,high=%#x,code=%#x,end=%#x,switch=%#x" % (plugin(), counts, *places)]
 
 
 def modules():
     """Names of the frozen modules as they are in symbols."""
-    found = [re.sub(r"^port/modules/|\.py$|/__init__\.py$", "", path).replace("/", "_") for path in kernel.inputs() if path.endswith(".py")]
-    return found
+    paths = [path for path in kernel.inputs() if path.endswith(".py")]
+    return [re.sub(r"^port/modules/|\.py$|/__init__\.py$", "", path).replace("/", "_") for path in paths]
 
 
 def profile(name, say):

@@ -25,13 +25,14 @@ def image(elf, kinds):
     """Those of an ELF file whose kinds, as nm writes them, are among these letters."""
     said = subprocess.run(["nm", elf], stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout
     words = [line.split() for line in said.splitlines()]
-    return Symbols([(int(at, 16) - IMAGE, name) for at, kind, name in (w for w in words if len(w) == 3) if kind.lower() in kinds])
+    return Symbols([(int(each[0], 16) - IMAGE, each[2]) for each in words if len(each) == 3 and each[1].lower() in kinds])
 
 
 def xen(path):
-    """Xen's. Their layout, in order: offsets, their number, names (a length and so many tokens each), marks, the 256 tokens.
+    """Xen's.
 
-    The tokens are found by those for the ten digits, the number by whether the names behind it make sense.
+    Their layout, in order: offsets, their number, names (a length and so many tokens each), marks, the 256 tokens. The
+    tokens are found by those for the ten digits, the number by whether the names behind it make sense.
     """
     with open(path, "rb") as file:
         data = file.read()
@@ -46,7 +47,8 @@ def xen(path):
         for table in range(at - 4 * count, at - 4 * count - 64, -4):
             offsets = struct.unpack_from("<%dI" % count, data, table)
             if list(offsets) == sorted(offsets) and offsets[-1]:
-                return Symbols([(offset, name[1:].replace(" ", "_")) for offset, name in zip(offsets, found) if name[0] in "tT"])
+                of_text = [(offset, name[1:]) for offset, name in zip(offsets, found) if name[0] in "tT"]
+                return Symbols([(offset, name.replace(" ", "_")) for offset, name in of_text])
     raise ValueError("%s has no symbols that we know how to read" % path)
 
 

@@ -12,13 +12,14 @@ _IPV4, _ICMP, _ECHO = 0x0800, 1, 8
 def packet(attach, client, line, interface, firewall, seconds):
     """Unpause a firewall that has a client from the start; ns until an echo request comes in on an interface of dom0.
 
-    attach: the words with which xl gives the client (a domid) its interface: that is announced before, and xl then waits for
-    the firewall's backend. line: typed on the client's console before. None if nothing came in so many seconds.
+    attach: the words with which xl gives the client (a domid) its interface: that is announced before, and xl then
+    waits for the firewall's backend. line: typed on the client's console before. None if nothing came in so many seconds.
     """
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_IPV4)) as wire:
         wire.bind((interface, 0))
         attaching = subprocess.Popen(attach, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while not subprocess.run(["xenstore-list", "/local/domain/%d/device/vif" % client], capture_output=True, text=True).stdout.strip():
+        listing = ["xenstore-list", "/local/domain/%d/device/vif" % client]
+        while not subprocess.run(listing, capture_output=True, text=True).stdout.strip():
             if attaching.poll() is not None:
                 raise OSError("xl announced no interface")
             time.sleep(0.01)
