@@ -10,6 +10,7 @@ import domains
 
 _OF_INTERFACE = ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes")
 
+
 def moment(domids, counters="", interfaces=()):
     """{"ns": dom0's clock, "cpu": {domid: ns}, "counters": [...], "interfaces": {name: {counter: n}}} now.
 
