@@ -30,6 +30,7 @@ def draw(result, path):
         axes.annotate(text, (1.01, place), xycoords=("axes fraction", "data"), va="center", fontsize=8)
     axes.set_yticks(range(len(rows)), [row.title for row in reversed(rows)], fontsize=8)
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xlabel("times as good as the better Linux (black mark: to be reached)")
     axes.set_title("ours : Linux, an instruction a nanosecond", fontsize=10)
