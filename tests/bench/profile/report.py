@@ -8,6 +8,7 @@ from .counters import SLEEP, STRING, by_name
 
 _VMMCALL = b"\x0f\x01\xd9"
 _GROUPS = (  # of C functions, first match
+    ("Python compiled to machine code", r"^fun_data_"),
     ("garbage collection", r"^gc_(collect|mark|deal|sweep|try)|^mp_gc|gc_helper|gchelper|collect"),
     ("heap: allocate and free", r"^gc_|^m_(malloc|free|realloc|tracked)"),
     ("interpreter's loop", r"^mp_execute_bytecode"),
