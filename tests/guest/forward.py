@@ -14,6 +14,7 @@ The answer appears in `data/test`, behind the same number.
                               `connect` (links made and attached), the one after N more fails
     1 starved                 answers 1 if that has happened, 0 if not; what comes is allocated
     1 short N                 the next N requests about clients' devices fail for want of memory
+    1 pages                   answers with what is wrong with the pool's pages: none may be lost, or in two places
     1 figures                 answers with all that must not grow, and the counters of verdicts: name=n ...
 """
 import gc
@@ -148,6 +149,54 @@ def _failed(forwarder):
     return sum(interface.rings.failed + interface.guard.failed for interface in interfaces)
 
 
+def _pages(firewall):
+    """Where each page of the pool is, while nothing is on its way."""
+    forwarder, pool, held = firewall.forwarder, firewall.pool, firewall.quarantine
+    places = bytearray(pool.pages)
+    twice = []
+
+    def there(page):
+        if places[page]:
+            twice.append(page)
+        places[page] = 1
+
+    def of(frames):
+        for frame in frames:
+            for page, _, _ in frame.parts:
+                there(page)
+
+    for i in range(pool.free):
+        there(pool.stack[i])
+    for i in range(held._pages):
+        there(held.pages[i])
+    uplink = forwarder.uplink
+    links = [firewall.uplink.waiting, uplink.rings if uplink else None]
+    for link in links:
+        if link:
+            for lent in (link.tx_lent, link.rx_lent):
+                count = 0
+                for page in lent.page:
+                    if page != 0xFFFF:
+                        there(page)
+                        count += 1
+                if count != lent.count:
+                    return "%d lent, counted %d" % (count, lent.count)
+            of(link.backlog.frames)
+            if len(set(link.tx_ids[: link.tx_free])) + link.tx_lent.count != 256:
+                return "ids of %d, %d lent" % (link.tx_free, link.tx_lent.count)
+    for interface in forwarder.clients + ([uplink] if uplink else []):
+        of(list(interface.frames)[interface.judged :])
+        if interface.pieces and interface.pieces.frame:
+            of([interface.pieces.frame])
+        if interface is not uplink:
+            of([frame for _, frame in interface.rings.held])
+            if interface.rings.sending:
+                return "%s is sending" % interface.rings.name
+    if twice:
+        return "twice: %s" % twice
+    return "" if sum(places) == pool.pages else "lost: %d" % (pool.pages - sum(places))
+
+
 def _figures(firewall):
     gc.collect()
     pool, flows = firewall.pool, firewall.neighbours.flows
@@ -189,6 +238,8 @@ def _obey(firewall, settings, words, lines):
         return _starved()
     elif command == "short":
         _short(firewall.store, int(words[1]))
+    elif command == "pages":
+        return _pages(firewall)
     elif command == "figures":
         return _figures(firewall)
     return ""
