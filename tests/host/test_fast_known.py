@@ -117,6 +117,8 @@ worlds = World(True), World(False)
 def header(octets, src, dst, proto, total_octets):
     ttl = (64, 2, 1, 255)[pick(8) % 4 if pick(6) == 0 else 0]
     fragment = (0x4000, 0, 0x8000, 0x2000, 0x2001, 0x00B9, 0x0100)[pick(7) if pick(15) == 0 else pick(4) == 0]
+    if pick(20) == 0:
+        total_octets -= pick(16)
     pack_into(">HBBHHHBBHII", octets, 12, 0x0800, 0x45, 0, total_octets, pick(65536), fragment,
               ttl, proto, 0, src, dst)
     pack_into(">H", octets, 24, total(octets, 14, 20, 0) ^ 0xFFFF)
@@ -126,9 +128,11 @@ def packet(src, sport, dst, dport, proto, flags, size):
     octets = bytearray(34 + head + size)
     octets[0] = 0xFE
     if proto == 6:
-        pack_into(">HHIIBBHHH", octets, 34, sport, dport, pick(65536), pick(65536), 0x50, flags, 1000, pick(65536), 0)
+        offset = 0x50 if pick(8) else (0, 0x40, 0x60, 0xF0)[pick(4)]
+        pack_into(">HHIIBBHHH", octets, 34, sport, dport, pick(65536), pick(65536), offset, flags, 1000, pick(65536), 0)
     elif proto == 17:
-        pack_into(">HHHH", octets, 34, sport, dport, 8 + size, (0, 0xFFFF, pick(65536))[pick(3)])
+        length = 8 + size if pick(10) else (0, 7, 8, 7 + size, 9 + size)[pick(5)]
+        pack_into(">HHHH", octets, 34, sport, dport, length, (0, 0xFFFF, pick(65536))[pick(3)])
     else:
         pack_into(">BBHHH", octets, 34, 0 if flags else 8, 0, pick(65536), sport, 1)
     header(octets, src, dst, proto, 20 + head + size)
@@ -138,11 +142,12 @@ FLAGS = (2, 0x12, 0x10, 0x10, 0x18, 0x10, 0x11, 0x14, 4, 0x30, 0, 3, 0x38, 0xD0)
 heard = []  # (the interface it left by, the frame): what may be answered
 now = 1000000
 asked = 0
+last = None
 for step in range(STEPS):
     luck = pick(1000) / 10
     now = now + pick(20) if pick(600) else now + (70000, 125000, 260000, 660000, 8000000)[pick(5)]
     if luck < 0.4:
-        what = pick(6)
+        what = pick(7)
         who = pick(2)
         mtu = (1500, 1280, 9000)[pick(3)]
         pick_once = pick(4)
@@ -165,8 +170,10 @@ for step in range(STEPS):
                     n.uplink_up(OURS, MAC, parse4("10.138.0.1"), mtu=mtu, netmask=(0xFFFFFF00, 0xFFFFFFFF)[who])
             elif what == 4:
                 n.set_connected([SERVERS[0]] if who else [])
-            else:
+            elif what == 5:
                 n.gateway = (GATEWAY, SERVERS[1])[who]
+            elif n.interfaces.by_number[who + 1]:
+                n.flows.mappings.recycle(n.interfaces.by_number[who + 1].client, 1 + pick_once % 2, True)
         continue
     blank, gso, parts = 0, 0, 1
     if luck < 55 or not heard:
@@ -187,8 +194,8 @@ for step in range(STEPS):
         octets = packet(dst, sport, src, dport, proto, FLAGS[pick(len(FLAGS))] or 1, (0, 50, 1460, 2500)[pick(4)])
     if pick(4) == 0:
         blank = 1
-        if pick(2) and proto == 6:
-            gso = (500, 1448, 1460, 8000)[pick(4)]
+    if pick(8) == 0 and (proto == 6 or pick(8) == 0):
+        gso = (500, 1448, 1460, 8000)[pick(4)]
     if pick(12) == 0:
         octets[pick(min(len(octets), 60))] ^= 1 << pick(8)
         if pick(2):
@@ -200,6 +207,12 @@ for step in range(STEPS):
         octets = octets[:pick(len(octets))]
     if pick(30) == 0:
         number = pick(4)
+    if last and pick(200) == 0:
+        # the same packet again, when its flow has just expired, or is just about to
+        number, octets, blank, gso, parts = last
+        now += (60000, 120000, 240000, 300000)[pick(4)] + pick(2)
+    elif pick(100) == 0:
+        now += 31000
     have = min(len(octets), 4096)
     if len(octets) > 40 and pick(4) == 0:
         parts = 2
@@ -211,6 +224,7 @@ for step in range(STEPS):
         print("fast", first)
         print("slow", second)
         raise SystemExit
+    last = (number, octets, blank, gso, parts) if first[0] == "forwarded" else None
     if first[0] == "forwarded" and first[2][23] in (1, 6, 17):
         heard.append((first[1], first[2]))
         if len(heard) > 40:
@@ -234,5 +248,5 @@ def test_the_fast_path_does_what_the_judge_does(seed):
     lines = interpreter.run(script)
     assert lines[-1].startswith("same "), "\n".join(lines[-3:])
     hits, forwarded = int(lines[-1].split()[3]), int(lines[-1].split()[5])
-    assert hits > forwarded // 2, lines[-1]
+    assert hits > forwarded // 3, lines[-1]
     print(lines[-1])
