@@ -140,6 +140,7 @@ class Uplink:
                     else:
                         self.pool.give(page)
                 rings.dropped += 1
+                r.packets[at + 3] = 0  # whoever gives back the rest of the burst finds none of its pages here
                 r.packets[at + 6] = FAILED
             k += parts
             first += 1

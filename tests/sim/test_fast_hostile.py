@@ -1,6 +1,6 @@
 """Neighbours whose chains are nearly right, by the fast path and the slow one: the same comes of it, no page is lost.
 
-The same random scene is played to two machines, one with `fast=off`. A client and a netvm send frames of known flows, and
+The same random scene is played to two machines, one with `fast=off`. A client and a netvm send frames of known flows and
 bend single fields of what they write into their rings: sizes, offsets, flags, references, ids, extra infos.
 """
 import random
