@@ -1,4 +1,4 @@
-"""The fast path towards the netvm when Xen grants fewer pages than it asks for: each page of a burst stays in one place."""
+"""The fast path towards the netvm, where Xen grants fewer pages than it asks for: each page stays in one place."""
 
 _SCRIPT = """
 import xen
@@ -77,7 +77,7 @@ print("done")
 
 
 def test_no_page_of_a_burst_is_in_two_places(machine, run):
-    """What a netvm had guessed was in quarantine, and given back with its packet if the burst ended for want of memory."""
+    """What a netvm had guessed was in quarantine, and given back too when the burst ended for want of memory."""
     machine.peer(1)
     firewall = run(machine, _SCRIPT)
     assert firewall.lines()[-1] == "done", firewall.console

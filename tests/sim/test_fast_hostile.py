@@ -1,7 +1,7 @@
 """Neighbours whose chains are nearly right, by the fast path and the slow one: the same comes of it, no page is lost.
 
-The same random scene is played to two machines, one with `fast=off`. A client and a netvm send frames of known flows and
-bend single fields of what they write into their rings: sizes, offsets, flags, references, ids, extra infos.
+The same random scene is played to two machines, one with `fast=off`. A client and a netvm send frames of known flows
+and bend single fields of what they write into their rings: sizes, offsets, flags, references, ids, extra infos.
 """
 import random
 
@@ -107,7 +107,8 @@ class Scene:
                 sizes = [rng.choice((14, 20, 41, 42, 53, 54, 60, 100, 192, 900)) for _ in range(rng.randrange(1, 6))]
             if wire is net.uplink:
                 if wire.end.rx:
-                    wire.end.send(octets, blank, gso, sizes, offsets=[rng.randrange(64)] if sizes else ())
+                    offsets = [rng.randrange(64)] if sizes else ()
+                    wire.end.send(octets, blank, gso, sizes, rng.random() < 0.5, offsets)
             elif wire.end.tx and wire.end.room() > 40:
                 wire.end.queue(octets, blank, gso, sizes)
                 self.due("client" if wire is net.a else "")
@@ -150,7 +151,9 @@ class Scene:
             except XenError:
                 break  # a netvm that answers for another packet's page finds that gone
             story.append(self.seen())
-            assert story[-1][3:] == ("", []), story[-1][3:]
+            pages, dirty = story[-1][3:]
+            # a netvm that answers for other packets than it has sent may look into what it is lent next
+            assert pages == "" and (not dirty or self.who == "all"), (pages, dirty)
             if not all(story[-1][1]):
                 break  # a link has ended
         return story
