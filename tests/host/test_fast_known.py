@@ -48,6 +48,8 @@ ACCEPT = {"policy": b"accept"}
 SOME = {"policy": b"drop", "0000": b"action=accept dsthost=192.0.2.1 proto=tcp",
         "0001": b"action=accept proto=udp dstports=7000-7001"}
 
+takes = [7, 7, 7, 7]  # what each interface takes: parts, super-frames, blank checksums
+
 class World:
     def __init__(self, fast):
         self.fast = fast
@@ -81,7 +83,7 @@ class World:
         rows = self.n.interfaces.rows
         for number in range(4):
             # there are no rings that would say so
-            rows[number * 8 + 3] = 7 if self.n.interfaces.by_number[number] else 0
+            rows[number * 8 + 3] = takes[number] if self.n.interfaces.by_number[number] else 0
 
     def send(self, number, octets, now, blank, gso, parts, have):
         # have: octets in the first of its parts; of what is behind them known() must know nothing
@@ -100,6 +102,8 @@ class World:
             if hit >= 0:
                 assert not self.judge.out
                 assert parts == 1 or hit >> 16 == len(octets)
+                need = (1 if parts > 1 else 0) | (2 if gso else 0) | (4 if blank else 0)
+                assert need & takes[hit & 0xFFFF] == need
                 self.hits += 1
                 self.judge.counters[reasons.FORWARDED] += 1
                 return "forwarded", hit & 0xFFFF, bytes(frame[:hit >> 16]), blank, gso
@@ -147,7 +151,9 @@ for step in range(STEPS):
     luck = pick(1000) / 10
     now = now + pick(20) if pick(600) else now + (70000, 125000, 260000, 660000, 8000000)[pick(5)]
     if luck < 0.4:
-        what = pick(7)
+        what = pick(8)
+        place = 1 + pick(3)
+        takes[pick(4)] = pick(8) if pick(3) == 0 else 7
         who = pick(2)
         mtu = (1500, 1280, 9000)[pick(3)]
         pick_once = pick(4)
@@ -172,13 +178,20 @@ for step in range(STEPS):
                 n.set_connected([SERVERS[0]] if who else [])
             elif what == 5:
                 n.gateway = (GATEWAY, SERVERS[1])[who]
+            elif what == 7:
+                # the client has one more, or the number is another client's
+                if n.interfaces.by_number[place]:
+                    n.detach(place)
+                n.attach(ADDRESSES[who], place, MAC)
+                world.rules(ADDRESSES[who], ACCEPT)
             elif n.interfaces.by_number[who + 1]:
                 n.flows.mappings.recycle(n.interfaces.by_number[who + 1].client, 1 + pick_once % 2, True)
         continue
     blank, gso, parts = 0, 0, 1
     if luck < 55 or not heard:
         who = pick(2)
-        number = who + 1
+        there = worlds[0].n.clients.by_address.get(ADDRESSES[who])
+        number = there.interfaces[pick(len(there.interfaces))].number if there else who + 1
         proto = (6, 6, 17, 17, 1)[pick(5)]
         dst = SERVERS[pick(4)] if pick(5) else ADDRESSES[1 - who]
         size = (0, 4, 100, 1400, 1472, 3000)[pick(6)]
@@ -207,10 +220,14 @@ for step in range(STEPS):
         octets = octets[:pick(len(octets))]
     if pick(30) == 0:
         number = pick(4)
-    if last and pick(200) == 0:
+    if last and pick(100) == 0:
         # the same packet again, when its flow has just expired, or is just about to
-        number, octets, blank, gso, parts = last
+        number, octets, blank, gso, parts, now = last
         now += (60000, 120000, 240000, 300000)[pick(4)] + pick(2)
+    elif last and last[0] == 0 and last[1][23:24] == b"\\x01" and pick(5) == 0:
+        # answers alone keep no query's flow
+        number, octets, blank, gso, parts, now = last
+        now += 31000
     elif pick(100) == 0:
         now += 31000
     have = min(len(octets), 4096)
@@ -224,7 +241,7 @@ for step in range(STEPS):
         print("fast", first)
         print("slow", second)
         raise SystemExit
-    last = (number, octets, blank, gso, parts) if first[0] == "forwarded" else None
+    last = (number, octets, blank, gso, parts, now) if first[0] == "forwarded" else None
     if first[0] == "forwarded" and first[2][23] in (1, 6, 17):
         heard.append((first[1], first[2]))
         if len(heard) > 40:
