@@ -10,8 +10,9 @@ from tests.xen.site import CLIENTS, FIREWALL
 from tests.xen.test_offload import NO_OFFLOADS
 
 WORK, CHAT, _ = CLIENTS
-SERVER, UNKNOWN = "192.0.2.1", "198.51.100.1"
+SERVER, RESOLVER, UNKNOWN = "192.0.2.1", "10.139.1.1", "198.51.100.1"
 ASKED = 60
+LOW = 1023  # source ports below 1024, which stay below: a pool of their own, by the same code as the others
 LIMIT = 900  # s of the lab's clock
 LONGEST = 8000  # us in which rings are not served, beside a flood; that of test_gap is for what honest clients do
 
@@ -63,6 +64,25 @@ def test_beside_a_client(site, work, chat, form, to, rules, figure, seen, reques
     seen(site.firewall, "before a client's flood: %s" % form)
     flood = Flood(chat, "python3 /steps/flood.py %s %s" % (form, to))
     _judge(site, work, "a client's %s" % request.node.callspec.id, flood, figure, seen)
+
+
+def test_new_flows_beside_one_that_holds_every_port(site, work, chat, figure):
+    """Another client took all ports, and DNS was refused. It took them while alone, has all in use, and goes on.
+
+    The small pool of ports below 1024 is what a lab can fill. The large one, and identifiers of ICMP, which have no
+    small one, go through the same code: tests/host/test_port_shares.py fills them.
+    """
+    assert site.internet.serve(LIMIT)
+    site.detach(work)
+    chat.sh("python3 /steps/ports.py hold %s %d > /tmp/held 2>&1 & echo $! > /tmp/pid" % (RESOLVER, LOW), 60)
+    held = chat.sh("until grep : /tmp/held; do sleep 1; done", LIMIT).strip()
+    site.attach(work)
+    came = int(work.sh("python3 /steps/ports.py ask %s %d" % (RESOLVER, ASKED), LIMIT))
+    chat.sh("kill $(cat /tmp/pid)", 60)
+    what = "quiet client's new flows on Xen beside one that held all %d ports of a pool" % LOW
+    figure(what, "%d of %d" % (came, ASKED), "90 %")
+    assert held == "held: %d" % LOW
+    assert came >= 0.9 * ASKED
 
 
 def test_beside_bulk_of_both_ways(site, work, chat, figure, seen):
