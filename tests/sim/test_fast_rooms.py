@@ -1,0 +1,81 @@
+"""The kernels of the fast path where room ends, of pages, operations, buffers, slots, ids: each stops in front."""
+
+_SCRIPT = """
+import xen
+from firewall.fast import client_rx, client_tx, uplink_tx
+from net.rows import Rows
+
+r = Rows()
+ring = xen.view(xen.mem(4096), "I")
+ops = xen.view(xen.mem(40 * 64), "I")
+stack, marks = xen.view(xen.mem(128), "H"), xen.view(xen.mem(128), "H")
+sent = xen.view(xen.mem(12 * 8), "I")
+for i in range(64):
+    stack[i] = i
+
+def requests(*sizes):
+    # chains of so many slots, 50 octets in each
+    at = 16
+    for size in sizes:
+        for i in range(size):
+            ring[at] = 9
+            ring[at + 1] = (4 if i < size - 1 else 0) << 16
+            ring[at + 2] = (50 if i else 50 * size) << 16
+            at += 3
+    return (at - 16) // 3
+
+def take(sizes, free=64, room=64, packets=64, limit=64, waiting=None):
+    slots = requests(*sizes)
+    for i, value in enumerate((0, slots if waiting is None else waiting, limit, free, room, 0, 7, 100, packets)):
+        r.s[i] = value
+    client_tx.take((ring, r.slots, r.packets, r.parts, ops, stack, marks), r.s)
+    assert r.s[3] == free - r.s[11] and r.s[5] == r.s[11]
+    return r.s[9], r.s[10], r.s[11]
+
+assert take((1, 3, 2)) == (3, 6, 6)
+for free in range(8):
+    done = (0, 1, 1, 1, 2, 2, 3, 3)[free]
+    assert take((1, 3, 2), free=free)[0] == take((1, 3, 2), room=free)[0] == done, free
+    assert take((1, 3, 2), waiting=min(free, 6))[0] == done, free
+    assert take((1, 3, 2), packets=free)[0] == min(free, 3)
+    assert take((1, 3, 2), limit=free)[0] == (0, 1, 2, 2, 2, 3, 3, 3)[free]
+
+def rows(gso=0):
+    # packets of 1, 3 and 2 parts
+    part = 0
+    for i, parts in enumerate((1, 3, 2)):
+        r.packets[8 * i + 2], r.packets[8 * i + 3], r.packets[8 * i + 5] = part, parts, gso << 16
+        part += parts
+    for part in range(6):
+        r.parts[4 * part], r.parts[4 * part + 1], r.parts[4 * part + 2] = part, 0, 50
+
+def out(waiting=64, room=64, sent_most=8, gso=0):
+    rows(gso)
+    for i, value in enumerate((0, 3, 0, waiting, room, 0, 7, 100, 0, sent_most)):
+        r.s[i] = value
+    done = client_rx.out((ring, r.packets, r.parts, ops, sent), r.s)
+    assert r.s[3] == waiting - r.s[2] and r.s[8] == done
+    return done
+
+def ready(slots=64, ids=64, pages=64, gso=0):
+    rows(gso)
+    for i, value in enumerate((0, 3, slots, ids, pages, 100)):
+        r.s[i] = value
+    done = uplink_tx.ready((r.packets, r.parts, marks, r.places, r.gfns), r.s)
+    assert r.s[6] == (0, 1, 4, 6)[done]
+    return done
+
+for n in range(10):
+    done = (0, 1, 1, 1, 2, 2, 3, 3, 3, 3)[n]
+    with_extras = (0, 0, 1, 1, 1, 1, 2, 2, 2, 3)[n]
+    assert out(n) == out(64, n) == ready(n) == ready(64, n) == ready(64, 64, n) == done, n
+    assert out(n, gso=1000) == ready(n, gso=1000) == with_extras, n
+    assert out(64, n, gso=1000) == ready(64, n, gso=1000) == done, n
+    assert out(sent_most=n) == min(n, 3)
+print("done")
+"""
+
+
+def test_a_kernel_stops_where_room_ends(machine, run):
+    firewall = run(machine, _SCRIPT)
+    assert firewall.lines()[-1] == "done", firewall.console
