@@ -79,3 +79,68 @@ print("done")
 def test_a_kernel_stops_where_room_ends(machine, run):
     firewall = run(machine, _SCRIPT)
     assert firewall.lines()[-1] == "done", firewall.console
+
+
+_CLEARED = """
+import xen
+from firewall.fast import uplink_rx, uplink_tx
+from net.rows import Rows
+
+r = Rows()
+stack, marks = xen.view(xen.mem(128), "H"), xen.view(xen.mem(128), "H")
+PAGE = 3
+
+def places(n):
+    return [(r.places[2 * i] - PAGE * 4096, r.places[2 * i + 1]) for i in range(n) if r.places[2 * i + 1]]
+
+for start in (0, 1, 2, 64, 65, 3000):
+    for octets in (1, 50, 1000):
+        end = start + octets
+        for mark in (0, 1, start, end, end + 1, end + 2, 4096):
+            marks[PAGE] = mark
+            r.packets[2], r.packets[3], r.packets[5] = 0, 1, 0
+            r.parts[0], r.parts[1], r.parts[2] = PAGE, start, octets
+            for i, value in enumerate((0, 1, 9, 9, 9, 100)):
+                r.s[i] = value
+            assert uplink_tx.ready((r.packets, r.parts, marks, r.places, r.gfns), r.s) == 1
+            wanted = [(0, min(start, mark)), (end, mark - end)]
+            assert places(r.s[7]) == [each for each in wanted if each[1] > 0], (start, octets, mark)
+            assert marks[PAGE] == end and r.gfns[0] == 100 + PAGE
+
+pages = xen.view(xen.mem(512), "H")
+for mark in (0, 1, 2, 4096):
+    for posted in (0, 1):
+        for i in range(256):
+            pages[i] = 0xFFFF
+        pages[(255 + 1) & 255] = 7 if posted else 0xFFFF  # the second one is still with the netvm
+        stack[0], stack[1], marks[PAGE], marks[4] = 4, PAGE, mark, 0
+        for i, value in enumerate((0xFFFFFFFF, 5, 2, 100)):
+            r.s[i] = value
+        n = uplink_rx.offer((pages, stack, marks, r.places, r.gfns, r.pages), r.s)
+        assert n == 2 - posted and r.s[2] == posted
+        assert places(r.s[4]) == [(0, mark)] * (mark > 0) and marks[PAGE] == 0
+        assert r.gfns[0] == 100 + PAGE and r.pages[0] == PAGE
+
+# what came: pages are marked as far as they are filled, that of an extra info is free, no id has a page any more
+for gso in (0, 1):
+    for i in range(256):
+        pages[i] = 10 + i % 32
+    for i in range(64):
+        marks[i] = 80
+    r.packets[1], r.packets[2], r.packets[3] = 2 + gso, 0, 2
+    for part in range(2):
+        r.parts[4 * part], r.parts[4 * part + 1], r.parts[4 * part + 2] = 20 + part, 30, (40, 60)[part]
+    r.s[0], r.s[4], r.s[6] = 0xFFFFFFFF, 1, 5
+    uplink_rx.ours((pages, r.packets, r.parts, marks, stack), r.s)
+    assert (marks[20], marks[21]) == (80, 90) and r.s[0] == 1 + gso and r.s[6] == 5 + gso
+    assert [i for i in range(256) if pages[i] == 0xFFFF] == ([0, 1, 255] if gso else [0, 255])
+    if gso:
+        assert stack[5] == 10  # under id 0, the second of them
+print("done")
+"""
+
+
+def test_what_is_to_be_cleared(machine, run):
+    """As Pool.clear(): of a page that is lent the netvm sees the packet, and zeros."""
+    firewall = run(machine, _CLEARED)
+    assert firewall.lines()[-1] == "done", firewall.console
