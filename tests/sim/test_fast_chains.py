@@ -191,3 +191,19 @@ def test_a_netvms_extra_info(net, extra):
     assert [each[1:3] for each in net.a.end.frames] == ([(True, 1000)] if good else [])
     assert (netvm.connections == 1 and netvm.connected()) == good
     assert net.tell("pages") == ""
+
+
+@pytest.mark.parametrize("extra", [False, True])
+def test_a_netvms_last_slot_is_written_and_not_shown(net, extra):
+    netvm = net.uplink.end
+    if extra:
+        frame = tcp(SERVER, 80, net.address, net.tcp_port, ACK, bytes(2000), blank=True)
+        answer(netvm, (len(frame), 0, EXTRA_INFO | 3, 0), frame=frame)
+        netvm.respond(GSO, 1000, GSO_TCPV4, 0)
+    else:
+        answer(netvm, (60, 0, MORE_DATA, 0), (282, 0, 0, 0), frame=udp(SERVER, 53, net.address, net.port, b"y" * 300))
+    netvm.rx.produced -= 1
+    netvm.kick(netvm.rx)
+    net.settle()
+    assert net.a.end.frames == [] and not (netvm.connections == 1 and netvm.connected())
+    assert net.tell("pages") == ""
