@@ -4,8 +4,7 @@ One pass, called by the loop between tasks: pages that the netvm has sent are ta
 go first; then neighbours have turns, as turns.py says whose it is, at most _SLOTS slots of its ring or _SENT frames of
 what its last turn left; then one copy hypercall for all that goes to clients, and one notification for each link that
 wants it. The next pass goes on where this one stopped. What is not served stays in the sender's own ring: the rest of a
-long queue, all of who owes work, and all clients' as long as the uplink has no room, at most for a second
-(netfront/backlog.py).
+long queue, all of who owes work, and all clients' as long as the uplink has no room (netfront/backlog.py).
 
 What bursts/ does not take goes through plain Python here: the slow path, and the specification of the fast one.
 
@@ -21,7 +20,7 @@ from peererror import PeerError
 from supervisor import Guard
 
 from firewall import reasons, turns
-from firewall.bursts.through import Bursts
+from firewall.bursts.through import CALM_SLOTS, Bursts
 from firewall.cutting import SENT
 from firewall.delivery import Delivery
 from firewall.interfaces import UPLINK
@@ -44,7 +43,7 @@ class Forwarder:
         self.batch = Batch(_SLOTS)  # of whom has his turn
         self.delivery = Delivery(pool, interfaces, self.turns)
         self.clients = self.delivery.clients
-        self.inward = Copies(_SLOTS + 32)  # from clients: the longest chain may begin at the last slot
+        self.inward = Copies(CALM_SLOTS + 32)  # from clients: the longest chain may begin at the last slot
         self.fast = self.delivery.fast = Bursts(judge, interfaces, pool, self.delivery, self.inward) if fast else None
         self.active = Flag()  # there was something to do since it was last waited for
         self.busy = False  # the uplink has no room: clients keep what they have in their own rings
@@ -230,7 +229,8 @@ class Forwarder:
 
     def _judge_frames(self, interface, now):
         """Judge frames in order; those behind one that is not yet sent to its end wait for the next turn."""
-        while interface.judged < len(interface.frames) and not interface.pieces:
+        most = min(interface.judged + _SLOTS, len(interface.frames))
+        while interface.judged < most and not interface.pieces:
             interface.judged += 1
             self._judge(interface, interface.frames[interface.judged - 1], now)
         if interface.judged == len(interface.frames):

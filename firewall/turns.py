@@ -6,15 +6,19 @@ Who took more than its quantum waits until his credits have paid for it, while o
 When nobody else has anything, it does not wait. The uplink is credited as much as all clients that have something
 together: what it brings is for all of them.
 
-A price of 1 stands for two steps of the interpreter as the simulation counts them (port/sim/event.c), measured there:
-this text says what a turn costs, and no clock is asked.
+A price of 1 stands for two steps of the interpreter as the simulation counts them (port/sim/event.c), where a copy
+operation counts as 20, as it does beside a slow packet on the counting computer. The prices are measured there: this
+text says what a turn costs, and no clock is asked.
 """
 from micropython import const
 
 from firewall import reasons
 from firewall.interfaces import UPLINK
 
-SLOT = const(25)  # of a ring: copied, answered, and its page passed on
+SLOT = const(35)  # of a ring: copied, answered, and its page passed on
+BURST = const(50)  # slots taken by machine code, whatever their number,
+BURST_SLOT = const(11)  # and each of them, with the packet in it if that is a hit
+MISSED_SLOT = const(24)  # of a packet that is none: its parts are made a frame
 OPENED = const(100)  # a flow begun, beside the frame that did it
 SENT = const(60)  # a frame of our own making: a reply, a piece
 SEGMENT = const(72)  # one of a super-frame

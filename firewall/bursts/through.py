@@ -15,6 +15,8 @@ from firewall.interfaces import NUMBERS, UPLINK
 from firewall.wire import byteorder
 
 _MASK = const(0xFFFFFFFF)
+CALM_SLOTS = const(40)  # of a ring in a turn, if its last turn had no miss: two super-frames of 64 KiB
+_MISSES = const(8)  # in a turn
 
 
 class Bursts:
@@ -43,6 +45,7 @@ class Bursts:
         self._told_key = None
         self._burst = delivery.burst  # bound once: a burst without memory would end here, and its packets with it
         self._arrays = [None] * NUMBERS
+        self._calm = bytearray(NUMBERS)  # 1: all that the last turn took was hits
         self._gone = 0  # packets of the rows whose pages are no longer theirs
 
     def add(self, interface, rings):
@@ -69,17 +72,19 @@ class Bursts:
     # ---- through --------------------------------------------------------------------------------
 
     def receive(self, interface, limit, now, judge_frame):
-        """Send on what is in order in a neighbour's ring, about `limit` slots. True if there was any. Raises PeerError.
+        """Send on what is in order in a neighbour's ring, about `limit` slots, or more. True if there was any. Raises PeerError.
 
         judge_frame(interface, frame, now): the slow path's way for a packet that is a miss.
         """
         way = self._uplink if interface.number == UPLINK else self._clients
-        taken = way.take(interface.rings, self._arrays[interface.number], limit)
+        number = interface.number
+        taken = way.take(interface.rings, self._arrays[number], CALM_SLOTS if self._calm[number] else limit)
         n = taken & 0xFFFF
         if not n:
             return False
-        self._turns.work += (taken >> 16) * turns.SLOT
+        self._turns.work += turns.BURST + (taken >> 16) * turns.BURST_SLOT
         self._gone = 0
+        self._calm[number] = 1
         try:
             self._through(interface, n, now, judge_frame)
         except BaseException:
@@ -92,27 +97,28 @@ class Bursts:
 
     def _through(self, interface, n, now, judge_frame):
         self._tell(now)
-        first = 0
+        first = misses = 0
         while first < n:
             end = runs.hits(known.known, self._tables, self._packets, first, n, interface.number)
             if end > first:
                 hits = end - first
                 self.count += hits
                 self._judge.counters[reasons.FORWARDED] += hits
-                self._turns.work += turns.FRAME[reasons.FORWARDED] * hits
                 self._put(first, end)
             if end < n:
+                self._calm[interface.number] = 0
                 frame = self._miss(interface, end)
                 if frame:
                     judge_frame(interface, frame, now)
-                if interface.pieces:
+                    misses += 1
+                if interface.pieces or misses == _MISSES:
                     self._put_off(interface, end + 1, n)
                     break
                 self._tell(now)
             first = end + 1
 
     def _put_off(self, interface, first, n):
-        """What came behind a frame that is not yet sent to its end waits for this neighbour's next turn."""
+        """What came behind a frame that is not yet sent to its end, or behind too many, waits for the next turn."""
         interface.frames = frames = []  # at once: what is in it has its turn, whatever becomes of the others
         while first < n:
             frame = self._miss(interface, first)
@@ -146,6 +152,7 @@ class Bursts:
     def _miss(self, interface, i):
         """The Frame of a packet for the slow path to judge. None: it came with an error, or there is no memory."""
         self._gone = i + 1
+        self._turns.work += self._rows.packets[8 * i + 3] * turns.MISSED_SLOT
         if self._rows.packets[8 * i + 6] == FAILED:
             self._release(i)
             frame = None

@@ -23,6 +23,10 @@ void hypercall(void) {
     }
 }
 
+void copying(unsigned operations) {
+    pass((uint64_t)operations * STEPS_OF_COPY);
+}
+
 uint64_t hal_ns(void) {
     return hv_now(machine);
 }

@@ -19,6 +19,7 @@ void start_end(unsigned reason) __attribute__((noreturn)); // tell the test, end
 
 // ---- event.c
 void hypercall(void); // every hypercall passes here first: it is counted, and may give the turn away
+void copying(unsigned operations); // lets the time of so many copy operations pass
 
 // ---- memory.c
 void memory_init(int file);

@@ -62,7 +62,7 @@ typedef struct { // what Xen itself remembers of a grant in use, whatever the gr
     uint16_t writers;
 } pins_t;
 
-enum { STEPS_OF_HYPERCALL = 20 };
+enum { STEPS_OF_HYPERCALL = 20, STEPS_OF_COPY = 20 }; // the second for each operation of a copying hypercall
 enum { TURN_TEST, TURN_DOMAIN };
 enum { RUNS, SHUT_DOWN, KILLED }; // `ended`
 

@@ -266,6 +266,7 @@ int hal_copy(void *from, unsigned n) {
     unsigned failed = 0;
     hypercall();
     hal_counts.copies += n;
+    copying(n);
     hv_copy(machine, self_domid, ops, n);
     for (unsigned i = 0; i < n; i++) {
         failed += ops[i].status != GNTST_okay;
