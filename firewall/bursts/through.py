@@ -72,7 +72,7 @@ class Bursts:
     # ---- through --------------------------------------------------------------------------------
 
     def receive(self, interface, limit, now, judge_frame):
-        """Send on what is in order in a neighbour's ring, about `limit` slots, or more. True if there was any. Raises PeerError.
+        """Send on what is in order in a neighbour's ring, some `limit` slots or more. True: there was any. PeerError.
 
         judge_frame(interface, frame, now): the slow path's way for a packet that is a miss.
         """
