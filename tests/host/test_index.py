@@ -54,11 +54,11 @@ def test_places_of_an_entry(slots):
         index._hash = lambda *w: h
         assert index.add(5, 1, 2, 3, 4)
         place = h % buckets * 16
-        tag = index._slots[place] >> 17
-        assert tag == ((h // buckets) % 32768 or 1) and index._slots[place] & 0x1FFFF == 5
+        tag = index.slots[place] >> 17
+        assert tag == ((h // buckets) % 32768 or 1) and index.slots[place] & 0x1FFFF == 5
         other = index._other(h % buckets, tag)
         assert 0 <= other < buckets and other != h % buckets and index._other(other, tag) == h % buckets
-        index._slots[place] = 0
+        index.slots[place] = 0
 
 
 def test_entries_move_before_there_is_no_room():
@@ -72,15 +72,15 @@ def test_entries_move_before_there_is_no_room():
         return index.add(half, half, 0, 0, 0)
     for i in range(32):
         assert add(i, 0, 1)  # tag 1: other bucket 0 ^ 3
-    assert [sum(1 for i in range(b * 16, b * 16 + 16) if index._slots[i]) for b in range(4)] == [16, 0, 0, 16]
-    before = list(index._slots)
-    assert not add(99, 0, 1) and list(index._slots) == before  # none of them has any other place
+    assert [sum(1 for i in range(b * 16, b * 16 + 16) if index.slots[i]) for b in range(4)] == [16, 0, 0, 16]
+    before = list(index.slots)
+    assert not add(99, 0, 1) and list(index.slots) == before  # none of them has any other place
     index.remove(31, 31, 0, 0, 0)
     assert add(31, 3, 2)  # tag 2: from bucket 3 its other is 3 ^ 1 = 2
     assert add(32, 0, 1)  # so 31 moves there
-    assert [sum(1 for i in range(b * 16, b * 16 + 16) if index._slots[i]) for b in range(4)] == [16, 0, 1, 16]
-    assert index._slots[32] == 2 << 17 | 31
-    assert sorted(slot & 0x1FFFF for slot in index._slots if slot) == list(range(33))
+    assert [sum(1 for i in range(b * 16, b * 16 + 16) if index.slots[i]) for b in range(4)] == [16, 0, 1, 16]
+    assert index.slots[32] == 2 << 17 | 31
+    assert sorted(slot & 0x1FFFF for slot in index.slots if slot) == list(range(33))
     assert add(33, 3, 2) and not add(34, 0, 1)
 
 
@@ -116,7 +116,7 @@ def test_against_a_dict(second, mask):
                 assert len(there) > 700
                 free.append(half)
         if step % 50 == 0:
-            assert sum(1 for slot in index._slots if slot) == len(there)
+            assert sum(1 for slot in index.slots if slot) == len(there)
             for half, w in there.items():
                 assert index.find(*w) == half
             for half in rng.sample(sorted(there), min(5, len(there))):
