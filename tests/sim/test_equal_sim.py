@@ -1,9 +1,7 @@
 """`./build.py equal` in the simulated Xen: a run is the same every time, and a peer that does otherwise is found."""
-import os
-import shutil
-
-from hypervisor import CHECKOUT, LIBRARY, PROGRAM
+from hypervisor import CHECKOUT
 from tests.equal.__main__ import compare
+from told import told
 
 
 def test_two_runs_are_equal():
@@ -20,16 +18,7 @@ def test_two_runs_of_the_program_that_ships_are_equal():
 
 
 def test_a_difference_on_the_rings_is_found(tmp_path):
-    """Other code needs another build; here the same program is told to have other addresses."""
-    for folder in ("tests", "firewall", "port/modules"):
-        shutil.copytree(os.path.join(CHECKOUT, folder), str(tmp_path / folder), ignore=shutil.ignore_patterns("__pycache__"))
-    for made in (PROGRAM, LIBRARY):
-        copy = tmp_path / os.path.relpath(made, CHECKOUT)
-        os.makedirs(str(copy.parent), exist_ok=True)
-        shutil.copy(made, str(copy))
-    network = tmp_path / "tests" / "sim" / "network.py"
-    text = network.read_text()
-    assert text.count("gateway=%s") == 1
-    network.write_text(text.replace("gateway=%s", "ours=10.138.0.77 gateway=%s"))
-    score = compare("sim", CHECKOUT, str(tmp_path), seed=3, rounds=2, events=400)
+    """The same program, told to have other addresses."""
+    other = told(tmp_path, "gateway=%s", "ours=10.138.0.77 gateway=%s")
+    score = compare("sim", CHECKOUT, other, seed=3, rounds=2, events=400)
     assert len(score.differences) == 1

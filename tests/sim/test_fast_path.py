@@ -2,32 +2,19 @@
 
 A copy of the checkout, in which the same program is told `fast=off`, is the other side; see tests/equal.
 """
-import os
-import shutil
-
 import pytest
-from hypervisor import CHECKOUT, LIBRARY, PROGRAM
+from hypervisor import CHECKOUT
 from tests.equal.__main__ import compare
 from tests.sim.network import Network
 from packets import ACK, SYN, Look, echo, tcp, udp
+from told import told
 
 A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"
 
 
 @pytest.fixture
 def slow(tmp_path):
-    for folder in ("tests", "firewall", "port/modules"):
-        left_out = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(os.path.join(CHECKOUT, folder), str(tmp_path / folder), ignore=left_out)
-    for made in (PROGRAM, LIBRARY):
-        copy = tmp_path / os.path.relpath(made, CHECKOUT)
-        os.makedirs(str(copy.parent), exist_ok=True)
-        shutil.copy(made, str(copy))
-    network = tmp_path / "tests" / "sim" / "network.py"
-    text = network.read_text()
-    assert text.count('words = "run=forward ') == 1
-    network.write_text(text.replace('words = "run=forward ', 'words = "fast=off run=forward '))
-    return str(tmp_path)
+    return told(tmp_path, 'words = "run=forward ', 'words = "fast=off run=forward ')
 
 
 @pytest.mark.parametrize("seed", [5, 6])
