@@ -207,3 +207,14 @@ def test_a_netvms_last_slot_is_written_and_not_shown(net, extra):
     net.settle()
     assert net.a.end.frames == [] and not (netvm.connections == 1 and netvm.connected())
     assert net.tell("pages") == ""
+
+
+def test_what_a_client_writes_beside_its_buffers_is_no_offset(net):
+    """A response stands in the slot of its request: what the request had between id and reference is not left there."""
+    end = net.a.end
+    for number in range(end.rx.produced - 256, end.rx.produced):
+        end.rx.halves[end.rx.at(number) + 1] = 0x123
+    frame = udp(SERVER, 53, net.address, net.port, b"y" * 500)
+    for _ in range(3):
+        net.uplink.send(frame)
+        assert net.a.recv()[42:] == b"y" * 500
