@@ -12,7 +12,8 @@ def test_pings_pass_either_firewall(lab, figure):
             machine.use(variant)
             found = jobs.ping_idle(machine, PACE)
             figure("bench: ping by %s" % variant, "%.3f ms" % found["ping_idle"])
-            assert 0 < found["ping_idle"] <= found["ping_idle_p99"] < 50
+            # with so few pings the slowest stands above the 99th percentile, and the mean may
+            assert 0 < found["ping_idle"] < 50 and 0 < found["ping_idle_p99"] < 50
             assert found["beside:lost:ping_idle"] == 0
     finally:
         machine.close()

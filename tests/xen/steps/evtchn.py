@@ -57,7 +57,8 @@ def ring_all(domid, ports, rounds):
     """
     device = _open()
     locals_ = [_bind(device, domid, port) for port in ports]
-    _take(device, 0.2)  # what the binding itself made pending
+    while _take(device, 1):  # what the binding itself made pending; it comes bit by bit
+        pass
     answers = dict.fromkeys(locals_, 0)
     for number in range(1, rounds + 1):
         missing = set(locals_)
