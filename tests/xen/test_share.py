@@ -72,6 +72,7 @@ def test_new_flows_beside_one_that_holds_every_port(site, work, chat, figure):
     The small pool of ports below 1024 is what a lab can fill. The large one, and identifiers of ICMP, which have no
     small one, go through the same code: tests/host/test_port_shares.py fills them.
     """
+    site.restart_firewall()  # nobody has any port yet
     assert site.internet.serve(LIMIT)
     site.detach(work)
     chat.sh("python3 /steps/ports.py hold %s %d > /tmp/held 2>&1 & echo $! > /tmp/pid" % (RESOLVER, LOW), 60)
