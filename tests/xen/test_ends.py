@@ -78,7 +78,8 @@ def test_a_linux_that_does_not_come_up(lab):
 def test_a_guest_that_crashes(lab, guest):
     """Boots: tests/guest/crimes.py."""
     said = _told(lab, lambda: guest("crimes", "crime=read_null").wait_for("never said", LONG))
-    assert re.match(r"crimes(\.\d+)? ended before it said 'never said'; state crash; its console ends with:", said), said
+    end = r"crimes(\.\d+)? ended before it said 'never said'; state crash; its console ends with:"
+    assert re.match(end, said), said
     assert "crash: " in said and "page fault" in said
 
 
