@@ -111,7 +111,7 @@ class Bursts:
                 if frame:
                     judge_frame(interface, frame, now)
                     misses += 1
-                if interface.pieces or misses == _MISSES:
+                if interface.pieces or misses == _MISSES and interface.rings:  # who has ended has no next turn
                     self._put_off(interface, end + 1, n)
                     break
                 self._tell(now)

@@ -1,8 +1,8 @@
 """Chains of known flows that are not in order: the fast path stops in front of them, and the slow path decides."""
 import pytest
 from tests.sim.network import Network
-from packets import ACK, SYN, Look, tcp, udp
-from rings import ERROR, EXTRA_INFO, GSO, GSO_TCPV4, MORE_DATA, OKAY
+from packets import ACK, SYN, Look, echo, tcp, udp
+from rings import REQ_PROD, ERROR, EXTRA_INFO, GSO, GSO_TCPV4, MORE_DATA, OKAY
 
 A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"
 ENDS, REFUSED, GOES = "ends", "refused", "goes"
@@ -218,3 +218,20 @@ def test_what_a_client_writes_beside_its_buffers_is_no_offset(net):
     for _ in range(3):
         net.uplink.send(frame)
         assert net.a.recv()[42:] == b"y" * 500
+
+
+def test_who_lies_in_the_midst_of_many_misses_takes_no_page_along(net):
+    """Frames were put off for the next turn of an interface that had ended meanwhile, and their pages were lost."""
+    before = net.holdings()["free"]
+    end = net.a.end
+    for _ in range(20):
+        end.queue(out())
+    end.kick()
+    net.settle()  # hits alone: its next turn takes more
+    for seq in range(30):
+        end.queue(echo(A, net.gateway, seq=seq))
+    end.rx.words[REQ_PROD] = end.rx.words[REQ_PROD] + 300 & 0xFFFFFFFF  # found when the first answer is sent
+    end.kick()
+    net.settle()
+    assert not end.connected()
+    assert net.holdings()["free"] == before
