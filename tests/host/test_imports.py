@@ -33,19 +33,27 @@ MAY = {
     "fast": set(),
     "bursts": {"ground", "net", "reasons", "wire", "flows", "fast", "interfaces", "turns"},
     "qubes": {"ground", "xenbus", "vchan", "wire", "rules"},
+    "names": {"ground", "net", "wire", "rules"},
+    "services": {
+        "ground", "reasons", "wire", "rules", "flows", "packets", "names", "accounts", "capture", "interfaces",
+        "policy",
+    },
 }
 # modules of firewall/ itself, from below: each may import those before it
-LAYERS = ("reasons", "interfaces", "neighbours", "answers", "judge", "turns", "cutting", "delivery", "forward", "stalls", "status", "main")
-for _name in ("qubes", "netback", "netfront", "vchan", "xenbus", "net"):
+LAYERS = (
+    "reasons", "accounts", "interfaces", "policy", "neighbours", "answers", "judge", "turns", "capture", "cutting",
+    "delivery", "forward", "stalls", "status", "main",
+)  # fmt: skip
+for _name in ("qubes", "names", "services", "netback", "netfront", "vchan", "xenbus", "net"):
     MAY[_name].add("steps")
 _BELOW = {"ground", "xenbus", "net", "reasons", "wire", "rules", "flows", "packets"}
 for _i, _name in enumerate(LAYERS):
     if _name != "reasons":
         MAY[_name] = _BELOW | set(LAYERS[:_i])
 MAY["forward"].add("bursts")
-for _name in ("interfaces", "neighbours", "answers", "judge", "turns"):
+for _name in ("accounts", "interfaces", "policy", "neighbours", "answers", "judge", "turns"):
     MAY[_name] -= {"ground", "xenbus", "net"}
-MAY["main"] |= {"netback", "netfront", "qubes"}
+MAY["main"] |= {"netback", "netfront", "qubes", "names", "services"}
 
 
 def modules():
