@@ -47,6 +47,7 @@ class Interface:
         self.owner = None
         self.rings = None
         self.ring = None  # of the rings, the one that frames come from
+        self.counted = None  # the rings, also when they are gone
         self.guard = None
         self.credit = 0  # of work; see turns.py
         self.round = -1  # when it was last put off for want of credit
@@ -109,12 +110,21 @@ class Interfaces:
     def join(self, interface, owner, guard):
         """Give it the rings that its owner has connected, and the guard of the packets that come by them."""
         interface.owner = owner
-        interface.rings = rings = owner.link
+        interface.rings = interface.counted = rings = owner.link
         interface.ring = rings.rx if interface.number == UPLINK else rings.tx
         interface.guard = guard
         at = interface.number * ROW
         self.rows[at + PEER] = rings.domid
         self.rows[at + FEATURES] = (SG if rings.sg else 0) | (GSO if rings.gso else 0) | (CSUM if rings.csum else 0)
+
+    def traffic(self, number):
+        """(packets_from, octets_from, packets_to, octets_to) of the neighbour there since it was entered.
+
+        Octets of Ethernet frames, their 14 of header included. From: all that was taken from its ring, dropped or not.
+        To: what came whole into its pages, or into the ring that the netvm empties. No one there: zeros.
+        """
+        interface = self.by_number[number]
+        return interface.counted.traffic() if interface and interface.counted else (0, 0, 0, 0)
 
     def part(self, interface):
         """Take its rings away, which are about to be closed."""

@@ -95,6 +95,9 @@ class Intake(Endpoint):
         whole = 0
         for row in range(batch.packets):
             frame = frames[row]
+            if frame:
+                self.from_packets += 1
+                self.from_octets += batch.octets[row]
             if self._answer(batch, row, copies) and self._level(frame):
                 frames[whole] = frame
                 whole += 1

@@ -172,8 +172,10 @@ class BackLink(Intake):
         number = self.rx.rsp_prod
         flags = flags_of(offloads, gso_size, netif.RX_CSUM_BLANK, netif.RX_DATA_VALIDATED)
         failed = False
+        sent = 0
         for i in range(parts):
             status = copies.octets(first + i)
+            sent += status
             if not copies.okay(first + i):
                 status = netif.ERROR
                 failed = True
@@ -186,6 +188,9 @@ class BackLink(Intake):
         self.rx.rsp_prod = number & 0xFFFFFFFF
         if failed:
             self.failed += 1
+        else:
+            self.to_packets += 1
+            self.to_octets += sent
 
     def rearm(self, taking):
         """Before sleep: ask for events; True if there is work already. taking: frames of the client are wanted too."""

@@ -62,6 +62,9 @@ class Intake(Endpoint):
                 frame = Frame(False, False, 0)
                 row = netif.parse_responses(batch, first, batch.take(first, n), number, self.rx_lent.page)
                 self._take_posted(batch, row, frame)
+                if not batch.bad[row]:
+                    self.from_packets += 1
+                    self.from_octets += batch.octets[row]
                 if frame.octets:  # one that is too short the judge counts
                     frame.level(self.pool, HEADERS)
                     frames.append(frame)

@@ -125,6 +125,8 @@ class FrontLink(Intake):
                 self.tx.req_prod = (self.tx.req_prod + 1) & 0xFFFFFFFF
             flags = 0
         frame.parts = ()
+        self.to_packets += 1
+        self.to_octets += size
 
     def _grant(self, parts, n):
         """Lend the pages of all parts, or none of them; whether they are lent. Allocates nothing."""

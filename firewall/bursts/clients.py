@@ -22,9 +22,9 @@ class Clients:
         r, ops, out = self.rows, self.inward.words, self.outward.words
         return (
             (rings.tx.words, r.slots, r.packets, r.parts, ops, self.pool.stack, self.pool.mark),
-            (rings.tx.words, r.slots, r.packets, ops),
+            (rings.tx.words, r.slots, r.packets, ops, rings.counts),
             (rings.rx.words, r.packets, r.parts, out, rings.sent),
-            (rings.rx.words, out, rings.sent, self.pool.stack),
+            (rings.rx.words, out, rings.sent, self.pool.stack, rings.counts),
         )
 
     def take(self, rings, arrays, limit):

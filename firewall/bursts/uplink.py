@@ -25,9 +25,9 @@ class Uplink:
         return (
             (rings.tx.words, tx.page, tx.gref, r.refs, r.pages, r.ids),
             (r.pages, r.ids, rings.tx_ids, pool.stack),
-            (r.packets, r.parts, r.refs, rings.tx.words, rings.tx_ids, tx.page, tx.gref, tx.number),
+            (r.packets, r.parts, r.refs, rings.tx.words, rings.tx_ids, tx.page, tx.gref, tx.number, rings.counts),
             (rings.rx.words, rx.page, rx.gref, r.packets, r.parts, r.refs),
-            (rx.page, r.packets, r.parts, pool.mark, pool.stack),
+            (rx.page, r.packets, r.parts, pool.mark, pool.stack, rings.counts),
             (rx.page, pool.stack, pool.mark, r.places, r.gfns, r.pages),
             (rings.rx.words, rx.page, rx.gref, r.refs, r.pages),
         )

@@ -26,6 +26,7 @@ _PART = const(4)
 _PART_PAGE = const(0)
 _PART_OFFSET = const(1)
 _PART_OCTETS = const(2)
+_TO = const(4)  # of what a link counts
 _OP = const(10)  # words of a copy operation
 _TO_PEER = const(2 << 16)
 
@@ -95,22 +96,25 @@ def out(t, s: ptr32) -> int:
 def respond(t, s: ptr32) -> int:
     """Write rx responses for what was copied, and give its pages back; how many packets have failed.
 
-    t: ring's words, operations, what was sent, the pool's free pages. s: 0 rsp_prod, 1 sent, 2 free pages, 3 gfn of
-    page 0. Out: 0, 2.
+    t: ring's words, operations, what was sent, the pool's free pages, the link's counts. s: 0 rsp_prod, 1 sent, 2 free
+    pages, 3 gfn of page 0. Out: 0, 2.
     """
     halves = ptr16(t[0])
     ops = ptr32(t[1])
     sent = ptr32(t[2])
     stack = ptr16(t[3])
+    counts = ptr32(t[4])
     prod = s[0]
     free = s[2]
     gfn = s[3]
     failed = 0
+    octets = counts[_TO + 2]
     for n in range(s[1]):
         op = sent[n * 3]
         count = sent[n * 3 + 1]
         offloads = sent[n * 3 + 2]
         bad = 0
+        copied = 0
         for i in range(count):
             at = op * _OP
             op += 1
@@ -126,6 +130,7 @@ def respond(t, s: ptr32) -> int:
                 if offloads >> 16:
                     flags |= _EXTRA_INFO
             status = ops[at + 8] & 0xFFFF
+            copied += status
             if ops[at + 9] & 0xFFFF:
                 status = _ERROR
                 bad = 1
@@ -143,7 +148,15 @@ def respond(t, s: ptr32) -> int:
                 halves[to + 1] = offloads >> 16
                 halves[to + 2] = _GSO_TCPV4
                 halves[to + 3] = 0
-        failed += bad
+        if bad:
+            failed += 1
+        else:
+            octets += copied
+    n = counts[_TO] + s[1] - failed
+    counts[_TO] = n
+    counts[_TO + 1] = counts[_TO + 1] + (n >> 32)
+    counts[_TO + 2] = octets
+    counts[_TO + 3] = counts[_TO + 3] + (octets >> 32)
     s[0] = prod
     s[2] = free
     return failed

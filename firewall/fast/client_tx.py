@@ -38,6 +38,7 @@ _PART = const(4)
 _PART_PAGE = const(0)
 _PART_OFFSET = const(1)
 _PART_OCTETS = const(2)
+_FROM = const(0)  # of what a link counts
 _OP = const(10)  # words of a copy operation
 _FROM_PEER = const(1 << 16)  # its flags: the source is a reference
 
@@ -165,14 +166,17 @@ def take(t, s: ptr32):
 def answer(t, s: ptr32) -> int:
     """Write responses for all slots of the packets that were taken; those whose copies failed get the fate _FAILED.
 
-    t: ring's words, private slots, packets, operations. s: 9 packets, 12 rsp_prod. Out: 12. How many have failed.
+    t: ring's words, private slots, packets, operations, the link's counts. s: 9 packets, 12 rsp_prod. Out: 12. How many
+    have failed.
     """
     slots = ptr32(t[1])
     packets = ptr32(t[2])
     ops = ptr32(t[3])
     halves = ptr16(t[0])
+    counts = ptr32(t[4])
     prod = s[12]
     failed = 0
+    octets = counts[_FROM + 2]
     for packet in range(s[9]):
         at = packet * _PACKET
         first = packets[at + _FIRST_SLOT]
@@ -181,6 +185,7 @@ def answer(t, s: ptr32) -> int:
         op = packets[at + _FIRST_OP]
         extra = count - parts  # 1 or 0
         packets[at + _FATE] = 0
+        octets += packets[at + _OCTETS]
         for i in range(count):
             to = (_FIRST_WORD + (prod & _MASK) * _TX_WORDS) * 2
             prod = (prod + 1) & 0xFFFFFFFF
@@ -198,4 +203,9 @@ def answer(t, s: ptr32) -> int:
                 op += 1
             halves[to + 1] = status
     s[12] = prod
+    first = counts[_FROM] + s[9]
+    counts[_FROM] = first
+    counts[_FROM + 1] = counts[_FROM + 1] + (first >> 32)
+    counts[_FROM + 2] = octets
+    counts[_FROM + 3] = counts[_FROM + 3] + (octets >> 32)
     return failed

@@ -36,6 +36,7 @@ _PART = const(4)
 _PART_PAGE = const(0)
 _PART_OFFSET = const(1)
 _PART_OCTETS = const(2)
+_FROM = const(0)  # of what a link counts
 
 
 @micropython.viper
@@ -126,20 +127,24 @@ def arrived(t, s: ptr32):
 def ours(t, s: ptr32):
     """The pages that arrived() read about are revoked: no longer lent, and marked as far as they are filled.
 
-    t: pages by id, packets, parts, marks, the pool's free pages. s: 0 rsp_cons, 4 packets, 6 free pages. Out: 0, 6.
+    t: pages by id, packets, parts, marks, the pool's free pages, the link's counts. s: 0 rsp_cons, 4 packets, 6 free
+    pages. Out: 0, 6.
     """
     pages = ptr16(t[0])
     packets = ptr32(t[1])
     parts = ptr32(t[2])
     marks = ptr16(t[3])
     stack = ptr16(t[4])
+    counts = ptr32(t[5])
     cons = s[0]
     free = s[6]
+    octets = counts[_FROM + 2]
     for packet in range(s[4]):
         at = packet * _PACKET
         part = packets[at + _FIRST_PART]
         count = packets[at + _PARTS]
         slots = packets[at + _SLOTS]
+        octets += packets[at + _OCTETS]
         for i in range(slots):
             number = cons & _MASK
             if slots > count and i == 1:
@@ -153,6 +158,11 @@ def ours(t, s: ptr32):
             page = parts[to + _PART_PAGE]
             if end > marks[page]:
                 marks[page] = end
+    n = counts[_FROM] + s[4]
+    counts[_FROM] = n
+    counts[_FROM + 1] = counts[_FROM + 1] + (n >> 32)
+    counts[_FROM + 2] = octets
+    counts[_FROM + 3] = counts[_FROM + 3] + (octets >> 32)
     s[0] = cons
     s[6] = free
 

@@ -33,6 +33,7 @@ _PART = const(4)
 _PART_PAGE = const(0)
 _PART_OFFSET = const(1)
 _PART_OCTETS = const(2)
+_TO = const(4)  # of what a link counts
 
 
 @micropython.viper
@@ -96,7 +97,8 @@ def ready(t, s: ptr32) -> int:
 def request(t, s: ptr32):
     """Write tx requests for packets whose parts are granted.
 
-    t: packets, parts, references, ring's words, free ids (octets), pages by id, references by id, numbers by id.
+    t: packets, parts, references, ring's words, free ids (octets), pages by id, references by id, numbers by id, the
+    link's counts.
     s: 0 first packet, 1 packet behind the last, 2 req_prod, 3 ids free. Out: 2, 3.
     """
     packets = ptr32(t[0])
@@ -107,9 +109,11 @@ def request(t, s: ptr32):
     pages = ptr16(t[5])
     grefs = ptr32(t[6])
     numbers = ptr32(t[7])
+    counts = ptr32(t[8])
     prod = s[2]
     free = s[3]
     n = 0
+    octets = counts[_TO + 2]
     packet = s[0]
     while packet < s[1]:
         at = packet * _PACKET
@@ -117,6 +121,7 @@ def request(t, s: ptr32):
         offloads = packets[at + _OFFLOADS]
         part = packets[at + _FIRST_PART]
         size = packets[at + _OCTETS]  # the first request tells the size of all
+        octets += size
         flags = offloads & 3
         if flags & 1:
             flags = 3
@@ -147,6 +152,11 @@ def request(t, s: ptr32):
                 ring[to + 2] = 0
                 prod = (prod + 1) & 0xFFFFFFFF
         packet += 1
+    n = counts[_TO] + s[1] - s[0]
+    counts[_TO] = n
+    counts[_TO + 1] = counts[_TO + 1] + (n >> 32)
+    counts[_TO + 2] = octets
+    counts[_TO + 3] = counts[_TO + 3] + (octets >> 32)
     s[2] = prod
     s[3] = free
 

@@ -15,6 +15,7 @@ The answer appears in `data/test`, behind the same number.
     1 starved                 answers 1 if that has happened, 0 if not; what comes is allocated
     1 short N                 the next N requests about clients' devices fail for want of memory
     1 pages                   answers with what is wrong with the pool's pages: none may be lost, or in two places
+    1 traffic                 answers with what each interface has carried: NUMBER=packets,octets from it,and to it
     1 figures                 answers with all that must not grow, and the counters of verdicts: name=n ...
 """
 import gc
@@ -242,6 +243,9 @@ def _obey(firewall, settings, words, lines):
         return _pages(firewall)
     elif command == "figures":
         return _figures(firewall)
+    elif command == "traffic":
+        interfaces = neighbours.interfaces
+        return " ".join(["%d=%d,%d,%d,%d" % ((n,) + interfaces.traffic(n)) for n in interfaces.numbers()])
     return ""
 
 

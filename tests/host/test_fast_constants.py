@@ -52,6 +52,7 @@ def test_of_rings(name):
     own = constants(name)
     known = dict(NETIF, _FIRST_WORD=16, _MASK=255, _PAGE=4096, _ETHERNET=14, _ERROR=netif.ERROR & 0xFFFF)
     known.update(_NOBODY=netif.NO_PAGE, _FAILED=constants(ROWS)["FAILED"])
+    known.update(_FROM=constants(ROWS)["FROM"], _TO=constants(ROWS)["TO"])
     known["_SLOTS_MAX"] = netif.SLOTS_MAX + (1 if name == "uplink_rx" else 0)
     of_net_rows = "_PACKET _PART _OP _FIRST_SLOT _SLOTS _FIRST_PART _PARTS _OCTETS _OFFLOADS _FATE _FIRST_OP".split()
     of_net_rows += "_SELF _FROM_PEER _TO_PEER".split()

@@ -216,6 +216,11 @@ class Network:
         """What tests/guest/forward.py counts, as ints."""
         return {name: int(n) for name, n in re.findall(r"(\S+)=(-?\d+)", self.tell("figures"))}
 
+    def traffic(self):
+        """{number of an interface: (packets from it, their octets, packets to it, their octets)}."""
+        told = dict(word.split("=") for word in self.tell("traffic").split())
+        return {int(number): tuple(int(n) for n in words.split(",")) for number, words in told.items()}
+
     def holdings(self):
         """All that must not grow, but the heap, which is never quite the same."""
         figures = self.figures()

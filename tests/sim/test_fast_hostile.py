@@ -141,7 +141,7 @@ class Scene:
         states = [wire.end.connected() for wire in net.wires]
         for wire in net.wires:
             wire.end.frames.clear()
-        return frames, states, told, net.tell("pages"), net.uplink.end.dirty
+        return frames, states, told, net.tell("pages"), net.uplink.end.dirty, net.traffic()
 
     def play(self, acts):
         story = []
@@ -151,7 +151,7 @@ class Scene:
             except XenError:
                 break  # a netvm that answers for another packet's page finds that gone
             story.append(self.seen())
-            pages, dirty = story[-1][3:]
+            pages, dirty = story[-1][3:5]
             # a netvm that answers for other packets than it has sent may look into what it is lent next
             assert pages == "" and (not dirty or self.who == "all"), (pages, dirty)
             if not all(story[-1][1]):
@@ -176,4 +176,5 @@ def test_bent_chains_go_the_same_way(seed, who):
         if all(fast[1]):  # when a link ends, whose turn it was makes a difference
             assert fast[0] == slow[0], "step %d" % step
             assert fast[2] == slow[2], "step %d" % step
+            assert fast[5] == slow[5], "step %d" % step
     assert len(stories[0]) == len(stories[1])

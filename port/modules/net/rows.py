@@ -3,12 +3,18 @@
 A packet is eight words: the first of its slots and how many (within what was taken), the first of its parts and how
 many, octets, offloads (netif.TX_CSUM_BLANK and TX_DATA_VALIDATED | payload octets in a segment << 16), its fate, its
 first copy operation. A part is four words: page of the pool, offset, octets, and one that is its maker's own.
+
+What went by a link is counted in eight words: packets FROM the far side and their octets, packets TO it and their
+octets, each number in two words, the lower first.
 """
 import xen
 from micropython import const
 
 PACKETS = const(64)  # in one go, at most
 PARTS = const(320)  # a ring's slots, and those of one chain more
+COUNTS = const(8)  # words
+FROM = const(0)
+TO = const(4)
 FAILED = const(0xFFFE)  # a fate: it came with an error, and is no packet; others are numbers of interfaces
 
 
