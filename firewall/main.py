@@ -11,6 +11,7 @@ uplink they are told so. Nothing here waits for anything but xenstore.
 import asyncio
 import gc
 
+import control
 import loop
 import status
 import supervisor
@@ -19,6 +20,7 @@ from log import Log
 from micropython import const
 from net.pool import Pool
 from net.quarantine import Quarantine
+from netback import goodbye
 from netback.link import BackLink
 from netback.watch import Backends
 from netfront.uplink import Uplink
@@ -76,6 +78,7 @@ class Firewall:
         """Spawn all tasks; frames flow as soon as links and rules are there."""
         loop.serve(self.forwarder.service)
         status.add(lambda: lines(self))
+        control.before_end("goodbye", self.backends.leave, goodbye.MOST_MS)
         supervisor.spawn("backends", self.backends.run, supervisor.SERVICE)
         supervisor.spawn("uplink", self.uplink.run, supervisor.SERVICE)
         supervisor.spawn("quarantine", self.uplink.watch_quarantine, supervisor.SERVICE)

@@ -13,6 +13,7 @@ from peererror import PeerError
 
 _FIRST_WORD = const(16)
 _LAST = const(255)  # slot of a ring
+_DROPPED = const(0xFFFE0000)  # netif.DROPPED where a response has its status
 _ERROR = const(0xFFFF0000)  # netif.ERROR where a response has its status
 
 
@@ -111,6 +112,37 @@ class Intake(Endpoint):
         if taken and self.tx.publish():
             xen.evtchn_send(self.port)
         return frames
+
+    def dismiss(self):
+        """Answer all requests that wait: what they ask for is dropped. How many they were.
+
+        For a link that nobody uses any more: a frontend that goes while requests have no answer complains of each, and
+        may crash of it (Linux from 6.18 on). Of one whose ring makes no sense nothing is answered. Allocates nothing.
+        """
+        tx = self.tx
+        try:
+            waiting = tx.waiting()
+        except PeerError:
+            return 0
+        words = tx.words
+        asked, told = tx.req_cons, tx.rsp_prod
+        extra = more = 0
+        for i in range(waiting):
+            at = _FIRST_WORD + (asked + i & _LAST) * TX_WORDS
+            response = netif.NULL << 16
+            if extra:
+                extra = words[at] >> 8 & netif.EXTRA_MORE
+            else:
+                flags = words[at + 1] >> 16
+                extra = 0 if more else flags & netif.EXTRA_INFO
+                more = flags & netif.MORE_DATA
+                response = words[at + 2] & 0xFFFF | _DROPPED
+            words[_FIRST_WORD + (told + i & _LAST) * TX_WORDS] = response
+        tx.req_cons = asked + waiting & 0xFFFFFFFF
+        tx.rsp_prod = told + waiting & 0xFFFFFFFF
+        if waiting and tx.publish():
+            xen.evtchn_send(self.port)
+        return waiting
 
     def _level(self, frame):
         """Headers in one piece; False without memory for that."""

@@ -50,7 +50,11 @@ class BackLink(Intake):
             raise
 
     def close(self):
-        """Unmap, unbind, give back what was held. The client may be gone already."""
+        """Answer what waits, unmap, unbind, give back what was held. The client may be gone already."""
+        try:
+            self.dismiss()
+        except (MemoryError, OSError):
+            pass  # of a ring that makes no sense there is nothing to be said; of a port that is gone neither
         for _, frame in self.held:
             frame.release(self.pool)
         self.held.clear()

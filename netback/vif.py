@@ -17,10 +17,11 @@ from micropython import const
 from net.netif import MTU_ONE_PAGE
 from netback import published
 from netback.described import Described
+from netback.goodbye import Parting
 from netback.states import step
 from peererror import PeerError
 from xenbus import values
-from xenbus.device import Delay, Device, read_state, write_state
+from xenbus.device import Delay, read_state, write_state
 from xenbus.states import CLOSED, CLOSING, CONNECTED, INITIALISING, INIT_WAIT, RECONFIGURED
 from xenbus.wire import Denied, Missing, StoreError
 
@@ -36,7 +37,7 @@ _NS_PER_MS = const(1000000)
 _log = Log("netback")
 
 
-class Vif(Device):
+class Vif(Parting):
     """One device.
 
     change(vif): dom0 says another Ethernet address or MTU. Another IPv4 address is a detach and an attach.
@@ -153,6 +154,8 @@ class Vif(Device):
         if online == b"0":
             await self._end()
             return False
+        if self.leaving:
+            return True
         if online != b"1":
             if await self._gone():
                 return False
@@ -170,14 +173,14 @@ class Vif(Device):
             self.offered = True
         elif values.decimal(state, RECONFIGURED) is None:
             self.described.wrong_state(state, self.state)
-            await self._set_state(self.state)
+            await self.set_state(self.state)
         if self.stale:
             self.stale = False
             await self._describe()
         await self._watch_frontend()
         if self.breach:
             _log.warning("vif %s: link closed: %s", self.name, self.breach)
-            await self._set_state(CLOSING)
+            await self.set_state(CLOSING)
             self.breach = None
         self.may_connect = 0
         await self._follow(step(self.state, await self._their_state()))
@@ -206,20 +209,20 @@ class Vif(Device):
         """Do what states.py says."""
         if action == "offer":
             self._drop_link()
-            await self._set_state(INIT_WAIT)
+            await self.set_state(INIT_WAIT)
         elif action == "connect":
             await self._connect()
         elif action == "part":
             self._drop_link()
-            await self._set_state(CLOSING)
+            await self.set_state(CLOSING)
         elif action == "close":
             self._drop_link()
-            await self._set_state(CLOSED)
+            await self.set_state(CLOSED)
 
     async def _their_state(self):
         return await read_state(self.store, self.described.frontend)
 
-    async def _set_state(self, state):
+    async def set_state(self, state):
         """Write our state, unless dom0 has removed the directory: Missing."""
         await write_state(self.store, self.path, state, self.path)
         self.state = state
@@ -249,11 +252,11 @@ class Vif(Device):
             self.link = await self._make_link()
         except PeerError as reason:
             _log.warning("vif %s: not connected: %s", self.name, reason)
-            await self._set_state(CLOSING)
+            await self.set_state(CLOSING)
             return
         try:
             self.attach(self)
-            await self._set_state(CONNECTED)
+            await self.set_state(CONNECTED)
         except BaseException:
             self._drop_link()
             raise
@@ -280,16 +283,11 @@ class Vif(Device):
 
     async def _end(self):
         """dom0 removes the device: it has written Closing for us."""
-        self._drop_link()
+        self.retire()
         if self.watch or await self.described.find():
             await self._watch_frontend()
-            await self._wait_for_close()
-        await self._set_state(CLOSED)
+            await self._see_off(_PART_MS, self._their_state)
+        self._drop_link()
+        await self.set_state(CLOSED)
         await asyncio.sleep_ms(_SEEN_MS)  # libxl takes a node that is gone for a removal that failed
         await self.store.rm(self.path)
-
-    async def _wait_for_close(self):
-        """Give a living client the time to close its side; it sees the state that dom0 wrote."""
-        until = xen.ns() + _PART_MS * _NS_PER_MS
-        while await self._their_state() not in (0, CLOSED) and xen.ns() < until:
-            await self._changed_within(500)

@@ -4,6 +4,7 @@ Only the device whose path an event names is looked at. Directories of domains s
 so devices are what is tracked, never domains.
 """
 import supervisor
+from netback import goodbye
 from netback.vif import Vif
 from xenbus import values
 from xenbus.wire import Denied, Missing
@@ -20,6 +21,7 @@ class Backends:
         self.hooks = hooks
         self.vifs = {}
         self.watch = None  # of the whole
+        self.leaving = False  # no device is taken up any more
 
     async def run(self):
         """For the supervisor, as a SERVICE."""
@@ -30,6 +32,11 @@ class Backends:
                     await self._look(path.split("/")[2:])
         finally:
             await watch.close()
+
+    async def leave(self):
+        """The domain is about to end: see goodbye.py."""
+        self.leaving = True
+        await goodbye.to_all(list(self.vifs.values()))
 
     async def _look(self, names):
         """names: of a domain and a device; of a domain; or none: then all are looked at."""
@@ -45,7 +52,7 @@ class Backends:
         vif = self.vifs.get((domid, devid))
         if vif:
             vif.poke()
-        elif await values.read(self.store, "%s/%d/%d/frontend" % (_ROOT, domid, devid)):
+        elif not self.leaving and await values.read(self.store, "%s/%d/%d/frontend" % (_ROOT, domid, devid)):
             self._start(domid, devid)
 
     async def _children(self, path):

@@ -1,6 +1,7 @@
 """What dom0 asks of this domain through the directory control of our xenstore.
 
-    control/shutdown   poweroff, halt or reboot: `xl shutdown`, `xl reboot`
+    control/shutdown   poweroff, halt or reboot: `xl shutdown`, `xl reboot`. Acknowledged at once; then the
+                       hooks run, of which one takes leave of all clients (netback/goodbye.py); the console drains
     control/sysrq      any letter: `xl sysrq DOMAIN LETTER` wants to know how we are doing, on the console
 
 Source: Xen docs/misc/xenstore-paths.pandoc (control/), docs/misc/xenstore.txt; what Linux does with sysrq.
@@ -19,7 +20,7 @@ _SHUTDOWN = "control/shutdown"
 _SYSRQ = "control/sysrq"
 _FEATURES = (("feature-poweroff", b"1"), ("feature-reboot", b"1"), ("feature-suspend", b"0"))
 _REASONS = {b"poweroff": xen.POWEROFF, b"halt": xen.POWEROFF, b"reboot": xen.REBOOT}
-_HOOKS_MS = const(500)  # for all together: dom0 shall see the end within a second
+_HOOKS_MS = const(500)  # for all together, beside what one asked for: dom0 shall see the end within a second
 _LINE_MS = const(2)  # between two lines of the status: the console's daemon reads meanwhile
 
 _log = Log("control")
@@ -27,9 +28,9 @@ _status = Log("status")
 _hooks = []
 
 
-def before_end(name, hook):
-    """Await hook() before the domain powers off or reboots. All hooks together have 500 ms."""
-    _hooks.append((name, hook))
+def before_end(name, hook, ms=0):
+    """Await hook() before the domain powers off or reboots. All hooks together have 500 ms, and what each asks for."""
+    _hooks.append((name, hook, ms))
 
 
 async def run(store):
@@ -85,8 +86,8 @@ async def _tell_status():
 async def _end(word):
     text = word.decode()
     _log.info("dom0 asks for %s", text)
-    until = xen.ns() + _HOOKS_MS * 1000000
-    for name, hook in _hooks:
+    until = xen.ns() + (_HOOKS_MS + sum(ms for _, _, ms in _hooks)) * 1000000
+    for name, hook, _ in _hooks:
         try:
             await wait_for_ms(hook(), max(1, (until - xen.ns()) // 1000000))
         except TimeoutError:

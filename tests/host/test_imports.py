@@ -53,7 +53,7 @@ for _i, _name in enumerate(LAYERS):
 MAY["forward"].add("bursts")
 for _name in ("accounts", "interfaces", "policy", "neighbours", "answers", "judge", "turns"):
     MAY[_name] -= {"ground", "xenbus", "net"}
-MAY["main"] |= {"netback", "netfront", "qubes", "names", "services"}
+MAY["main"] |= {"control", "netback", "netfront", "qubes", "names", "services"}
 
 
 def modules():

@@ -33,6 +33,7 @@ GSO_TCPV4 = const(1)
 
 OKAY = const(0)
 ERROR = const(-1)
+DROPPED = const(-2)
 NULL = const(1)  # response to an extra info
 
 _PAGE = const(4096)

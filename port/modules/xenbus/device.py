@@ -92,8 +92,9 @@ class Device:
             self.changed.set()
 
     async def _changed_within(self, ms):
-        """Wait for a change, for so long."""
+        """Wait for a change, for so long. True: there was one."""
         try:
             await asyncio.wait_for_ms(self.changed.wait(), ms)
+            return True
         except asyncio.TimeoutError:
-            pass
+            return False
