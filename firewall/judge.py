@@ -37,6 +37,7 @@ class Judge(Answers):
         self.egress = self.octets = self.gso = 0
         self.blank = False
         self._p = Packet()
+        self._accounts = neighbours.accounts
 
     def rekey(self):
         """Draw what must not be guessed anew: random() is better now. False: a flow exists, nothing was done."""
@@ -54,6 +55,8 @@ class Judge(Answers):
         ingress = self.neighbours.interfaces.by_number[number]
         verdict = self._frame(ingress, frame, octets, now, blank, gso) if ingress and ingress.mtu else reasons.NO_LINK
         self.counters[verdict] += 1
+        if verdict > reasons.GATHER and ingress:
+            self._accounts.dropped(ingress.client, verdict, self._p, now)
         return verdict
 
     def _frame(self, ingress, frame, octets, now, blank, gso):
@@ -189,7 +192,9 @@ class Judge(Answers):
         peer = n.clients.by_address.get(p.dst)
         if peer is None and n.uplink is None:
             return self._refuse(p, reasons.NO_UPLINK, now, icmp.NET_UNREACHABLE)
-        if not client.rules[V4].decide(p.proto, p.dst, p.destination_port(), p.kind, now)[0]:
+        accept, rule = client.rules[V4].decide(p.proto, p.dst, p.destination_port(), p.kind, now)
+        self._accounts.decided(client.slot, rule)
+        if not accept:
             if picked:
                 return reasons.DENIED if client.rules[V4] is NO_RULES else self._reset(p, reasons.DENIED, now)
             return self._refuse(p, reasons.DENIED, now)
@@ -200,6 +205,7 @@ class Judge(Answers):
         opened = n.nat.open(p, egress, picked, now)
         if opened < 0:
             return (self._reset if picked else self._refuse)(p, -opened, now)
+        self._accounts.opened(client.slot, opened, now)
         return self._forward(p, opened * 2, now)
 
     def _egress(self, at):

@@ -4,6 +4,7 @@ Owns the flow table and the ports with it, because a neighbour that goes takes i
 detach(), uplink_up() and uplink_down(); QubesDB's task calls set_rules(), set_connected(), set_pairs() and sets
 gateway. Addresses are ints, Ethernet addresses 6 octets.
 """
+from firewall.accounts import Accounts
 from firewall.flows.clients import Bucket, Clients
 from firewall.flows.nat import Nat
 from firewall.flows.table import SHARE, Flows
@@ -21,6 +22,7 @@ class Neighbours:
         self.nat = Nat(self.flows, words, random)
         self.fragments = Reassembly()
         self.interfaces = Interfaces(words)
+        self.accounts = Accounts(capacity, words)  # which decide nothing
         self.uplink = None  # its interface, as long as packets may go there
         self.gateway = 0  # the address clients know us by (/qubes-netvm-gateway); 0: the uplink's
         self.connected = frozenset()
@@ -52,6 +54,8 @@ class Neighbours:
         interface = None
         try:
             interface = Interface(number, client, client.bucket)
+            if not known:
+                self.accounts.begin(client.slot, address)
             client.interfaces.append(interface)
             self.change(interface, mac, mtu)
             if not known:
@@ -87,6 +91,7 @@ class Neighbours:
         if client is None:
             return False
         self.clients.set_rules(client, rules)
+        self.accounts.ruled(client.slot, rules)
         return True
 
     def set_connected(self, addresses, only=False):

@@ -9,6 +9,8 @@ and allocates nothing: the verdicts are made beforehand.
 
 Host names hang beside the first scale: a dict from address to the set of rules whose name has it.
 """
+from array import array
+
 from micropython import const
 from steps import at_once
 
@@ -16,6 +18,7 @@ from firewall.rules.text import ICMPV6, RuleError, parse
 from firewall.wire import ipv4
 
 _ANY = const(-1)
+_LAST_COUNTED = const(4094)  # rules from this number on have their hits counted together
 _GROUP = const(60)  # bits that a small int of MicroPython holds (62) with some to spare
 _RULE_OCTETS = const(175)  # of heap for each rule with its part of a group, measured: at most 173
 _LIST_OCTETS = const(1600)  # and for each list of groups, however few its rules
@@ -25,8 +28,12 @@ class RuleList:
     """Rules that were validated and sealed: what can be put in force. Made by seal(), complete from the beginning;
     never changes but for what names resolve to.
 
-    octets: of heap that it takes, about.
+    octets: of heap that it takes, about. count: rules. hits: how often each has decided, by its number, the last one that of
+    the policy; see accounts.py.
     """
+
+    count = 0
+    hits = array("I", [0])  # of a list without rules; nobody reads it
 
     def __init__(self, accept, icmp, names, groups, octets):
         self.icmp = icmp  # protocol number of ICMP in this family
@@ -94,6 +101,8 @@ def sealing(rules, resolvers, names, ask=None):
     for proto in (ipv4.TCP, ipv4.UDP, icmp, _ANY):
         octets += _plan(plan, proto, _chosen(rules.rules, proto))
         yield None
+    last = min(rules.rules[-1].number if rules.rules else -1, _LAST_COUNTED)
+    octets += 4 * (last + 2)
     if ask:
         ask(octets)
     of = {}
@@ -104,7 +113,10 @@ def sealing(rules, resolvers, names, ask=None):
             yield None
         for proto in protocols:
             of[proto] = groups
-    yield RuleList(rules.accept, icmp, names, of, octets)
+    made = RuleList(rules.accept, icmp, names, of, octets)
+    made.count = len(rules.rules)
+    made.hits = array("I", bytes(4 * (last + 2)))
+    yield made
 
 
 def load(entries, address, resolvers, names):
