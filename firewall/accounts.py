@@ -1,6 +1,6 @@
 """What is counted for whoever asks: new flows, hits of rules, and what was refused, to whom and why.
 
-The judge tells of each first packet of a flow and of each packet that it drops; packets of known flows pass by all of this.
+The judge tells of each first packet of a flow and of each packet that it drops; those of known flows pass by all of it.
 Nothing here decides anything. All tables are made once, or when a client comes: no packet allocates.
 
     by_slot[slot]   the Account of a client (slot 0: the uplink), begun anew with each client
@@ -26,8 +26,8 @@ _LOOKS = const(8)  # rows looked at for one that may go
 # what somebody has decided, and no fault in the packet's form; of some the ports were not read yet
 _ADDRESSES = (reasons.SPOOFED, reasons.BAD_SOURCE, reasons.BAD_DESTINATION, reasons.LAND)
 _POLICY = (
-    reasons.DENIED, reasons.OTHER_CLIENT, reasons.NOT_ATTACHED, reasons.NO_UPLINK, reasons.FLOW_LIMIT, reasons.PORT_LIMIT,
-    reasons.PROTOCOL_BUSY, reasons.OURS, reasons.ICMP_TYPE,
+    reasons.DENIED, reasons.OTHER_CLIENT, reasons.NOT_ATTACHED, reasons.NO_UPLINK, reasons.FLOW_LIMIT,
+    reasons.PORT_LIMIT, reasons.PROTOCOL_BUSY, reasons.OURS, reasons.ICMP_TYPE,
 )  # fmt: skip
 _NO_HITS = array("I", [0])  # of whoever has no list of his own; they mean nothing
 _TOLD = bytes([2 if i in _POLICY else 1 if i in _ADDRESSES else 0 for i in range(reasons.COUNT)])
@@ -102,8 +102,8 @@ class Accounts:
 
 
 class Refusals:
-    """Rows as equal columns. what: destination << 24 | protocol << 16 | port, or type of ICMP. why: client << 24 | reason
-    << 16 | rule + 1. When all are in use, who has more than an even part of them gives up one of its own oldest.
+    """Rows as equal columns. what: destination << 24 | protocol << 16 | port, or type of ICMP. why: client << 24 |
+    reason << 16 | rule + 1. When all are in use, who has more than an even part of them gives up one of its own oldest.
     """
 
     def __init__(self, words):

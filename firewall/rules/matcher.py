@@ -28,8 +28,8 @@ class RuleList:
     """Rules that were validated and sealed: what can be put in force. Made by seal(), complete from the beginning;
     never changes but for what names resolve to.
 
-    octets: of heap that it takes, about. count: rules. hits: how often each has decided, by its number, the last one that of
-    the policy; see accounts.py.
+    octets: of heap that it takes, about. count: rules. hits: how often each has decided, by its number, and
+    at the end how often the policy did; see accounts.py.
     """
 
     count = 0

@@ -89,8 +89,8 @@ def test_gaps_and_high_numbers():
 
 
 def test_rules_with_high_numbers_are_counted_together(net):
-    client = net.client(A, {"policy": b"accept", "4093": b"action=drop dst4=192.0.2.3", "4094": b"action=drop dst4=192.0.2.4",
-                            "9999": b"action=drop dst4=192.0.2.9"})
+    rules = {"%04d" % number: b"action=drop dst4=192.0.2.%d" % host for number, host in ((4093, 3), (4094, 4), (9999, 9))}
+    client = net.client(A, dict(rules, policy=b"accept"))
     for host in (3, 4, 4, 9, 50):
         client.send(udp(A, 1, "192.0.2.%d" % host, 53))
     hits = account(net, A).hits
@@ -206,7 +206,8 @@ def test_the_table_stays_whole_whatever_comes():
     draw = random.Random(5)
     noted = 0
     for now in range(6000):
-        note(refusals, draw.choice((1, 1, 1, 2, 3, draw.randrange(1, 1000))), draw.randrange(1 << draw.randrange(1, 20)), now)
+        slot = draw.choice((1, 1, 1, 2, 3, draw.randrange(1, 1000)))
+        note(refusals, slot, draw.randrange(1 << draw.randrange(1, 20)), now)
         noted += 1
         if now % 500:
             continue
