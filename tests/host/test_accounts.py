@@ -24,7 +24,8 @@ def rows(refusals):
     found = {}
     for row in sorted(range(refusals.used), key=lambda row: refusals.changed[row]):
         what, why = refusals.what[row], refusals.why[row]
-        key = (text4(why >> 24), text4(what >> 24), what >> 16 & 255, what & 0xFFFF, why >> 16 & 255, (why & 0xFFFF) - 1)
+        key = text4(why >> 24), text4(what >> 24), what >> 16 & 255, what & 0xFFFF
+        key += why >> 16 & 255, (why & 0xFFFF) - 1
         assert key not in found
         found[key] = refusals.count[row]
     return found
@@ -89,7 +90,8 @@ def test_gaps_and_high_numbers():
 
 
 def test_rules_with_high_numbers_are_counted_together(net):
-    rules = {"%04d" % number: b"action=drop dst4=192.0.2.%d" % host for number, host in ((4093, 3), (4094, 4), (9999, 9))}
+    hosts = (("4093", 3), ("4094", 4), ("9999", 9))
+    rules = {number: b"action=drop dst4=192.0.2.%d" % host for number, host in hosts}
     client = net.client(A, dict(rules, policy=b"accept"))
     for host in (3, 4, 4, 9, 50):
         client.send(udp(A, 1, "192.0.2.%d" % host, 53))
