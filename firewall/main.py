@@ -29,7 +29,10 @@ from firewall.forward import Forwarder
 from firewall.interfaces import UPLINK
 from firewall.judge import Judge
 from firewall.neighbours import Neighbours
+from firewall.qubes import features
+from firewall.qubes.agent import Agent
 from firewall.qubes.settings import Settings
+from firewall.services.table import Services
 from firewall.stalls import Stalls
 from firewall.status import lines
 
@@ -52,6 +55,7 @@ async def main(store, words):
     firewall = Firewall(store, Settings, fast=words.get("fast") != "off")
     firewall.start()
     firewall.settings.start()
+    firewall.answer()
 
 
 class Firewall:
@@ -70,6 +74,7 @@ class Firewall:
         self.settings = make_settings(store, self)
         self.uplink = Uplink(store, self.pool, self.quarantine, self._uplink_attached, self._uplink_detached)
         self.stalls = Stalls(self.uplink)
+        self.agent = None  # of qrexec
         self.network = None  # what settings say about the uplink
         self.up = False
         self._asking = 0  # counts the tasks that ask for the gateway: only the last one does
@@ -83,6 +88,14 @@ class Firewall:
         supervisor.spawn("uplink", self.uplink.run, supervisor.SERVICE)
         supervisor.spawn("quarantine", self.uplink.watch_quarantine, supervisor.SERVICE)
         supervisor.spawn("flows", self._tick, supervisor.FATAL)
+
+    def answer(self):
+        """From now on dom0 can call services, and we can call others'."""
+        services = Services(self)
+        self.agent = agent = Agent(self.store, services)
+        agent.start()
+        known, database = services.names(), self.settings.database
+        supervisor.spawn("features", lambda: features.announce(agent, database, known), supervisor.LINK)
 
     # ---- what settings tell -------------------------------------------------------------------
 

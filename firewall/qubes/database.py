@@ -84,6 +84,10 @@ class Database:
         self._own[path] = value
         return True
 
+    def waits(self, path):
+        """Whether dom0 has not said yet that it has what was written last."""
+        return path in self._own or path in self._unanswered
+
     def handled(self, address):
         """Tell dom0 that the rules of this address are in force, once more."""
         self.write(HANDLED + address, b"%d" % self.copy.trees.handled(address))

@@ -1,4 +1,5 @@
 """Row 96 of docs/behaviours.md: docs/attack-surface.md lists what can be reached, and the sources do no more and no less."""
+import ast
 import glob
 import os
 import re
@@ -72,12 +73,21 @@ def test_behaviour_96_channels_and_nodes_are_those_that_are_listed():
             continue  # its example
         for call in re.findall(r"\btransport\.(\w+)\(", text):
             calls.setdefault(call, set()).add(path)
-    assert calls == {"connect": {"firewall/qubes/connection.py"}}, "a server of a channel is a service"
-    text = sources["firewall/qubes/connection.py"]
-    assert set(re.findall(r"transport\.connect\(([^)]*)\)", text)) == {"self.store, DOM0, PORT"}
-    assert re.findall(r"^(?:DOM0|PORT) = const\((\d+)\)", text, re.M) in (["111", "0"], ["0", "111"])
-    assert "domain 0, port 111" in LISTED
-    assert "qrexec services: none" in LISTED and "vchan servers: none" in LISTED
+    qubes = {name: "firewall/qubes/%s.py" % name for name in ("connection", "calls", "agent", "outgoing")}
+    assert calls == {"connect": {qubes["connection"], qubes["calls"]}, "accept": {qubes["agent"], qubes["outgoing"]}}
+    asked = {
+        "connection": ("connect", "self.store, DOM0, PORT", 111),
+        "agent": ("accept", "self.store, DOM0, PORT, _RING, _RING", 512),
+        "calls": ("connect", "store, request.domain, request.port", None),
+        "outgoing": ("accept", "self.store, domain, port, _RING, _RING", None),
+    }
+    for name, (act, arguments, port) in asked.items():
+        text = sources[qubes[name]]
+        assert set(re.findall(r"transport\.%s\(([^)]*)\)" % act, text)) == {arguments}
+        assert qubes[name] in LISTED
+        if port:
+            assert re.findall(r"^(?:DOM0|PORT) = const\((\d+)\)", text, re.M) == ["0", str(port)]
+            assert "domain 0, port %d" % port in LISTED
     watching = {path for path, text in sources.items() if re.search(r"\bstore\.watch\(", text)}
     roots = {
         "port/modules/control.py": "control",
@@ -88,6 +98,19 @@ def test_behaviour_96_channels_and_nodes_are_those_that_are_listed():
     assert watching == set(roots) | own
     for path, root in roots.items():
         assert '_ROOT = "%s"' % root in sources[path] and "`%s`" % root in LISTED and path in LISTED
+
+
+def test_behaviour_96_services_are_those_that_are_listed():
+    services, called = set(), set()
+    for path, text in python_sources().items():
+        for each in ast.walk(ast.parse(text)):
+            if path.startswith("firewall/services/") and isinstance(each, ast.Assign) and isinstance(each.value, ast.Dict):
+                if [getattr(target, "id", "") for target in each.targets] == ["SERVICES"]:
+                    services |= {key.value for key in each.value.keys}
+            if isinstance(each, ast.Call) and getattr(each.func, "attr", "") in ("call", "open"):
+                called |= {word.value for word in each.args[:1] if isinstance(word, ast.Constant)}
+    assert services == set(re.findall(r"`((?:qubes|firewall)\.[A-Z]\w+)`", LISTED)) - called
+    assert len(services) > 15 and "qubes.FeaturesRequest" in called
 
 
 def answers(net, wire, frames):

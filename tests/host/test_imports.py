@@ -35,8 +35,8 @@ MAY = {
     "qubes": {"ground", "xenbus", "vchan", "wire", "rules"},
     "names": {"ground", "net", "wire", "rules"},
     "services": {
-        "ground", "reasons", "wire", "rules", "flows", "packets", "names", "accounts", "capture", "interfaces",
-        "policy",
+        "ground", "reasons", "wire", "rules", "flows", "packets", "qubes", "names", "accounts", "capture",
+        "interfaces", "policy",
     },
 }
 # modules of firewall/ itself, from below: each may import those before it

@@ -1,0 +1,45 @@
+"""Tells dom0 once what this qube does: keys /features-request/NAME in QubesDB, then a call of qubes.FeaturesRequest.
+
+dom0 takes of it what it likes; for most qubes that it did not make from a template it asks nobody, and for others it
+refuses. Nothing here depends on the answer.
+
+Source: Qubes core-admin qubes/ext/core_features.py, supported_features.py.
+"""
+from asyncio import sleep_ms
+from log import Log
+from micropython import const
+
+from firewall.qubes import qrexec
+from firewall.qubes.messages import writable
+
+_ROOT = "/features-request/"
+_OWN = ("qrexec", "qubes-firewall", "supported-service.qubes-firewall")
+_LOOK_MS = const(200)
+_AGAIN_MS = const(60000)
+_TRIES = const(5)
+
+_log = Log("qrexec")
+
+
+def keys(services):
+    """Paths of all that we do, for services by name; a name too long for a path is left out."""
+    names = list(_OWN) + ["supported-rpc." + service for service in services]
+    return [_ROOT + name for name in names if writable(_ROOT + name)]
+
+
+async def announce(agent, database, services):
+    """To be run once, as a LINK. services: names."""
+    while not agent.version or not database.synced:
+        await sleep_ms(_LOOK_MS)
+    paths = keys(services)
+    for path in paths:
+        while not database.write(path, b"1"):
+            await sleep_ms(_LOOK_MS)  # too much is waiting
+    for _ in range(_TRIES):
+        while not agent.version or any(database.waits(path) for path in paths):
+            await sleep_ms(_LOOK_MS)
+        code, _ = await agent.call("qubes.FeaturesRequest", "dom0")
+        if code != qrexec.BROKEN:
+            _log.info("dom0 was told what we do, and says %d", code)
+            return
+        await sleep_ms(_AGAIN_MS)
