@@ -104,7 +104,8 @@ def test_behaviour_96_services_are_those_that_are_listed():
     services, called = set(), set()
     for path, text in python_sources().items():
         for each in ast.walk(ast.parse(text)):
-            if path.startswith("firewall/services/") and isinstance(each, ast.Assign) and isinstance(each.value, ast.Dict):
+            assigned = isinstance(each, ast.Assign) and isinstance(each.value, ast.Dict)
+            if assigned and path.startswith("firewall/services/"):
                 if [getattr(target, "id", "") for target in each.targets] == ["SERVICES"]:
                     services |= {key.value for key in each.value.keys}
             if isinstance(each, ast.Call) and getattr(each.func, "attr", "") in ("call", "open"):
