@@ -1,0 +1,1 @@
+"""What tests and pictures of dom0's programs share: recorded answers of two firewalls."""

@@ -1,0 +1,228 @@
+"""qubes-firewall-top on recorded answers: each screen as golden text, keys, what --once says, all Pythons from 3.8
+on."""
+
+import ast
+import glob
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from tests.dom0 import scene, screens
+from qubesfirewall import calls, draw, keys, model, session as sessions, streams  # noqa: E402 -- screens made the way
+
+CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+DOM0 = os.path.join(CHECKOUT, "images", "dom0")
+SOURCES = sorted(glob.glob(DOM0 + "/qubesfirewall/*.py")) + sorted(
+    path for path in glob.glob(DOM0 + "/qubes-firewall-*") if "." not in os.path.basename(path)
+)
+PYTHONS = ["python3.%d" % minor for minor in range(8, 14)]
+
+
+@pytest.fixture(scope="module")
+def made():
+    return screens.made()
+
+
+@pytest.mark.parametrize("name", sorted(screens.SCREENS))
+def test_a_screen_is_as_it_was_judged(made, name):
+    """After a change that is meant: python3 -m tests.dom0.screens --write, and look at the difference."""
+    assert made[name] == screens.golden(name)
+
+
+@pytest.mark.parametrize("name", ["qubes", "flows", "refused", "filter"])
+def test_a_screen_of_80_by_24_is_filled_and_not_left(made, name):
+    lines = made[name].splitlines()
+    assert len(lines) == 24 and max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize("width", [1, 2, 20, 40, 79, 80, 93, 94, 133, 300])
+@pytest.mark.parametrize("height", [1, 2, 3, 24, 100])
+@pytest.mark.parametrize("words", ["", "down down enter", "down r", "/ x"])
+def test_any_size_of_terminal(scene_session, width, height, words):
+    lines = screens.typed(scene_session, words, width, height).splitlines()
+    assert len(lines) == height and max(map(len, lines)) <= width
+
+
+@pytest.fixture(scope="module")
+def scene_session(tmp_path_factory):
+    folder = str(tmp_path_factory.mktemp("scene"))
+    scene.write(folder)
+    return screens.session_of(folder)
+
+
+def test_once_gives_a_program_what_the_counters_say(made):
+    told = json.loads(made["once.json"])
+    assert [firewall["name"] for firewall in told["firewalls"]] == ["sys-pyfw", "sys-vpn"]
+    qubes = {qube["name"]: qube for firewall in told["firewalls"] for qube in firewall["qubes"]}
+    counted = {row["client"]: row for row in scene.answers()["sys-pyfw"]["firewall.Counters+json"][0]}
+    assert qubes["work"]["to_octets"] == counted[scene.WORK]["to_octets"] == 3012345678
+    assert qubes["work"]["from_octets"] == counted[scene.WORK]["from_octets"]
+    assert qubes["chat"]["refused"] == 87 and qubes["chat"]["drops"] == {"denied by the rules": 87}
+    assert [row["to"] for row in qubes["chat"]["refusals"]][0] == "140.82.121.4"
+    assert qubes["banking"]["denied"].startswith("0001: dst4")
+    assert "untrusted" not in qubes and "vault" not in qubes
+
+
+def test_the_counters_are_the_last_to_be_asked(tmp_path):
+    """So they are exact at the end, and what moved before is not counted twice."""
+    scene.write(str(tmp_path))
+    asked = []
+
+    class Source(calls.Recorded):
+        def call(self, qube, service, said=b""):
+            asked.append((qube, service))
+            return calls.Recorded.call(self, qube, service, said)
+
+    from qubesfirewall import top
+
+    top.gather(Source(str(tmp_path)), [], 1).close()
+    assert [service for qube, service in asked][-2:] == ["firewall.Counters+json"] * 2 and len(asked) == 8
+
+
+def test_keys_walk_through_the_screens(scene_session):
+    place, world = draw.Place(), scene_session.world
+
+    def press(*words):
+        return [keys.press(place, world, key) for key in words][-1]
+
+    press(*["down"] * 50)
+    assert place.row == 5
+    press("enter")
+    assert (place.screen, place.who) == ("flows", ("sys-vpn", scene.FILM))
+    press("r")
+    assert place.screen == "refused"
+    press("escape")
+    assert (place.screen, place.row, place.who) == ("qubes", 5, None)
+    press("/", "C", "h", "q", "back", "enter")
+    assert place.filter == "ch" and place.row == 0
+    press("r")
+    assert place.who == ("sys-pyfw", scene.CHAT) and place.filter == ""
+    press("escape", "/", *"x" * 500)
+    assert len(place.filter) == 30
+    press("escape")
+    assert place.filter == "" and press("q") is False
+
+
+def test_one_who_looks_at_a_qube_that_goes(scene_session):
+    place = draw.Place()
+    place.screen, place.who = "flows", ("sys-gone", "10.9.9.9")
+    assert "QUBE" in draw.text_of(draw.draw(scene_session.world, place, 80, 24))
+
+
+def test_a_firewall_that_starts_anew_counts_from_nothing():
+    firewall = model.Firewall("fw")
+    moved = {
+        "client": "10.0.0.1",
+        "from_packets": 1,
+        "from_octets": 100,
+        "to_packets": 1,
+        "to_octets": 200,
+        "flows": 1,
+        "new_flows": 1,
+        "refused": 1,
+    }
+    for second in range(100, 160):
+        firewall.take("firewall.Watch", {"at": second * 1000, "clients": [moved]})
+    client = firewall.clients["10.0.0.1"]
+    assert client.total() == (12000, 6000) and client.refused() == 60 and client.rates(159) == (200, 100)
+    firewall.take("firewall.Watch", {"at": 2000, "clients": [moved]})
+    assert client.total() == (200, 100) and client.refused() == 1 and firewall.now == 2
+
+
+def test_a_minute_is_what_it_was(tmp_path):
+    client = model.Client("fw", "10.0.0.1")
+    for second in range(1, 200):
+        client.moved(second, {"to_octets": second, "from_octets": 0, "flows": 0, "refused": 0})
+    assert client.minute(199, 60) == list(range(140, 200)) and len(client.down) == 60
+    assert client.minute(199, 12)[0] == sum(range(140, 145)) and sum(client.minute(199, 7)) == sum(range(140, 200))
+
+
+@pytest.mark.parametrize(
+    "octets, text",
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (99949, "99.9 kB"),
+        (99950, "100 kB"),
+        (999499, "999 kB"),
+        (999500, "1.0 MB"),
+        (2**63, "9.2 EB"),
+        (10**30, "much"),
+    ],
+)
+def test_amounts(octets, text):
+    assert draw.amount(octets) == text and len(text) <= 8
+
+
+def test_bars_never_hide_the_least_nor_leave_their_place():
+    for width in range(1, 12):
+        for value in range(0, 200):
+            made = draw.bar(value, 199, width)
+            assert len(made) == width and (made.strip() != "") == (value > 0)
+    assert draw.spark([0, 1, 500, 1000]) == " ▁▄█"
+
+
+# ---- every Python that dom0 may have
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=os.path.basename)
+def test_the_text_is_that_of_python_3_8_and_its_standard_library(path):
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    tree = ast.parse(text, feature_version=(3, 8))
+    for node in ast.walk(tree):
+        names = (
+            [each.name for each in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module]
+            if isinstance(node, ast.ImportFrom) and not node.level
+            else []
+        )
+        for name in names:
+            assert name.split(".")[0] in sys.stdlib_module_names | {"qubesfirewall"}, name
+        # what came after 3.8 and that a program like this might use
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in {
+                "removeprefix",
+                "removesuffix",
+                "bit_count",
+                "is_relative_to",
+                "to_thread",
+                "pairwise",
+                "batched",
+            }, node.lineno
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            assert not any(isinstance(each, (ast.Dict, ast.DictComp)) for each in (node.left, node.right)), (
+                node.lineno
+            )  # dict | dict: 3.9
+        if isinstance(node, ast.keyword):
+            assert not (node.arg == "strict" or node.arg == "slots"), node.value.lineno  # zip() and dataclass(): 3.10
+        if isinstance(node, ast.FunctionDef) and node.decorator_list:
+            assert not any(getattr(each, "id", getattr(each, "attr", "")) == "cache" for each in node.decorator_list), (
+                node.lineno
+            )  # functools: 3.9
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_screens_on_another_python(python):
+    """Where that Python is here; the test root has one alone, a machine with pyenv may have all."""
+    program = shutil.which(python)
+    if not program or subprocess.run([program, "-c", ""], stderr=subprocess.DEVNULL).returncode:
+        pytest.skip("%s is not here" % python)
+    done = subprocess.run(
+        [program, "-m", "tests.dom0.screens"], cwd=CHECKOUT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert done.returncode == 0 and "as in golden/" in done.stdout, done.stdout
+
+
+def test_nothing_is_asked_of_a_qube_that_is_no_firewall(tmp_path):
+    scene.write(str(tmp_path))
+    session = sessions.Session(calls.Recorded(str(tmp_path)))
+    session.step(0)
+    assert {name for name, service in session.asked} == {"sys-pyfw", "sys-vpn"}
+    assert streams.VERSION == 1
