@@ -37,13 +37,24 @@ def test_no_string_ends_early():
     assert raised.value.name == "EINVAL"
 
 
-@pytest.mark.parametrize("path, fits", [("/" * 3072, True), ("/" * 3073, False), ("a" * 2048, True), ("a" * 2049, False)])
+LONGEST = "/" + "a" * 3071
+
+
+@pytest.mark.parametrize("path, fits", [(LONGEST, True), (LONGEST + "a", False), ("a" * 2048, True), ("a" * 2049, False)])
 def test_paths_have_a_longest(path, fits):
     if fits:
         assert wire.path_ok(path) == path
     else:
         with pytest.raises(wire.StoreError):
             wire.path_ok(path)
+
+
+@pytest.mark.parametrize("path", ["/local/domain/", "/", "device/vif/", "a//", "/" * 4000])
+def test_a_path_that_ends_in_a_slash_is_refused(path):
+    """At the place where it is made, not by the daemon: some die of it (XSA-481)."""
+    with pytest.raises(wire.StoreError) as raised:
+        wire.path_ok(path)
+    assert raised.value.name == "EINVAL" and "slash" in str(raised.value)
 
 
 def test_payloads_have_a_longest():

@@ -26,7 +26,7 @@ class Nodes:
 
     Paths are str: absolute, at most 3072 octets, or relative to our own directory, at most 2048. Every request
     suspends the task for one round trip, however long the daemon takes; the rings are served meanwhile. All raise
-    Missing, Denied, QuotaError or another StoreError, as the daemon says.
+    Missing, Denied, QuotaError or another StoreError, as the daemon says. A path that ends in a slash is never sent.
 
     Source: Xen docs/misc/xenstore.txt.
     """

@@ -113,7 +113,12 @@ def checked(payload):
 
 
 def path_ok(path):
-    """The path itself. QuotaError: longer than 3072 octets, or 2048 if it is relative."""
+    """The path itself. QuotaError: longer than 3072 octets, or 2048 if it is relative. StoreError EINVAL: ends in "/".
+
+    The daemon refuses such a path, and some versions die of one (XSA-481): it is not even sent.
+    """
+    if path.endswith("/"):
+        raise StoreError("EINVAL", "path ends in a slash: %s" % path[-80:])
     if len(path) > (_ABSOLUTE_MAX if path.startswith("/") else _RELATIVE_MAX):
         raise QuotaError("E2BIG", "path of %d octets" % len(path))
     return path
