@@ -67,3 +67,15 @@ uint64_t hal_wall_ns(void) {
     } while ((version & 1) || version != shared->wc_version);
     return boot_ns + hal_ns();
 }
+
+int hal_watchdog(unsigned seconds) {
+    static unsigned id; // 0: Xen has none of ours
+    if (id == 0 && seconds == 0) {
+        return 0;
+    }
+    long result = hypercall_watchdog(id, seconds);
+    if (result >= 0) {
+        id = seconds == 0 ? 0 : id + result; // of a new one the result is its id, else it is 0
+    }
+    return result < 0 ? result : 0;
+}

@@ -19,6 +19,8 @@ uint64_t hal_ns(void);       // Xen system time in ns; never goes back
 uint64_t hal_wall_ns(void);  // UNIX time in ns, as the host tells it
 uint64_t hal_own_ns(void);   // hal_ns() less the time in which Xen let others run although we had work
 
+int hal_watchdog(unsigned seconds); // unless called again in this time the domain ends as hung; 0: it does not. 0 or -errno
+
 // ---- events (event.c)
 // Sleep until any bound port has an event, until hal_ns() >= deadline_ns, or not at all if an
 // event is pending already. May return early for no reason; the caller looks again.

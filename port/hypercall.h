@@ -52,6 +52,13 @@ static inline void hypercall_shutdown(unsigned reason) {
     hypercall(__HYPERVISOR_sched_op, SCHEDOP_shutdown, (uintptr_t)arg, 0);
 }
 
+// id 0: one more, whose id is the result; else 0. timeout in seconds, 0: that one ends.
+static inline long hypercall_watchdog(unsigned id, unsigned timeout) {
+    struct sched_watchdog *arg = hypercall_args;
+    *arg = (struct sched_watchdog) { .id = id, .timeout = timeout };
+    return hypercall(__HYPERVISOR_sched_op, SCHEDOP_watchdog, (uintptr_t)arg, 0);
+}
+
 // HVM parameter of our own domain; 0 on failure, which no parameter that we ask for has as its value.
 static inline uint64_t hypercall_get_param(unsigned index) {
     struct xen_hvm_param *arg = hypercall_args;

@@ -80,6 +80,13 @@ static mp_obj_t xen_collecting(mp_obj_t since) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(xen_collecting_obj, xen_collecting);
 
+// watchdog(seconds): unless it is called again in this time Xen ends the domain as hung; 0: it does not. Xen counts while
+// it lets us pause, too. OSError: Xen refuses.
+static mp_obj_t xen_watchdog(mp_obj_t seconds) {
+    return none_or_raise(hal_watchdog(mp_obj_get_int(seconds)));
+}
+static MP_DEFINE_CONST_FUN_OBJ_1(xen_watchdog_obj, xen_watchdog);
+
 // ---- events -----------------------------------------------------------------------------------
 
 // sleep(deadline_ns): until an event on any port, until ns() reaches the deadline, or at once if anything
@@ -544,7 +551,7 @@ static MP_DEFINE_CONST_FUN_OBJ_1(xen_where_obj, xen_where);
 #define FUNCTION(name) { MP_ROM_QSTR(MP_QSTR_##name), MP_ROM_PTR(&xen_##name##_obj) }
 static const mp_rom_map_elem_t xen_globals_table[] = {
     { MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR_xen) },
-    FUNCTION(ns), FUNCTION(wall), FUNCTION(own), FUNCTION(collecting),
+    FUNCTION(ns), FUNCTION(wall), FUNCTION(own), FUNCTION(collecting), FUNCTION(watchdog),
     FUNCTION(sleep), FUNCTION(pending),
     FUNCTION(evtchn_alloc), FUNCTION(evtchn_bind), FUNCTION(evtchn_send), FUNCTION(evtchn_close), FUNCTION(counts),
     FUNCTION(mem), FUNCTION(free), FUNCTION(view), FUNCTION(addr), FUNCTION(gfn), FUNCTION(memory), FUNCTION(heap),

@@ -8,6 +8,7 @@ dom0's daemon waits for our next channel when this one closes, and exits, for go
 all that we send is built in qrexec.py, and what it sends wrongly costs the channel at most.
 """
 import supervisor
+import watchdog
 import xen
 from asyncio import sleep_ms
 from log import Log
@@ -101,6 +102,7 @@ class Agent:
                 _log.warning("channel closed: %s", why)
                 pause = _LONG_PAUSE_MS
             finally:
+                watchdog.off()
                 self.version = 0
                 self._channel.close()
                 self._channel = None
@@ -151,6 +153,7 @@ class Agent:
             if kind != qrexec.HELLO or length != 4:
                 raise PeerError("message 0x%x of %d octets for a HELLO" % (kind, length))
             self.version = qrexec.version(payload)
+            watchdog.on()  # from now on dom0 tells us before it pauses us
             _log.info("dom0 is connected, version %d", self.version)
         elif kind in (qrexec.EXEC_CMDLINE, qrexec.JUST_EXEC, qrexec.SERVICE_CONNECT) and length > qrexec.PARAMS:
             domain, port = unpack_from("<II", payload)

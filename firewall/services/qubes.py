@@ -1,4 +1,5 @@
 """The services that dom0 and its tools expect of any qube. Most of them want to hear nothing but 0."""
+import watchdog
 import xen
 from asyncio import sleep_ms
 from log import Log
@@ -15,6 +16,18 @@ _log = Log("services")
 
 async def ready(firewall, call):
     """Nothing to wait for, nothing to do."""
+    return 0
+
+
+async def suspend(firewall, call):
+    """dom0 is about to pause us, for a night perhaps."""
+    watchdog.off()
+    return 0
+
+
+async def resume(firewall, call):
+    """The host is awake again."""
+    watchdog.on()
     return 0
 
 
@@ -67,10 +80,10 @@ SERVICES = {
     "qubes.SetGuiMode": ready,
     "qubes.SetAudioVM": ready,
     "qubes.SetDateTime": set_date_time,
-    "qubes.SuspendPre": ready,
-    "qubes.SuspendPreAll": ready,
-    "qubes.SuspendPost": ready,
-    "qubes.SuspendPostAll": ready,
+    "qubes.SuspendPre": suspend,
+    "qubes.SuspendPreAll": suspend,
+    "qubes.SuspendPost": resume,
+    "qubes.SuspendPostAll": resume,
     "qubes.ResizeDisk": absent,
     "qubes.DetachPciDevice": absent,
     "qubes.VMShell": absent,

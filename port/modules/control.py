@@ -9,6 +9,7 @@ Source: Xen docs/misc/xenstore-paths.pandoc (control/), docs/misc/xenstore.txt; 
 import xen
 import status
 import supervisor
+import watchdog
 from asyncio import TimeoutError, sleep_ms, wait_for_ms
 from log import Log
 from logline import printable
@@ -85,6 +86,7 @@ async def _tell_status():
 
 async def _end(word):
     text = word.decode()
+    watchdog.off()  # from now on dom0 waits for us
     _log.info("dom0 asks for %s", text)
     until = xen.ns() + (_HOOKS_MS + sum(ms for _, _, ms in _hooks)) * 1000000
     for name, hook, _ in _hooks:

@@ -90,3 +90,9 @@ uint64_t hal_entropy(void) {
     z = (z ^ z >> 27) * 0x94d049bb133111ebull;
     return z ^ z >> 31;
 }
+
+int hal_watchdog(unsigned seconds) {
+    hypercall();
+    self->watchdog_ns = seconds == 0 ? 0 : hal_ns() + seconds * 1000000000ull;
+    return 0;
+}

@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #define PAGE_SIZE 4096u
-#define MACHINE_MAGIC 0x78656e2d73696d33ull // changes with this layout
+#define MACHINE_MAGIC 0x78656e2d73696d34ull // changes with this layout
 #define MACHINE_DOMAINS 64
 #define HEADER_FRAMES 4096u  // 16 MiB
 #define DOMAIN_FRAMES 16384u // 64 MiB
@@ -87,6 +87,7 @@ typedef struct {
     pins_t pins[GRANT_ENTRIES];
     uint64_t stolen_ns;  // of the time so far: others ran although it had work. Set by tests
     uint32_t pages_used; // of xen.mem; told by the domain, for tests that look for leaks
+    uint64_t watchdog_ns; // when it ends as hung; 0: never
 } domain_t;
 
 typedef struct {

@@ -15,7 +15,8 @@ OCTETS = (HEADER_FRAMES + DOMAINS * DOMAIN_FRAMES) * PAGE
 XENSTORE_PAGE, CONSOLE_PAGE, FIRST_FREE_PAGE = 4, 5, 6
 GRANT_ENTRIES, PORTS = 2048, 1024
 GTF_PERMIT, GTF_READONLY, GTF_READING, GTF_WRITING = 1, 4, 8, 16
-POWEROFF, REBOOT, CRASH = 0, 1, 3
+POWEROFF, REBOOT, CRASH, WATCHDOG = 0, 1, 3, 4
+SHUT_DOWN = 1  # machine.h
 
 
 class Port(ctypes.Structure):
@@ -36,6 +37,7 @@ class Domain(ctypes.Structure):  # domain_t of machine.h
         ("deadline", ctypes.c_uint64), ("hypercalls", ctypes.c_uint64), ("wakes", ctypes.c_uint32),
         ("pending", ctypes.c_uint64 * (PORTS // 64)), ("ports", Port * PORTS), ("mappings", Mapping * 4096),
         ("pins", ctypes.c_uint16 * (2 * GRANT_ENTRIES)), ("stolen_ns", ctypes.c_uint64), ("pages_used", ctypes.c_uint32),
+        ("watchdog_ns", ctypes.c_uint64),
     ]
 
 

@@ -23,7 +23,7 @@ import os
 import time
 
 from hypervisor import (  # noqa: F401: also for those who import this
-    CRASH, GTF_PERMIT, GTF_READING, GTF_READONLY, GTF_WRITING, HEADER_FRAMES, OCTETS, PAGE, POWEROFF, REBOOT, Header, XenError,
+    CRASH, GTF_PERMIT, GTF_READING, GTF_READONLY, GTF_WRITING, HEADER_FRAMES, OCTETS, PAGE, POWEROFF, REBOOT, WATCHDOG, Header, XenError,
     library)
 from peer import Peer
 from process import Firewall
@@ -56,6 +56,7 @@ class Machine:
         self.hv.hv_init(self.at, ctypes.c_uint64(seed), ctypes.c_uint64(WALL_NS), real_time)
         self.header.guard_before = (guard or GUARD) == "before"
         self.real_time = real_time
+        self.hangs_end = False  # by the watchdog of whoever has set one; else a firewall that hangs fails the test
         self.domains = {}  # domid: Peer or Firewall
         self.actors = []  # functions that serve someone; each returns whether it did anything
         self.timers = []  # a heap of (ns, number, function)
@@ -158,6 +159,18 @@ class Machine:
         """The same for mappings, page by page."""
         self.header.map_fault.status, self.header.map_fault.skip, self.header.map_fault.count = status, skip, count
 
+    def pause(self, seconds):
+        """dom0 pauses every firewall for so long, as while the host sleeps: the clock jumps. The watchdog counts on."""
+        self.settle()
+        self.header.clock_ns = self.now + int(seconds * 1e9)
+        self.settle()
+
+    def _end_hung(self):
+        """End those whose watchdog has not heard of them in time, as Xen does."""
+        for each in self.firewalls():
+            if 0 < each.domain.watchdog_ns <= self.now:
+                each.end_hung()
+
     def _run_timers(self):
         ran = False
         while self.timers and self.timers[0][0] <= self.now:
@@ -168,12 +181,14 @@ class Machine:
     def _next_time(self):
         """When something happens by itself, in ns; FOR_EVER: never."""
         times = [each.domain.deadline for each in self.firewalls()] + [timer[0] for timer in self.timers[:1]]
+        times += [each.domain.watchdog_ns for each in self.firewalls() if each.domain.watchdog_ns]
         return min(times, default=FOR_EVER)
 
     def settle(self):
         """Run until every firewall sleeps and no peer has anything to do. The clock stands still."""
         end = self._computed() + RESTLESS
         while self._computed() < end:
+            self._end_hung()
             timers = self._run_timers()
             served = self.serve()
             runnable = [each for each in self.firewalls() if each.runnable()]
@@ -221,6 +236,7 @@ class Machine:
             if not self.serve():
                 wait = min([20_000_000] + [max(timer[0] - self.now, 0) for timer in self.timers[:1]])
                 seen = self.hv.hv_wait_attention(self.at, seen, ctypes.c_uint64(wait))
+            self._end_hung()
             self._run_timers()
 
     def consoles(self):

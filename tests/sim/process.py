@@ -5,10 +5,11 @@ import signal
 import subprocess
 import time
 
-from hypervisor import CONSOLE_PAGE, PROGRAM, XENSTORE_PAGE
+from hypervisor import CONSOLE_PAGE, PROGRAM, SHUT_DOWN, WATCHDOG, XENSTORE_PAGE
 from peer import Peer
 
 HANG = 20  # s of the process's own CPU time, which other work on the machine does not use up
+HANG_EXPECTED = 2  # where a test has it hang
 
 _OUT, _OUT_OCTETS = 1024, 2048  # the console ring's output: offset, size
 _OUT_CONS, _OUT_PROD = 770, 771  # and its counters, as 32-bit words
@@ -69,19 +70,33 @@ class Firewall(Peer):
     def alive(self):
         return self.domain.domid == self.domid and not self.domain.ended
 
+    def end_hung(self):
+        """What Xen's watchdog does with it."""
+        self.process.kill()
+        self.process.wait()
+        self._take_console()
+        self.domain.reason, self.domain.ended, self.domain.preempted = WATCHDOG, SHUT_DOWN, 0
+
     def runnable(self):
         return self.hv.hv_runnable(self.at, self.domid)
 
     def turn(self):
         """Let it run until it sleeps or ends. AssertionError, with its Python traceback, if it does neither."""
-        self._give_turn(HANG)
+        self._give_turn(self._patience())
         while self.domain.preempted:
             self.machine.on_preempt(self)
-            self._give_turn(HANG)
+            self._give_turn(self._patience())
+
+    def _patience(self):
+        return HANG_EXPECTED if self.machine.hangs_end and self.domain.watchdog_ns else HANG
 
     def _give_turn(self, seconds):
         self.hv.hv_give_turn(self.at, self.domid)
         if self._turn_is_back(seconds):
+            return
+        if self.machine.hangs_end and self.domain.watchdog_ns:
+            self.machine.header.clock_ns = max(self.machine.now, self.domain.watchdog_ns)
+            self.end_hung()
             return
         os.kill(self.process.pid, signal.SIGABRT)  # its handler prints where Python is
         while self._turn_is_back(2) and self.alive():
@@ -112,7 +127,7 @@ class Firewall(Peer):
 
     @property
     def reason(self):
-        """Why it ended: POWEROFF, REBOOT or CRASH; None while it runs."""
+        """Why it ended: POWEROFF, REBOOT, CRASH or WATCHDOG; None while it runs."""
         return None if self.alive() else self.domain.reason
 
     def lines(self, having=""):
