@@ -42,6 +42,7 @@ class Account:
     def __init__(self, address):
         self.address = address
         self.hits = _NO_HITS
+        self.loaded = -1  # ms, when its list came into force; main.py writes it
         self.new_flows = 0
         self.refused = 0
         self.drops = [0] * reasons.COUNT

@@ -6,7 +6,7 @@ built in replies.py.
 from micropython import const
 
 from firewall import reasons
-from firewall.flows.clients import ECHO_COST, ERROR_COST
+from firewall.flows.clients import ECHO_COST, ERROR_COST, V4
 from firewall.packets import replies, v4
 from firewall.packets.packet import IP
 from firewall.packets.split import split
@@ -81,6 +81,28 @@ class Answers:
         if source and v4.may_answer(p) and p.ingress.bucket.take(ERROR_COST, now):
             self.out.append((p.ingress.number, v4.error(p, kind, code, rest, source, self._next_ident(p.ingress))))
         return reason
+
+    # --- questions of people ---
+
+    def would(self, p, now):
+        """What the first packet of a flow, from a client, would meet; nothing is done.
+
+        (A reason, 0 if it would pass; the rule that decides, or None; whether the client's list was asked at all).
+        """
+        n = self.neighbours
+        wrong = self._addresses(p)
+        if not wrong and n.ours(p.dst):
+            wrong = 0 if p.kind == icmp.ECHO else reasons.OURS
+            return wrong, None, False
+        if not wrong and p.kind >= 0 and not p.query:
+            wrong = reasons.ICMP_TYPE
+        wrong = wrong or self._barred(p.src, p.dst)
+        if not wrong and n.uplink is None and p.dst not in n.clients.by_address:
+            wrong = reasons.NO_UPLINK
+        if wrong:
+            return wrong, None, False
+        accept, rule = p.ingress.client.rules[V4].decide(p.proto, p.dst, p.destination_port(), p.kind, now)
+        return 0 if accept else reasons.DENIED, rule, True
 
     # --- ARP ---
 

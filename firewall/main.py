@@ -25,6 +25,7 @@ from netback.link import BackLink
 from netback.watch import Backends
 from netfront.uplink import Uplink
 
+from firewall.flows.clients import NO_RULES, V4
 from firewall.forward import Forwarder
 from firewall.interfaces import UPLINK
 from firewall.judge import Judge
@@ -33,6 +34,8 @@ from firewall.qubes import features
 from firewall.qubes.agent import Agent
 from firewall.qubes.settings import Settings
 from firewall.services.table import Services
+from firewall.rules.matcher import DENY
+from firewall.rules.names import NoNames
 from firewall.stalls import Stalls
 from firewall.status import lines
 
@@ -77,6 +80,8 @@ class Firewall:
         self.agent = None  # of qrexec
         self.network = None  # what settings say about the uplink
         self.up = False
+        self.up_since = 0  # ms
+        self.names = NoNames()
         self._asking = 0  # counts the tasks that ask for the gateway: only the last one does
 
     def start(self):
@@ -101,7 +106,9 @@ class Firewall:
 
     def set_rules(self, address, rules):
         """An attached client's list is committed; it counts at the next packet."""
-        self.neighbours.set_rules(address, rules)
+        if self.neighbours.set_rules(address, rules):
+            client = self.neighbours.clients.by_address[address]
+            self.neighbours.accounts.by_slot[client.slot].loaded = xen.ns() // 1000000
 
     def set_ours(self, address):
         """The address that clients know us by: pings to it are answered, errors come from it (0: the uplink's)."""
@@ -121,6 +128,22 @@ class Firewall:
     def set_connected(self, addresses):
         """The addresses of all clients that exist, running or not. If dom0 says it, no other gets anything from now on."""
         self.neighbours.set_connected(addresses, only=isinstance(self.settings, Settings))
+
+    # ---- what services tell -------------------------------------------------------------------
+
+    def denied(self, address):
+        """Why everything from an attached client (int) is refused; "" if it is not."""
+        rules = self.neighbours.clients.by_address[address].rules[V4]
+        if not self.neighbours.named(address):
+            return "dom0 does not name it among our clients"
+        if rules is not NO_RULES and rules is not DENY:
+            return ""
+        why = self.settings.lists.denied(address) if isinstance(self.settings, Settings) else ""
+        return why or ("no rules have come yet" if rules is NO_RULES else "its rules are no rules")
+
+    def packed_rules(self, address):
+        """The nodes of a client's list in force, as qubes/ruletrees.py packs them; None: not known."""
+        return self.settings.lists.packed(address) if isinstance(self.settings, Settings) else None
 
     # ---- clients ------------------------------------------------------------------------------
 
@@ -194,6 +217,7 @@ class Firewall:
         if self.up or not self.network or not self.uplink.link:
             return
         self.up = True
+        self.up_since = xen.ns() // 1000000
         address, gateway = self.network
         try:
             self._ask = self.neighbours.uplink_up(address, self.uplink.mac or _MAC_WITHOUT, gateway, self.uplink.mtu)

@@ -73,6 +73,10 @@ class Flows:
             flowstate.idle(state, now, w[there + SEEN], w[back + SEEN]) <= limit
         )
 
+    def end(self):
+        """No record from here on was ever used."""
+        return self._fresh
+
     def cap(self, client):
         """How many flows this client may have."""
         attached = len(self.clients.by_address)

@@ -28,6 +28,7 @@ from firewall.wire.address import text4
 _SLICE = const(8)  # rules parsed before the rings have their turn
 _ROOM = const(5)  # parts in 12 of the heap that sealed lists may take; raw rules and packets need the rest
 _MADE = const(4)  # that part of the heap is what one list may take while it is made
+_DENIED = const(200)  # characters of why a list is refused that are kept
 _NODE_OCTETS = const(700)  # of heap for each node while its list is made: text and rule, measured: at most 670
 _ANEW_NS = const(60000000000)  # from one reading of everything to the next that we ask for
 
@@ -46,6 +47,7 @@ class _Client:
         self.packed = None
         self.octets = 0
         self.note = ""  # of its list, as last written to the log
+        self.denied = ""  # why its list is not in force
 
 
 class RuleLists:
@@ -90,6 +92,16 @@ class RuleLists:
         self.in_force.pop(text, None)
         self.committed.pop(text, None)
         self.database.let_go(text)
+
+    def denied(self, address):
+        """Why everything from an attached client (int) is refused; "": it is not, or nothing has come for it."""
+        client = self.in_force.get(text4(address))
+        return client.denied if client else ""
+
+    def packed(self, address):
+        """The nodes of its list in force; None: there is none."""
+        client = self.in_force.get(text4(address))
+        return client.packed if client else None
 
     # ---- what is to come into force -----------------------------------------------------------
 
@@ -177,9 +189,12 @@ class RuleLists:
             self._under_way = None  # what failed may be a later commit
         client.packed = None  # so that the next reading tries again
         client.octets = 0
+        client.denied = "its rules could not be put in force"
         self.firewall.set_rules(client.address, DENY)
         try:
-            _log.error("%s: denied: its rules could not be put in force: %s", text, supervisor.explain(error))
+            why = supervisor.explain(error)
+            _log.error("%s: denied: its rules could not be put in force: %s", text, why)
+            client.denied = ("its rules could not be put in force: " + why)[:_DENIED]
             self._tell_handled(text)
         except MemoryError:
             gc.collect()
@@ -195,8 +210,10 @@ class RuleLists:
         try:
             rules = await in_turns(parsing(nodes, text), _SLICE)
         except RuleError as error:
+            client.denied = str(error)[:_DENIED]
             _log.warning("%s: denied: %s", text, error)
             return DENY
+        client.denied = ""
         if rules.note != client.note:
             client.note = rules.note
             if rules.note:

@@ -16,3 +16,7 @@ class NoNames:
 
     def epoch(self, now):
         return 0
+
+    def name_of(self, client, address, now):
+        """What a client asked for when it got this address: "", not known. now: ms."""
+        return ""

@@ -6,10 +6,11 @@ call: see firewall/qubes/calls.py. A handler only reads what it is given of the 
 with an await between them: call.write() is one. A caller that does not read stops its own handler only.
 """
 from firewall.qubes.stream import CallEnded  # noqa: F401: handlers have it from here
-from firewall.services import qubes
+from firewall.services import qubes, seeing
 
 SERVICES = {}  # name -> handler
 SERVICES.update(qubes.SERVICES)
+SERVICES.update(seeing.SERVICES)
 
 _LASTING = "firewall."  # what our own services are called: some of them go on for as long as somebody looks
 

@@ -1,5 +1,7 @@
 """The firewall without QubesDB: run=forward own=A gateway=B clients=C,D; every client named may send anything.
 
+With qrexec=on dom0 can call services.
+
 What QubesDB would say otherwise, a test writes into our node `test`: a number of its own, a command, and lines.
 The answer appears in `data/test`, behind the same number.
     1 nodes                   a line `KEY TEXT` for each node that QubesDB would have below a client's address: a part
@@ -24,8 +26,10 @@ import xen
 from firewall import reasons
 from firewall.bursts.through import Bursts
 from firewall.main import Firewall
+from firewall.qubes.agent import Agent
 from firewall.rules.matcher import load
 from firewall.rules.names import NoNames
+from firewall.services.table import Services
 from firewall.wire.address import parse4
 from log import Log
 from netback.link import BackLink
@@ -258,6 +262,9 @@ async def main(store, words):
             settings.set_rules(client)
     firewall.set_network(_address(words["own"]), _address(words["gateway"]), _address(words.get("ours", words["own"])))
     firewall.start()
+    if "qrexec" in words:
+        firewall.agent = Agent(store, Services(firewall))
+        firewall.agent.start()
     _log.info("memory free: %d KiB", xen.memory()[1] >> 10)
     watch = await store.watch("test")
     while True:
