@@ -27,6 +27,7 @@ class Asked:
         self.source, self.firewall, self.service, self.argument = source, firewall, service, argument
         self.call = self.reader = None
         self.due, self.pause, self.octets, self.answers = 0, PAUSE, 0, 0
+        self.whole = False  # the last answer was
         self.addresses = set()
 
     def step(self, now, take):
@@ -64,7 +65,7 @@ class Asked:
         reader = self.reader
         self.firewall.strange += reader.strange
         self.answers += 1
-        whole = reader.begun and not reader.fault and (reader.ended or self.service not in EVERY)
+        whole = self.whole = reader.begun and not reader.fault and (reader.ended or self.service not in EVERY)
         if reader.fault:
             self.firewall.fault = reader.fault
         elif not reader.begun:

@@ -10,6 +10,7 @@ from . import calls, draw, session as sessions
 
 DESCRIPTION = "Shows which qube uses the line, with whom it talks, and what was refused, by asking the firewall qubes."
 WAIT = 30.0  # seconds that --once waits for answers, at most
+EVERY = 15  # seconds from one look of --collect to the next
 
 
 def parser():
@@ -65,7 +66,7 @@ def gather(source, wanted, seconds, with_flows=False, clock=time.monotonic, slee
                 [("firewall.Flows", "json")] if with_flows else []
             ):
                 asked = sessions.Asked(source, firewall, service, argument)
-                _whole(asked, clock, sleep)
+                whole(asked, clock, sleep, firewall.take)
         made.world.name()
     finally:
         made.close()
@@ -87,16 +88,17 @@ def _measured(session, seconds):
     return bool(session.asked) or session.world.names is not None
 
 
-def _whole(asked, clock, sleep):
-    """One answer, to its end."""
+def whole(asked, clock, sleep, take):
+    """One answer, to its end. True if it came whole."""
     began = clock()
     try:
         while not asked.answers and clock() - began < WAIT:
-            if not asked.step(clock(), asked.firewall.take):
+            if not asked.step(clock(), take):
                 sleep(0.01)
     except calls.Unavailable as error:
         asked.firewall.fault = str(error)
     asked.end()
+    return asked.whole
 
 
 def told(world, with_flows=False):
