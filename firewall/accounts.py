@@ -27,7 +27,7 @@ _LOOKS = const(8)  # rows looked at for one that may go
 _ADDRESSES = (reasons.SPOOFED, reasons.BAD_SOURCE, reasons.BAD_DESTINATION, reasons.LAND)
 _POLICY = (
     reasons.DENIED, reasons.OTHER_CLIENT, reasons.NOT_ATTACHED, reasons.NO_UPLINK, reasons.FLOW_LIMIT,
-    reasons.PORT_LIMIT, reasons.PROTOCOL_BUSY, reasons.OURS, reasons.ICMP_TYPE,
+    reasons.PORT_LIMIT, reasons.PROTOCOL_BUSY, reasons.OURS, reasons.ICMP_TYPE, reasons.LAN, reasons.ONLY, reasons.SHUT,
 )  # fmt: skip
 _NO_HITS = array("I", [0])  # of whoever has no list of his own; they mean nothing
 _TOLD = bytes([2 if i in _POLICY else 1 if i in _ADDRESSES else 0 for i in range(reasons.COUNT)])

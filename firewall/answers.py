@@ -96,7 +96,7 @@ class Answers:
             return wrong, None, False
         if not wrong and p.kind >= 0 and not p.query:
             wrong = reasons.ICMP_TYPE
-        wrong = wrong or self._barred(p.src, p.dst)
+        wrong = wrong or n.barred(p.ingress.client.address, p.proto, p.dst, p.destination_port())
         if not wrong and n.uplink is None and p.dst not in n.clients.by_address:
             wrong = reasons.NO_UPLINK
         if wrong:

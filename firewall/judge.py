@@ -12,32 +12,31 @@ questions is drawn in docs/packet.md. Nothing is rewritten before the last quest
 octets come in as arguments.
 """
 from firewall import reasons
-from firewall.answers import Answers
 from firewall.flows import record
-from firewall.flows.clients import ERROR_COST, NO_RULES, V4
+from firewall.flows.clients import ERROR_COST, NO_RULES, SLOTS, V4
 from firewall.flows.follow import follow
-from firewall.flows.record import BACK, CLIENT, DST, EGRESS, GENERATION, KIND, PORTS, SIDE_CLIENT, SIDE_UPLINK, SRC, WORDS
+from firewall.flows.record import (
+    BACK, CLIENT, DST, EGRESS, GENERATION, KIND, LIFE, NEW_PORTS, PORTS, RING, SIDE_CLIENT, SIDE_UPLINK, WORDS,
+)  # fmt: skip
+from firewall.inbound import GROUPS, Inbound
 from firewall.packets import icmp_quote, v4
 from firewall.packets.checksum_offload import fill
-from firewall.packets.packet import IP, Packet
+from firewall.packets.packet import Packet
 from firewall.wire import byteorder, ethernet, icmp, ipv4, tcp
 
-_GROUPS = 0xE0000000  # multicast addresses begin here,
-_RESERVED = 0xF0000000  # and end here: no hosts' today (RFC 1112 4), yet some are used, and Linux sends there
+_RESERVED = 0xF0000000  # multicast addresses end here: no hosts' (RFC 1112 4), yet Linux sends there
 _BROADCAST = 0xFFFFFFFF
 _NOWHERE = (0, 127)  # first octets of addresses that are on no wire (RFC 1122 3.2.1.3)
 
 
-class Judge(Answers):
+class Judge(Inbound):
     def __init__(self, neighbours, random):
         """random(octets) -> bytes."""
         super().__init__(neighbours, random)
         self.counters = [0] * reasons.COUNT
-        self.opened = 0  # flows that were begun, or nearly: each so much work
         self.egress = self.octets = self.gso = 0
         self.blank = False
         self._p = Packet()
-        self._accounts = neighbours.accounts
 
     def rekey(self):
         """Draw what must not be guessed anew: random() is better now. False: a flow exists, nothing was done."""
@@ -91,24 +90,13 @@ class Judge(Answers):
             return self._icmp_error(p, now) if p.kind in icmp_quote.PASSING else reasons.ICMP_TYPE
         return self._flow(p, now)
 
-    def _receiver(self, p, now):
-        """Which client a first piece from the uplink is for: its slot; 0: an error, of no flow itself; -1: nobody."""
-        p.first_piece()
-        if p.kind >= 0 and not p.query:
-            return 0
-        n = self.neighbours
-        half = v4.find(p, n.flows, SIDE_UPLINK)
-        if half < 0 or not n.flows.live(half, now):
-            return -1
-        return n.flows.records[(half >> 1) * WORDS + CLIENT]
-
     def _addresses(self, p):
         """May this source say this to this destination at all? 0, or a reason."""
         n = self.neighbours
         src, dst = p.src, p.dst
-        if src >> 24 in _NOWHERE or src >= _GROUPS and (p.ingress.client or src < _RESERVED or src == _BROADCAST):
+        if src >> 24 in _NOWHERE or src >= GROUPS and (p.ingress.client or src < _RESERVED or src == _BROADCAST):
             return reasons.BAD_SOURCE  # from the uplink a reserved one may answer, see _flow
-        if dst >> 24 in _NOWHERE or dst >= _GROUPS and (dst < _RESERVED or dst == _BROADCAST) or dst == n.broadcast:
+        if dst >> 24 in _NOWHERE or dst >= GROUPS and (dst < _RESERVED or dst == _BROADCAST) or dst == n.broadcast:
             return reasons.BAD_DESTINATION
         if src == dst:
             return reasons.LAND
@@ -129,7 +117,7 @@ class Judge(Answers):
             n.flows.remove(half >> 1)
             half = -1
         if half < 0 and not client:
-            return reasons.NO_FLOW if p.src < _GROUPS else reasons.BAD_SOURCE
+            return self._let_in(p, now)
         if p.ttl <= 1:
             return self._error(p, reasons.TTL, icmp.TIME_EXCEEDED, icmp.TTL_EXCEEDED, now)
         if half < 0:
@@ -150,27 +138,25 @@ class Judge(Answers):
             return True
         client = n.clients.by_slot[slot]
         proto = w[there + KIND] & 0xFF
-        src, dst = byteorder.swap(w[there + SRC]), byteorder.swap(w[there + DST])
+        dst = byteorder.swap(w[there + DST])
         port = byteorder.second(w[there + PORTS])
         kind = port if proto == ipv4.ICMP else -1
         if proto != ipv4.TCP and proto != ipv4.UDP:
             port = -1
-        between = w[there + BACK + CLIENT]
-        barred = self._barred(src, dst) or (dst in n.clients.by_address) != (between != 0)  # or its way is another now
-        if barred or not client.rules[V4].decide(proto, dst, port, kind, now)[0]:
+        back = there + BACK
+        if w[back + LIFE] < SLOTS and w[back + RING]:  # INBOUND
+            to = client, byteorder.first(w[there + PORTS])
+            allowed = to == n.inside(proto, byteorder.first(w[there + NEW_PORTS]), dst)
+            allowed = allowed and not n.policy.limits(client.address, proto, dst, port)
+        else:
+            allowed = (dst in n.clients.by_address) == (w[back + CLIENT] != 0)  # else its way is another now
+            allowed = allowed and not n.barred(client.address, proto, dst, port)
+            allowed = allowed and client.rules[V4].decide(proto, dst, port, kind, now)[0]
+        if not allowed:
             n.flows.remove(half >> 1)
             return False
         w[there + GENERATION] = n.clients.generations[slot]
         return True
-
-    def _barred(self, src, dst):
-        """Why the client with the address src may not send to dst, whatever its rules say: a reason, or 0."""
-        n = self.neighbours
-        if not n.named(src):
-            return reasons.DENIED
-        if dst in n.clients.by_address:
-            return 0 if (src, dst) in n.pairs and n.named(dst) else reasons.OTHER_CLIENT
-        return reasons.NOT_ATTACHED if dst in n.connected else 0  # not to be told to the uplink
 
     def _open(self, p, now):
         """The first packet of a flow, from a client.
@@ -186,7 +172,7 @@ class Judge(Answers):
             if p.proto != ipv4.TCP or p.flags & tcp.RST:
                 return reasons.NO_FLOW
             return self._reset(p, reasons.NO_FLOW, now)
-        barred = self._barred(p.src, p.dst)
+        barred = n.barred(client.address, p.proto, p.dst, p.destination_port())
         if barred:
             return (self._reset if picked and barred != reasons.NOT_ATTACHED else self._refuse)(p, barred, now)
         peer = n.clients.by_address.get(p.dst)
@@ -199,7 +185,7 @@ class Judge(Answers):
                 return reasons.DENIED if client.rules[V4] is NO_RULES else self._reset(p, reasons.DENIED, now)
             return self._refuse(p, reasons.DENIED, now)
         egress = peer.interfaces[-1] if peer else n.uplink
-        if _segment(p, egress.mtu) < 0:
+        if v4.segment(p, egress.mtu) < 0:
             return self._refuse(p, reasons.TOO_BIG, now, icmp.FRAGMENTATION_NEEDED, egress.mtu)
         self.opened += 1
         opened = n.nat.open(p, egress, picked, now)
@@ -227,7 +213,7 @@ class Judge(Answers):
             return self._refuse(p, reasons.NO_UPLINK, now, icmp.NET_UNREACHABLE)
         segment = 0
         if p.gso or p.total > egress.mtu:
-            segment = _segment(p, egress.mtu)
+            segment = v4.segment(p, egress.mtu)
             if segment < 0:
                 return self._refuse(p, reasons.TOO_BIG, now, icmp.FRAGMENTATION_NEEDED, egress.mtu)
             if not p.gso and len(p.frame) < p.end:
@@ -284,16 +270,3 @@ class Judge(Answers):
             return reasons.ICMP_ERROR
         icmp_quote.translate(p, w, at)
         return self._send(p, egress, 0)
-
-
-def _segment(p, mtu):
-    """Payload octets of each segment that p leaves as, 0 if it is no super-frame; -1: it is too large and must not be cut."""
-    gso = p.gso
-    if not gso:
-        # what came in pieces may leave in pieces
-        return 0 if p.total <= mtu or p.whole or not p.fragment & ipv4.DF else -1
-    headers = p.l4 - IP + (p.frame[p.l4 + tcp.DATA_OFFSET] >> 4 << 2)
-    if headers + gso <= mtu:
-        return gso
-    # smaller segments, as pieces of segments would be worse
-    return mtu - headers if mtu > headers and not p.fragment & ipv4.DF else -1

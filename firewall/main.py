@@ -30,6 +30,7 @@ from firewall.forward import Forwarder
 from firewall.interfaces import UPLINK
 from firewall.judge import Judge
 from firewall.neighbours import Neighbours
+from firewall.policy import CLOSED, Policy
 from firewall.qubes import features
 from firewall.qubes.agent import Agent
 from firewall.qubes.settings import Settings
@@ -128,6 +129,14 @@ class Firewall:
     def set_connected(self, addresses):
         """The addresses of all clients that exist, running or not. If dom0 says it, no other gets anything from now on."""
         self.neighbours.set_connected(addresses, only=isinstance(self.settings, Settings))
+
+    def set_policy(self, *settings):
+        """What settings allow and refuse, as Policy takes it. If it fails nothing passes: the old one may be wider."""
+        try:
+            self.neighbours.set_policy(Policy(*settings))
+        except BaseException:
+            self.neighbours.set_policy(CLOSED)
+            raise
 
     # ---- what services tell -------------------------------------------------------------------
 

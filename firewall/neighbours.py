@@ -1,9 +1,10 @@
 """Who is around: clients and their interfaces, the uplink, and the addresses that are ours or known.
 
 Owns the flow table and the ports with it, because a neighbour that goes takes its flows along. Drivers call attach(),
-detach(), uplink_up() and uplink_down(); QubesDB's task calls set_rules(), set_connected(), set_pairs() and sets
+detach(), uplink_up() and uplink_down(); QubesDB's task calls set_rules(), set_connected(), set_policy() and sets
 gateway. Addresses are ints, Ethernet addresses 6 octets.
 """
+from firewall import reasons
 from firewall.accounts import Accounts
 from firewall.flows.clients import Bucket, Clients
 from firewall.flows.nat import Nat
@@ -11,6 +12,7 @@ from firewall.flows.table import SHARE, Flows
 from firewall.interfaces import UPLINK, Interface, Interfaces
 from firewall.packets import replies
 from firewall.packets.reassemble import Reassembly
+from firewall.policy import ANY, Policy
 from firewall.wire import ethernet
 
 
@@ -27,7 +29,7 @@ class Neighbours:
         self.gateway = 0  # the address clients know us by (/qubes-netvm-gateway); 0: the uplink's
         self.connected = frozenset()
         self._only = False  # whoever connected does not name gets nothing
-        self.pairs = frozenset()  # (sender, receiver) that a setting lets talk to each other
+        self.policy = Policy()
         self.broadcast = -1  # of the uplink's network, if it is one
         self.upstream = 0  # the gateway we use
         self.gateway_known = False  # it has answered who it is
@@ -111,9 +113,35 @@ class Neighbours:
         return not self._only or address in self.connected
 
     def set_pairs(self, pairs):
-        """Who may talk to whom: (sender, receiver) each. Flows of all are judged again."""
-        self.pairs = frozenset(pairs)
+        """Who may talk to whom, (sender, receiver) each; nothing else is set."""
+        self.set_policy(Policy({pair: ((ANY, ANY, ANY),) for pair in pairs}))
+
+    def set_policy(self, policy):
+        """What settings say from now on. Flows of all are judged again."""
+        self.policy = policy
+        self.nat.keep(policy.forwards)
         self._judge_again()
+
+    def barred(self, src, proto, dst, port):
+        """Why the client with the address src may not begin this flow to dst, whatever its rules say; 0: it may."""
+        if not self.named(src):
+            return reasons.DENIED
+        policy = self.policy
+        if policy.limited:
+            barred = policy.limits(src, proto, dst, port)
+            if barred:
+                return barred
+        if dst in self.clients.by_address:
+            return policy.between(src, dst, proto, port) if self.named(dst) else reasons.OTHER_CLIENT
+        if dst in self.connected:
+            return reasons.NOT_ATTACHED  # not to be told to the uplink
+        return policy.outside(src, proto, dst, port) if policy.lan else 0
+
+    def inside(self, proto, port, remote):
+        """(client, port) that a remote's packet to this port of ours outside is forwarded to; (None, 0): to nobody."""
+        to = self.policy.inside(proto, port, remote) if self.policy.forwards else None
+        client = to and self.clients.by_address.get(to[0])
+        return (client, to[1]) if client and self.named(client.address) else (None, 0)
 
     def _judge_again(self):
         for client in self.clients.by_address.values():

@@ -8,7 +8,7 @@ its sender. NAMES is what an administrator reads beside the counter.
 (LAND, SPOOFED, SPOOFED_UPLINK, NOT_OURS, OURS, TRANSPORT, TCP_FLAGS, OFFLOAD) = range(12, 20)
 (TTL, TOO_BIG, FRAGMENT, FRAGMENT_LIMIT, DENIED, OTHER_CLIENT, NOT_ATTACHED, NO_UPLINK) = range(20, 28)
 (NO_FLOW, FLOW_LIMIT, PORT_LIMIT, PROTOCOL_BUSY, ICMP_TYPE, ICMP_ERROR, ARP, NO_LINK) = range(28, 36)
-(ICMP_GUESS,) = range(36, 37)
+(ICMP_GUESS, LAN, ONLY, SHUT, RATE) = range(36, 41)
 
 NAMES = (
     "forwarded", "answered or sent in pieces", "fragment kept", "asked for whole",
@@ -23,5 +23,7 @@ NAMES = (
     "of no flow", "flow limit", "no free port", "protocol and remote in use by another client",
     "ICMP type not carried", "ICMP error about no flow", "ARP not for us", "link that is gone",
     "a client's ICMP error about no flow of its own",
+    "to a local network that a setting refuses", "not to the tunnel's end that a setting names",
+    "of a client that a setting shuts", "over the rate that a setting names",
 )  # fmt: skip
 COUNT = len(NAMES)

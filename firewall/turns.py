@@ -36,6 +36,7 @@ def _prices():
     for verdict in (
         reasons.DENIED, reasons.OTHER_CLIENT, reasons.NOT_ATTACHED, reasons.NO_UPLINK, reasons.FLOW_LIMIT, reasons.PORT_LIMIT,
         reasons.PROTOCOL_BUSY, reasons.TTL, reasons.TOO_BIG, reasons.ICMP_ERROR,
+        reasons.LAN, reasons.ONLY, reasons.SHUT,
     ):  # fmt: skip
         prices[verdict] = _REFUSED
     return bytes(prices)

@@ -45,7 +45,8 @@ class Bucket:
 
 
 class Client:
-    """addresses: all it may send from, of each family. rules: a RuleList for each family.
+    """address: what dom0 knows it by. addresses: all it may send from, of each family. rules: a RuleList for each
+    family.
 
     flows: how many it has. first, last: ends of its lists (record + 1), one for each rank of state.py.
 
@@ -53,6 +54,7 @@ class Client:
     """
 
     def __init__(self, address, slot):
+        self.address = address
         self.addresses = {address}
         self.slot = slot
         self.interfaces = []  # the newest last

@@ -12,6 +12,9 @@ PROBES random ones are tried, then the first free one is looked up (UDP, ICMP): 
 Ports have shares as flows have: a client with less than SHARE of a pool, or than an even part of it, gets one at once, if
 need be the oldest mapping of the largest holder, by rank; of a TCP port towards a remote, one of the largest holder met.
 At its limit a client gives up its own oldest mapping that is not in use, else its new flow is refused.
+
+A port that a setting forwards to a client is kept for that: what the client sends from the port inside gets it, and
+nobody else does. Such flows have no mapping.
 """
 from micropython import const
 
@@ -19,7 +22,7 @@ from firewall import reasons
 from firewall.flows import record
 from firewall.flows import state as flowstate
 from firewall.flows.ports import Ports
-from firewall.flows.record import ANSWER, CLIENT, EGRESS, PORTS, SIDE_CLIENT, SIDE_UPLINK, WORDS
+from firewall.flows.record import ANSWER, BACK, CLIENT, EGRESS, INBOUND, PORTS, RING, SIDE_CLIENT, SIDE_UPLINK, WORDS
 from firewall.wire import byteorder, ipv4
 from firewall.wire.checksum import delta16, delta32, fold
 
@@ -40,13 +43,17 @@ class Nat:
         self._random = random
         self._ports = {ipv4.UDP: Ports(words_of), ipv4.ICMP: Ports(words_of)}
         self._reserved = set()  # protocol << 16 | port of our own services
+        self._kept = {}  # the same of ports that are forwarded -> False as long as UDP's is a mapping's, or our own
+        self._forwarded = {}  # (protocol << 16 | port inside, client) -> the port outside
         self._freed = 0  # the port whose mapping ended last
         flows.mappings.on_end = self._free
         for proto in (ipv4.UDP, ipv4.TCP):
             self.reserve(proto, 0)  # which is none
 
     def reserve(self, proto, port):
-        """Keep a port of UDP or TCP for ourselves until release(). False: a flow of UDP has it."""
+        """Keep a port of UDP or TCP for ourselves until release(). False: a flow of UDP has it, or it is forwarded."""
+        if proto << 16 | port in self._kept:
+            return False
         if proto == ipv4.UDP:
             if self._ports[proto].taken(port):
                 return False
@@ -58,7 +65,23 @@ class Nat:
         """The port is not ours any more."""
         self._reserved.discard(proto << 16 | port)
         if proto == ipv4.UDP:
-            self._ports[proto].give(port)
+            self._give(port)
+
+    def keep(self, forwards):
+        """Keep these ports for who is behind them, and no others: as policy.Policy has them."""
+        udp = self._ports[ipv4.UDP]
+        for key in list(self._kept):
+            if key not in forwards and self._kept.pop(key) and key >> 16 == ipv4.UDP:
+                udp.give(key & 0xFFFF)
+        self._forwarded = {}
+        for key in sorted(forwards, reverse=True):  # of several ports for one inside the lowest is what it sends from
+            port = key & 0xFFFF
+            if key not in self._kept:
+                # one that a mapping has stays its own until it ends
+                self._kept[key] = key >> 16 != ipv4.UDP or not udp.taken(port)
+                if self._kept[key] and key >> 16 == ipv4.UDP:
+                    udp.take(port)
+            self._forwarded[key & 0xFF0000 | forwards[key][1], forwards[key][0]] = port
 
     def renumber(self, address):
         """Another address outside: no flow of the old one can go on. Before the first there are none."""
@@ -67,7 +90,9 @@ class Nat:
             for ports in self._ports.values():
                 self._flows.wipe(ports.used)
                 self._flows.wipe(ports.full)
-            for each in self._reserved:
+            for each in self._kept:
+                self._kept[each] = each not in self._reserved
+            for each in self._reserved | set(self._kept):
                 if each >> 16 == ipv4.UDP:
                     self._ports[ipv4.UDP].take(each & 0xFFFF)
         self.address = address
@@ -93,15 +118,18 @@ class Nat:
             address = delta32(p.src, self.address)
             if proto == ipv4.TCP or proto == ipv4.UDP or proto == ipv4.ICMP:
                 inside = byteorder.first(ports)
-                if proto != ipv4.TCP:
+                outside = self._forwarded.get((proto << 16 | inside, client.address), -1) if self._forwarded else -1
+                if outside >= 0:
+                    pass  # it is known by this port, to all who are let in
+                elif proto != ipv4.TCP:
                     mapped = flows.mappings.find(client, src, ports & 0xFFFF, proto | SIDE_CLIENT)
-                if proto == ipv4.TCP:
-                    outside = self._tcp_port(client, inside, dst, own, ports, picked, now)
-                elif mapped >= 0:
-                    outside = byteorder.first(flows.mappings.outside(mapped))
+                    if mapped >= 0:
+                        outside = byteorder.first(flows.mappings.outside(mapped))
+                    else:
+                        outside = self._port(client, proto, inside)
+                        mapped = -1 - _pool(proto, inside)
                 else:
-                    outside = self._port(client, proto, inside)
-                    mapped = -1 - _pool(proto, inside)
+                    outside = self._tcp_port(client, inside, dst, own, ports, picked, now)
                 if outside < 0:
                     return -reasons.PORT_LIMIT
                 new_ports = ports & 0xFFFF0000 | byteorder.swap(outside << 16)
@@ -124,6 +152,37 @@ class Nat:
             return -reasons.FLOW_LIMIT
         if mapped is not None and mapped < 0:
             self._ports[proto].take(outside)
+        return number
+
+    def let_in(self, p, egress, inside, now):
+        """Enter the flow of packet p from the uplink, the first of it, to a client's port: its record, or -reason.
+
+        The record is as if the client had begun it: the way there is the client's.
+        """
+        flows = self._flows
+        client = egress.client
+        if not flows.room(client, now):
+            return -reasons.FLOW_LIMIT
+        proto, ports_back = p.proto, p.ports
+        remote, own, src = byteorder.swap(p.src), byteorder.swap(p.dst), byteorder.swap(client.address)
+        new_ports = _answering(proto, ports_back)
+        outside = byteorder.first(new_ports)
+        ports = new_ports & 0xFFFF0000 | byteorder.swap(inside << 16)
+        if self._live_half(src, remote, ports, proto | SIDE_CLIENT, now) >= 0:
+            return -reasons.PROTOCOL_BUSY  # the client has one by another port
+        address = delta32(client.address, p.dst)
+        deltas = byteorder.ports(address, fold(delta16(inside, outside) + address))
+        egress_word = p.ingress.number | flowstate.fresh(proto) << 16
+        generation, life = flows.clients.generations[client.slot], flows.clients.lives[0]
+        slot = client.slot
+        there = (src, remote, ports, proto | SIDE_CLIENT, own, remote, new_ports, deltas, egress_word, slot, generation)
+        deltas ^= 0xFFFFFFFF
+        new_back = _answering(proto, ports)
+        back = (remote, own, ports_back, proto | SIDE_UPLINK, remote, src, new_back, deltas, egress.number, 0, life)
+        number = flows.add(client, there, back, None, now)
+        if number < 0:
+            return -reasons.FLOW_LIMIT
+        flows.records[number * WORDS + BACK + RING] = INBOUND
         return number
 
     # --- ports ---
@@ -168,7 +227,8 @@ class Nat:
         others = 0
         for probe in range(PROBES + 1):
             port = self._any(pool) if probe else wanted
-            if ipv4.TCP << 16 | port not in self._reserved:
+            key = ipv4.TCP << 16 | port
+            if key not in self._reserved and key not in self._kept:
                 half = self._live_half(dst, own, ports >> 16 | byteorder.swap(port), ipv4.TCP | SIDE_UPLINK, now)
                 if half < 0:
                     return port
@@ -210,7 +270,18 @@ class Nat:
     def _free(self, pool, port):
         """A mapping has ended."""
         self._freed = port
-        self._ports[ipv4.ICMP if pool == _IDENTIFIERS else ipv4.UDP].give(port)
+        if pool == _IDENTIFIERS:
+            self._ports[ipv4.ICMP].give(port)
+        else:
+            self._give(port)
+
+    def _give(self, port):
+        """A port of UDP is nobody's, but if it is forwarded."""
+        if ipv4.UDP << 16 | port in self._kept:
+            self._kept[ipv4.UDP << 16 | port] = True
+            self._freed = -1
+        else:
+            self._ports[ipv4.UDP].give(port)
 
 
 def _pool(proto, port):

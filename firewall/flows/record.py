@@ -21,7 +21,8 @@ each:
     14 PREV        there: neighbours in a list of the client, as record + 1, 0 at an end
     15 NEXT
     14 LIFE        back: what the flow ends with: the client that gets it or its mapping, as in clients.py; 0: the uplink
-    15 RING        back: the next record in the ring of flows that share a mapping | the one before << 16
+    15 RING        back: the next record in the ring of flows that share a mapping | the one before << 16; of a flow
+                   without a mapping: INBOUND if it began outside
 
 Addresses and ports are words (wire/byteorder.py). For a query of ICMP PORTS holds identifier and type, with
 ANSWER on the way back; for other protocols without ports it is 0. Checksum deltas (checksum.py) are in the words' byte
@@ -53,6 +54,8 @@ BACK = const(16)  # words from a half there to its half back
 
 SIDE_CLIENT = const(0x000)  # the packet came from a client
 SIDE_UPLINK = const(0x100)
+
+INBOUND = const(1)
 
 ANSWER = const(0x8000)  # with the query's type in PORTS: packets of this half answer it
 

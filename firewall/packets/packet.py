@@ -87,6 +87,12 @@ class Packet:
             return self.frame[self.l4 + 2] << 8 | self.frame[self.l4 + 3]
         return -1
 
+    def source_port(self):
+        """The source port of TCP and UDP, else -1."""
+        if self.proto == ipv4.TCP or self.proto == ipv4.UDP:
+            return self.frame[self.l4] << 8 | self.frame[self.l4 + 1]
+        return -1
+
     def goes_on(self):
         """True if a TCP connection could be known by it that began before we did: an ACK, no SYN, RST or FIN."""
         return self.proto == ipv4.TCP and self.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN) == tcp.ACK

@@ -1,4 +1,5 @@
-"""What is particular to IPv4 in judging a packet: reading it, finding its flow, rewriting it, and an error about it.
+"""What is particular to IPv4 in judging a packet: reading it, finding its flow, whether it fits, rewriting it, and an
+error about it.
 
 All offsets were checked by read(): no function below can reach behind the frame.
 """
@@ -98,6 +99,22 @@ def rewrite(p, w, at):
             sum = 0xFFFF
     frame[l4] = sum & 0xFF
     frame[l4 + 1] = sum >> 8
+
+
+def segment(p, mtu):
+    """Payload octets of each segment that packet p leaves as by a link with this MTU, 0 if it is no super-frame.
+
+    -1: it is too large and must not be cut.
+    """
+    gso = p.gso
+    if not gso:
+        # what came in pieces may leave in pieces
+        return 0 if p.total <= mtu or p.whole or not p.fragment & ipv4.DF else -1
+    headers = p.l4 - IP + (p.frame[p.l4 + tcp.DATA_OFFSET] >> 4 << 2)
+    if headers + gso <= mtu:
+        return gso
+    # smaller segments, as pieces of segments would be worse
+    return mtu - headers if mtu > headers and not p.fragment & ipv4.DF else -1
 
 
 def may_answer(p):

@@ -10,6 +10,7 @@ firewall gets, whenever it changes,
     set_network(own, gateway, ours)          addresses on the uplink and, last, ours once more
     set_connected(addresses)                 of all clients that exist, running or not
     seeded()                                 more randomness was mixed in; at the first reading before any set_rules()
+    set_policy(...), set_rates(...)          what configured.py has read
 
 Source: Qubes' VM interface document (vm-interface.rst); core-admin qubes/vm/mix/net.py.
 """
@@ -19,6 +20,7 @@ import supervisor
 import xen
 from log import Log
 
+from firewall.qubes.configured import Configured
 from firewall.qubes.connection import Connection
 from firewall.qubes.database import Database
 from firewall.qubes.rulelists import RuleLists
@@ -48,6 +50,7 @@ class Settings:
         self.database = Database(self._commit, self._synced)
         self.connection = Connection(store, self.database)
         self.lists = RuleLists(firewall, names or NoNames(), self.database, self.connection)
+        self.configured = Configured(self.database, firewall)
         self._told = False  # that network keys are missing
         for key in _NETWORK + _RESOLVERS:
             self.database.watch(key, self._address)
@@ -74,6 +77,7 @@ class Settings:
         self.lists.commit(text, packed)
 
     def _synced(self):
+        self.configured.synced()
         self._set_network()
         self.lists.synced()
         _log.info("%d rule trees, %d keys", len(self.database.copy.trees), len(self.database.copy.values))
@@ -117,7 +121,9 @@ class Settings:
                 self.network = network
 
     def _set_resolvers(self):
-        self.lists.set_resolvers(tuple(self.addresses[key] for key in _RESOLVERS if key in self.addresses))
+        resolvers = tuple(self.addresses[key] for key in _RESOLVERS if key in self.addresses)
+        self.configured.set_resolvers(resolvers)
+        self.lists.set_resolvers(resolvers)
 
     def _connected(self, _, value):
         if value is not None:

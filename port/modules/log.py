@@ -61,6 +61,11 @@ class Log:
             _emit(WARNING, self.subsystem, "%d lines suppressed" % n)
 
 
+def get_level():
+    """The level up to which lines are written, as set_level() takes it."""
+    return NAMES[_level]
+
+
 def set_level(name):
     """Write lines up to this level: "error", "warning", "info" or "debug"; any other word changes nothing."""
     global _level

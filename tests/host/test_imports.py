@@ -41,8 +41,8 @@ MAY = {
 }
 # modules of firewall/ itself, from below: each may import those before it
 LAYERS = (
-    "reasons", "accounts", "interfaces", "policy", "neighbours", "answers", "judge", "turns", "capture", "cutting",
-    "delivery", "forward", "stalls", "status", "main",
+    "reasons", "accounts", "interfaces", "policy", "neighbours", "answers", "inbound", "judge", "turns", "capture",
+    "cutting",    "delivery", "forward", "stalls", "status", "main",
 )  # fmt: skip
 for _name in ("qubes", "names", "services", "netback", "netfront", "vchan", "xenbus", "net"):
     MAY[_name].add("steps")
@@ -51,7 +51,7 @@ for _i, _name in enumerate(LAYERS):
     if _name != "reasons":
         MAY[_name] = _BELOW | set(LAYERS[:_i])
 MAY["forward"].add("bursts")
-for _name in ("accounts", "interfaces", "policy", "neighbours", "answers", "judge", "turns"):
+for _name in ("accounts", "interfaces", "policy", "neighbours", "answers", "inbound", "judge", "turns"):
     MAY[_name] -= {"ground", "xenbus", "net"}
 MAY["main"] |= {"control", "netback", "netfront", "qubes", "names", "services"}
 

@@ -7,7 +7,7 @@ import glob
 import os
 
 FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "firewall")
-MIND = ("answers", "judge", "neighbours", "policy", "reasons", "wire/*", "rules/*", "flows/*", "packets/*")
+MIND = ("answers", "inbound", "judge", "neighbours", "policy", "reasons", "wire/*", "rules/*", "flows/*", "packets/*")
 OTHERS = ("segment.py", "checksum_offload.py")
 LIMIT = 3400  # lines
 LONGEST = 350  # lines of one module
