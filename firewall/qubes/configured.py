@@ -9,7 +9,6 @@ comes into force as a whole, by synced().
 from log import Log, get_level, set_level
 
 from firewall.qubes import values
-from firewall.wire.address import text4
 
 _PREFIX = "/vm-config/fw-"
 _CREATED = ("/qubes-netvm-gateway", "/qubes-ip")  # what dom0 writes with the settings
@@ -104,8 +103,6 @@ class Configured:
                 forwards[value[0] << 16 | value[1]] = value[2:]
         only = {client: end for client, end in found["only-"].items() if end}
         shut = [client for kind in ("only-", "rate-") for client, value in found[kind].items() if value is None]
-        for client in shut:
-            _log.info("%s is shut until its setting is mended", text4(client))
         self._tell("set_policy", pairs, forwards, found["lan-"], self.resolvers, only, shut)
 
     def _rates(self):
@@ -118,17 +115,17 @@ class Configured:
         set_level(self.values["log"].get(0) or self._level)
 
     def _names(self):
-        names = getattr(self._firewall, "names", None)
-        if names:
-            names.set_wildcards({number: pattern for number, pattern in self.values["name-"].items() if pattern})
+        wildcards = {number: pattern for number, pattern in self.values["name-"].items() if pattern}
+        self._tell("set_wildcards", wildcards, of=getattr(self._firewall, "names", None))
 
     def _learning(self):
         names = getattr(self._firewall, "names", None)
         if names:
             names.learning = self.values["learn-names"].get(0, True) is True
 
-    def _tell(self, name, *values):
-        function = getattr(self._firewall, name, None)
+    def _tell(self, name, *values, of=None):
+        """Call this function of the firewall, or of its part, if it has it."""
+        function = getattr(of or self._firewall, name, None)
         if function:
             function(*values)
 
