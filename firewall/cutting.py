@@ -20,21 +20,22 @@ class Pieces:
     """Frames still to be sent by one interface, from source: octets one after the other, None for some that are left out.
 
     egress: the Interface itself, as another may have its number by then. frame: whose pages source reads, or None.
-    heaped: how many are in the heap.
+    heaped: how many are in the heap. validated: their transport checksums are known to be right.
     """
 
-    def __init__(self, egress, source, frame=None, heaped=0):
+    def __init__(self, egress, source, frame=None, heaped=0, validated=True):
         self.egress = egress
         self.source = source
         self.frame = frame
         self.heaped = heaped
+        self.validated = validated
 
 
 class Cutting:
     """The frames that neighbours' last turns left to be sent: interface.pieces of who brought them."""
 
     def __init__(self, pool, circle, send):
-        """circle: turns.Turns, which counts the work. send(egress, octets): makes a frame of them and sends it."""
+        """circle: turns.Turns, which counts the work. send(egress, octets, validated): makes a frame and sends it."""
         self.left_out = 0  # super-frames of which only the first segments were sent, or none
         self.left = SENT  # frames that the turn that goes on may still send
         self._pool = pool
@@ -62,12 +63,12 @@ class Cutting:
         ingress.pieces = pieces
         self.go_on(ingress)
 
-    def spread(self, ingress, egress, out):
+    def spread(self, ingress, egress, out, validated):
         """Send what the judge has made over several turns, if it is much and there is room for it. False: there is not."""
         many = len(out)
         if many <= SENT or self._heaped + many > HEAPED or ingress.pieces:
             return False
-        ingress.pieces = Pieces(egress, iter([octets for _, octets in out]), None, many)
+        ingress.pieces = Pieces(egress, iter([octets for _, octets in out]), None, many, validated)
         self._heaped += many
         self.go_on(ingress)
         return True
@@ -100,7 +101,7 @@ class Cutting:
             if octets is None:
                 self.left_out += 1  # the sender of such small ones will send the rest again
                 break
-            self._send(egress, octets)
+            self._send(egress, octets, pieces.validated)
             self._turns.work += price
             self.left -= 1
             if self.left <= 0:

@@ -46,7 +46,7 @@ class Delivery:
             whole = whole or frame.gather(self.pool)
             if frame.blank:
                 fill(whole, octets)
-            self.make(egress, whole[:octets])
+            self.make(egress, whole[:octets], frame.blank or frame.validated)
             frame.release(self.pool)
             return
         if whole:
@@ -55,6 +55,7 @@ class Delivery:
             if copy is None:
                 return
             copy.blank = frame.blank
+            copy.validated = frame.validated
             copy.gso_size = frame.gso_size
             frame = copy
         else:
@@ -64,25 +65,29 @@ class Delivery:
         else:
             self.send(egress, frame)
 
-    def replies(self, ingress, out):
-        """Send what the judge has made, (number, octets) each; of many pieces some now, the others in the next turns."""
+    def replies(self, ingress, out, validated=True):
+        """Send what the judge has made, (number, octets) each; of many pieces some now, the others in the next turns.
+
+        validated: their transport checksums are known to be right.
+        """
         egress = self._by_number[out[0][0]]
-        if not (egress and egress.rings and self.cutting.spread(ingress, egress, out)):
+        if not (egress and egress.rings and self.cutting.spread(ingress, egress, out, validated)):
             self.turns.work += turns.SENT * len(out)
             for number, octets in out:
-                self.emit(number, octets)
+                self.emit(number, octets, validated)
         out.clear()
 
-    def emit(self, number, octets):
+    def emit(self, number, octets, validated=True):
         """Send octets of our own making, whose checksums are complete, by the interface of this number, if it is there."""
         egress = self._by_number[number]
         if egress and egress.rings:
-            self.make(egress, octets)
+            self.make(egress, octets, validated)
 
-    def make(self, egress, octets):
+    def make(self, egress, octets, validated):
         """Make a frame of octets, and send it. MemoryError."""
         frame = self._frame(octets)
         if frame:
+            frame.validated = validated
             self.send(egress, frame)
 
     def _frame(self, octets):

@@ -296,5 +296,5 @@ class Forwarder:
         if judge.opened != opened:
             self.turns.work += turns.OPENED
         if judge.out:
-            self.delivery.replies(interface, judge.out)
+            self.delivery.replies(interface, judge.out, judge.summed)
         return verdict

@@ -7,9 +7,9 @@
     other      dropped for that reason, kept, or QUEUED; the judge asks for a whole frame by GATHER
 
 After every call all of judge.out, (number of an interface, frame) each, is to be sent: replies, or the pieces of what was too
-large. They are complete: no blank checksum, no super-frame. Each verdict is counted in judge.counters. The order of
-questions is drawn in docs/packet.md. Nothing is rewritten before the last question is answered. Time (ms) and random
-octets come in as arguments.
+large. They are complete: no blank checksum, no super-frame; judge.summed: their sums are our own. Each verdict is
+counted in judge.counters. The order of questions is drawn in docs/packet.md. Nothing is rewritten before the last
+question is answered. Time (ms) and random octets come in as arguments.
 """
 from firewall import reasons
 from firewall.flows import record
@@ -35,7 +35,7 @@ class Judge(Inbound):
         super().__init__(neighbours, random)
         self.counters = [0] * reasons.COUNT
         self.egress = self.octets = self.gso = 0
-        self.blank = False
+        self.blank = self.summed = False
         self._p = Packet()
 
     def rekey(self):
@@ -51,6 +51,7 @@ class Judge(Inbound):
         frame: a bytearray with the whole frame, or with at least its first 4096 octets: then octets, its length, may be
         more. blank, gso: its offloads (packet.Packet).
         """
+        self.summed = True
         ingress = self.neighbours.interfaces.by_number[number]
         verdict = self._frame(ingress, frame, octets, now, blank, gso) if ingress and ingress.mtu else reasons.NO_LINK
         self.counters[verdict] += 1
@@ -233,11 +234,10 @@ class Judge(Inbound):
             self.blank = p.blank
             self.gso = segment
             return reasons.FORWARDED
+        self.summed = p.blank
         if p.blank:
             fill(p.frame, p.end)
         return self._cut(egress, p.frame, p.size, p.end)
-
-    # --- errors of others ---
 
     def _icmp_error(self, p, now):
         """An error that a flow's packet caused, on its way to who sent that. None is sent about an error."""

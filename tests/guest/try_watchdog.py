@@ -12,6 +12,7 @@ async def main(store, words):
 async def mode_bare(seconds):
     """Xen's own part: set once, and hang."""
     xen.watchdog(seconds)
+    await asyncio.sleep_ms(100)
     print("hangs")
     while True:
         pass

@@ -9,9 +9,11 @@
 
 Source: Xen public/io/netif.h; Linux xen-netfront.c; libxl_device.c, libxl_nic.c for dom0's part.
 """
+import collections
+
 from device import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISING, MAC, Device
-from rings import (EXTRA_INFO, GSO, GSO_TCPV4, MASK, MORE_DATA, RX, RX_BLANK, SLOTS, TX, TX_BLANK, TX_VALIDATED, Ring,
-                   events, pieces)
+from rings import (EXTRA_INFO, GSO, GSO_TCPV4, MASK, MORE_DATA, RX, RX_BLANK, RX_VALIDATED, SLOTS, TX, TX_BLANK,
+                   TX_VALIDATED, Ring, events, pieces)
 from store import StoreError
 
 
@@ -32,6 +34,7 @@ class Client(Device):
         self.sg, self.gso, self.csum, self.post, self.auto, self.queues = sg, gso, csum, post, auto, queues
         self.name = "%d.%d" % (self.domid, devid)
         self.responses = []  # (id, status) on tx
+        self.validated = collections.deque(maxlen=256)  # of the last frames: whether their sums were vouched for
         self.kept = []  # (frame, ref) of all its own pages: rings first
         if attach:
             self.attach()
@@ -219,14 +222,15 @@ class Client(Device):
         self.in_flight.append(id)
         return id, ref
 
-    def queue(self, frame, blank=False, gso=0, sizes=None, offsets=()):
+    def queue(self, frame, blank=False, gso=0, sizes=None, offsets=(), validated=False):
         """Put a frame into tx, unpublished. sizes: octets of each slot's data; the last takes the rest. offsets: where it
-        begins in its page, 0 where none is named."""
+        begins in its page, 0 where none is named. validated: the sender vouches for its sums."""
         parts = pieces(frame, sizes)
         for i, part in enumerate(parts):
             flags = MORE_DATA if i < len(parts) - 1 else 0
             if i == 0:
                 flags |= (TX_BLANK | TX_VALIDATED if blank else 0) | (EXTRA_INFO if gso else 0)
+                flags |= TX_VALIDATED if validated else 0
             offset = offsets[i] if i < len(offsets) else 0
             id, ref = self.page(part, offset)
             self.request(ref, offset, flags, id, len(part) if i else len(frame))
@@ -290,6 +294,7 @@ class Client(Device):
             more = now & MORE_DATA
             if not more and not failed:
                 self.frames.append((b"".join(parts), bool(flags & RX_BLANK), gso, slots))
+                self.validated.append(bool(flags & RX_VALIDATED))
                 slots = 0
         rx.rearm()
         if self.post and rx.publish():
