@@ -33,8 +33,9 @@ _OUT = const(4096)  # octets not yet sent: beyond it nothing more is read
 _PAUSE_MS = const(100)  # between two channels,
 _LONG_PAUSE_MS = const(5000)  # and after nonsense
 _TICK_MS = const(1000)
-_CROWDED_NS = const(20000000000)  # a caller may keep us waiting so long, while others wait for its place
-_GONE_NS = const(10000000000)  # a service has so long to see that its caller is gone
+_TICK_MAX_MS = const(2000)  # more has not passed for anybody: we were paused
+_CROWDED_MS = const(20000)  # a caller may keep us waiting so long, while others wait for its place
+_GONE_MS = const(10000)  # a service has so long to see that its caller is gone
 
 _log = Log("qrexec")
 
@@ -44,7 +45,7 @@ class _Running:
         self.request = request
         self.stream = None  # not connected yet
         self.task = None
-        self.gone = 0  # ns since when its caller is seen to be gone
+        self.gone = 0  # for so many ms its caller is seen to be gone
 
     def connected(self, stream):
         self.stream = stream
@@ -166,7 +167,7 @@ class Agent:
             else:
                 self._take(calls.Request(kind, domain, port, text, len(payload) == length, self.daemon))
         elif kind == qrexec.SERVICE_REFUSED:
-            self.outgoing.decide(qrexec.word(payload), None)
+            self.outgoing.decide(qrexec.word(payload), None, True)
         else:
             _log.warning("message 0x%x of %d octets ignored", kind, length)
 
@@ -211,25 +212,31 @@ class Agent:
     async def look_after(self):
         """For the supervisor, as a SERVICE: end what has no end. Sleeps while there is no call."""
         while True:
+            looked = xen.ns()
             while self.running or self.waiting:
                 await sleep_ms(_TICK_MS)
-                self._look(xen.ns())
+                now = xen.ns()
+                self._turn_away(now)
+                passed = min((now - looked) // 1000000, _TICK_MAX_MS)
+                for running in list(self.running):
+                    if running.stream:
+                        self._look(running, running.stream, passed)
+                looked = now
             await self._busy.wait()
 
-    def _look(self, now):
+    def _turn_away(self, now):
         for request in [each for each in self.waiting if now - each.arrived > calls.PATIENCE_NS]:
             self.waiting.remove(request)  # nobody is there any more
             _log.warning("%s: no place became free", request.name())
             self.terminated(request.daemon, request.domain, request.port)
-        for running in list(self.running):
-            stream = running.stream
-            if not stream:
-                continue
-            patience = min(stream.patience, _CROWDED_NS) if self.waiting else stream.patience
-            if stream.since and now - stream.since > patience:
-                _log.warning("%s: nothing from the caller for %d s", running.request.name(), patience // 1000000000)
-                stream.close()
-            elif stream.ended():
-                running.gone = running.gone or now
-                if now - running.gone > _GONE_NS:
-                    running.task.cancel()
+
+    def _look(self, running, stream, passed):
+        patience = min(stream.patience, _CROWDED_MS) if self.waiting else stream.patience
+        stream.waited += passed if stream.waits else 0
+        if stream.ended():
+            running.gone += passed
+            if running.gone > _GONE_MS:
+                running.task.cancel()
+        elif stream.waited > patience:
+            _log.warning("%s: nothing from the caller for %d s", running.request.name(), stream.waited // 1000)
+            stream.close()

@@ -31,7 +31,8 @@ class _Pending:
 
     def __init__(self):
         self.decided = Flag()
-        self.place = None  # (dom0's daemon, domain, port) of the service's side; None when decided: refused
+        self.place = None  # (dom0's daemon, domain, port) of the service's side; None when decided: there is none
+        self.refused = False  # by dom0, that is
 
 
 class Outgoing:
@@ -59,8 +60,10 @@ class Outgoing:
         try:
             agent.send(message)
             await pending.decided.wait()
-            if not pending.place:
+            if pending.refused:
                 raise Refused(service)
+            if not pending.place:
+                raise CallEnded("%s: dom0 has gone" % service)
             caller = await self._connect(service, pending.place)
             return caller
         finally:
@@ -85,11 +88,12 @@ class Outgoing:
             raise
         return caller
 
-    def decide(self, ident, place):
-        """dom0 has said where the service will be, see _Pending; None: nowhere. False: nobody asks any longer."""
+    def decide(self, ident, place, refused=False):
+        """dom0 has said where the service will be, see _Pending. False: nobody asks any longer."""
         pending = self._pending.pop(ident, None)
         if pending:
             pending.place = place
+            pending.refused = refused
             pending.decided.set()
         return pending is not None
 

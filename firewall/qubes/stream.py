@@ -3,7 +3,6 @@
 Nothing is kept but the header that is being read: what the peer does not read waits in its ring, and whoever writes
 waits there with it. The peer may be any domain, and say anything.
 """
-import xen
 from asyncio import sleep_ms
 from log import Log
 from micropython import const
@@ -14,8 +13,8 @@ from vchan.channel import Closed
 from firewall.qubes import qrexec
 
 _KINDS = (qrexec.STDIN, qrexec.STDOUT, qrexec.STDERR, qrexec.EXIT_CODE)
-_HELLO_NS = const(10000000000)
-_IDLE_NS = const(600000000000)
+_HELLO_MS = const(10000)
+_IDLE_MS = const(600000)
 
 _log = Log("qrexec")
 
@@ -33,8 +32,9 @@ class Stream:
 
     def __init__(self, channel):
         self.channel = channel
-        self.patience = _HELLO_NS  # how long the peer may let us wait; agent.py looks after it
-        self.since = 0  # when we began to wait for it, in ns; 0: we do not
+        self.patience = _HELLO_MS  # how long the peer may let us wait; agent.py looks after it
+        self.waits = False  # we wait for it,
+        self.waited = 0  # for so many ms since it last moved, as agent.py counts them
         self._chunk = qrexec.chunk(qrexec.VERSION_MIN)
         self._head = b""  # of the message that is being read
         self._kind = 0
@@ -61,7 +61,7 @@ class Stream:
             self._chunk = qrexec.chunk(qrexec.version(octets))
         except PeerError as why:
             self._refuse(str(why))
-        self.patience = _IDLE_NS
+        self.patience = _IDLE_MS
 
     async def send(self, kind, octets):
         """All of octets, in as many messages as it takes; returns when the ring has them. Others have a turn."""
@@ -104,27 +104,30 @@ class Stream:
         try:
             octets = channel.take(limit)
             while not octets:
-                self.since = xen.ns()
-                await channel.wait(1, 0)
+                await self._moved(1, 0)
                 octets = channel.take(limit)
             return octets
         except (Closed, PeerError) as why:
             raise CallEnded(str(why))
-        finally:
-            self.since = 0
 
     async def _write(self, octets):
         channel = self.channel
         try:
             done = channel.put(octets)
             while done < len(octets):
-                self.since = xen.ns()
-                await channel.wait(0, 1)
+                await self._moved(0, 1)
                 done += channel.put(octets, done)
         except (Closed, PeerError) as why:
             raise CallEnded(str(why))
+
+    async def _moved(self, octets, room):
+        """Wait until the peer has written, or read."""
+        self.waits = True
+        try:
+            await self.channel.wait(octets, room)
         finally:
-            self.since = 0
+            self.waits = False
+            self.waited = 0
 
     def _refuse(self, why):
         """What came is no message: nothing behind it can be read."""

@@ -8,8 +8,8 @@
     firewall.Wait+MS  as test.Wait, and counted among those that last
 
 The words `call SERVICE TARGET [STDIN]` in our xenstore node data/do make a call, printed as `result ...`; `open SERVICE
-TARGET` opens one that echoes its stdout to its stdin; `up 1` and `up 0` say whether there is an uplink. Every second
-the free heap is printed.
+TARGET` opens one that echoes its stdout to its stdin; `up 1` and `up 0` say whether there is an uplink; `memory` prints
+how much of the heap is free.
 """
 import asyncio
 import gc
@@ -74,21 +74,17 @@ async def main(store, words):
     firewall = _Firewall()
     agent = Agent(store, table.Services(firewall))
     agent.start()
-    asyncio.create_task(_obey(store, await store.watch("data/do"), agent, firewall))
-    while True:
-        await asyncio.sleep(1)
-        gc.collect()
-        print("memory %d" % gc.mem_free())
-
-
-async def _obey(store, watch, agent, firewall):
+    watch = await store.watch("data/do")
     while True:
         await watch.changes()
         try:
             do, *words = (await store.read("data/do")).decode().split(" ")
         except Exception:
             continue
-        if do == "up":
+        if do == "memory":
+            gc.collect()
+            print("memory %d" % gc.mem_free())
+        elif do == "up":
             firewall.up = words[0] == "1"
         elif do == "call":
             asyncio.create_task(_call(agent, *words))
@@ -97,7 +93,8 @@ async def _obey(store, watch, agent, firewall):
 
 
 async def _call(agent, service, target, *stdin):
-    print("result", *await agent.call(service, target, [" ".join(stdin).encode()] if stdin else None))
+    code, stdout = await agent.call(service, target, [" ".join(stdin).encode()] if stdin else None)
+    print("result", code, len(stdout), stdout[:100])
 
 
 async def _open(agent, service, target):

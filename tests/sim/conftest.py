@@ -47,6 +47,23 @@ def machine(request):
 
 
 @pytest.fixture
+def qrexec(machine):
+    """qrexec(): (firewall, dom0), connected. What a program in dom0 would have gone for fails the test."""
+    from qrexec_scenes import started
+
+    all_dom0 = []
+
+    def start(**options):
+        firewall, dom0 = started(machine, **options)
+        all_dom0.append(dom0)
+        return firewall, dom0
+    yield start
+    for dom0 in all_dom0:
+        assert (dom0.left, dom0.daemon.stray, dom0.daemon.refused) == ([], [], [])
+    assert all(firewall.alive() for firewall in machine.firewalls()) and machine.firewalls()
+
+
+@pytest.fixture
 def run(tmp_path):
     """run(machine, text, ...): the firewall's process with a script of this text instead of boot, until it has ended."""
     def run(machine, text, **more):

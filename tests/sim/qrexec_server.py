@@ -47,10 +47,11 @@ class Channel:
 
     def close(self):
         """Its program has ended."""
-        self.gone = True
-        if self.end:
-            self.end.close()
-        self.dom0.channels.remove(self)
+        if not self.gone:
+            self.gone = True
+            self.dom0.channels.remove(self)
+            if self.end:
+                self.end.close()
 
 
 class Offered(Channel):
@@ -82,7 +83,9 @@ class Dom0:
         """options: of Daemon."""
         self.machine, self.daemon = machine, Daemon(**options)
         self.end = None
-        self.held = False  # the daemon does nothing for now
+        self.held = False  # the daemon does nothing for now,
+        self.deaf = False  # or reads nothing,
+        self.piece = None  # or writes so many octets at once
         self.left = []
         self.channels, self.ends, self.served = [], [], []
         self.policy = lambda trigger: None
@@ -126,7 +129,7 @@ class Dom0:
     def _control(self):
         if self.held or (self.end is None and not self._connect()):
             return False
-        octets = self.end.read()
+        octets = b"" if self.deaf else self.end.read()
         try:
             self.daemon.feed(octets)
         except Left as why:
@@ -135,7 +138,7 @@ class Dom0:
             return True
         for trigger in self.daemon.triggers[:]:
             self._decide(trigger)
-        n = self.end.write(self.daemon.out) if self.daemon.agreed and self.daemon.out else 0
+        n = self.end.write(self.daemon.out[: self.piece]) if self.daemon.agreed and self.daemon.out else 0
         self.daemon.take(n)
         if not self.end.peer_lives() and not self.end.ready():
             self.end.close()  # the daemon waits for the next; which ports are in use it knows
