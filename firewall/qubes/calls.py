@@ -97,18 +97,26 @@ async def serve(store, request, services, connected):
     connected(stream)
     try:
         await stream.handshake()
-        if request.just:
-            code = 0 if services.known(request.service) else qrexec.NOT_FOUND
+        call = Call(request, stream)
+        if request.just:  # nobody waits for what comes of it
+            known = services.known(request.service)
+            await _exit(stream, 0 if known else qrexec.NOT_FOUND)
+            stream.close()
+            if known:
+                await _run(services, call)
         else:
-            call = Call(request, stream)
             code = await _run(services, call)
             await stream.end(qrexec.STDOUT)
             await stream.end(qrexec.STDERR)
-        await stream.send(qrexec.EXIT_CODE, code.to_bytes(4, "little"))
+            await _exit(stream, code)
     except CallEnded as why:
         _log.debug("%s: ended before its time: %s", request.name(), why)
     finally:
         stream.close()
+
+
+async def _exit(stream, code):
+    await stream.send(qrexec.EXIT_CODE, code.to_bytes(4, "little"))
 
 
 async def _run(services, call):
