@@ -59,6 +59,12 @@ class Offered(Channel):
 
     came = False
 
+    def greet(self):
+        """Of a call that is held: say HELLO, and no more."""
+        self.held = False
+        self.serve()
+        self.held = True
+
     def offer(self, orders=DATA):
         self.end = vchan_peer.Server(self.peer(), FW, self.port, orders)
         self.dom0.ends.append(self.end)
