@@ -1,6 +1,6 @@
 """Questions of DNS from source ports below 1024, each a flow of its own: python3 /steps/ports.py hold|ask TO COUNT
 
-hold: from each of the first COUNT ports, asked again after the answer, so that all are in use; it says so when all were
+hold: from each of the first COUNT ports, asked again after the answer, so that all are in use; it says how many were
 answered twice, then goes on to ask from one after the other.
 ask: from COUNT ports, 20 a second at most; it says how many were answered within a second.
 """
@@ -34,10 +34,8 @@ def answered(endpoint, to):
 
 
 def hold(all_of_them, to):
-    held = missing = list(all_of_them)
-    while missing:  # a port that an older flow has is free when that has ended
-        missing = [each for each in missing if not (answered(each, to) and answered(each, to))]
-    print("held:", len(held), flush=True)
+    held = list(all_of_them)
+    print("held:", sum(answered(each, to) and answered(each, to) for each in held), flush=True)
     while True:
         for each in held:
             each.sendto(_QUESTION, (to, 53))
