@@ -41,6 +41,7 @@ class Cutting:
         self._pool = pool
         self._turns = circle
         self._send = send
+        self.ingress = None  # who brought what is just being sent
         self._heaped = 0  # of all neighbours' pieces
         self._some = self._send_some  # bound once: a turn without memory must get as far as its guard
 
@@ -76,9 +77,11 @@ class Cutting:
     def go_on(self, ingress):
         """Send some of what its frame became; ingress.pieces is None when that was all."""
         more = None
+        self.ingress = ingress
         try:
             more = ingress.guard.judge(self._some, ingress, ingress.pieces, 0)
         finally:
+            self.ingress = None
             if more is not True:
                 self.end(ingress)
 

@@ -26,6 +26,7 @@ class Delivery:
         self.outward = Copies(_BURST)
         self.cutting = Cutting(pool, circle, self.make)
         self.gone = 0  # frames that found no page, and those for which interfaces that are gone had no room
+        self.tap = None  # capture.Taps, while somebody captures
         self.fast = None  # bursts.through.Bursts, if the fast path is on
         self._by_number = interfaces.by_number
         self.turns = circle
@@ -63,6 +64,8 @@ class Delivery:
         if cut:
             self.cutting.cut(ingress, egress, frame, octets)
         else:
+            if self.tap:
+                self.tap.left(number, frame)
             self.send(egress, frame)
 
     def replies(self, ingress, out, validated=True):
@@ -85,6 +88,8 @@ class Delivery:
 
     def make(self, egress, octets, validated):
         """Make a frame of octets, and send it. MemoryError."""
+        if self.tap:
+            self.tap.made(self.cutting.ingress, egress.number, octets)
         frame = self._frame(octets)
         if frame:
             frame.validated = validated

@@ -47,7 +47,7 @@ class Forwarder:
         self.fast = self.delivery.fast = Bursts(judge, interfaces, pool, self.delivery, self.inward) if fast else None
         self.active = Flag()  # there was something to do since it was last waited for
         self.busy = False  # the uplink has no room: clients keep what they have in their own rings
-        self._deciding = self._decide  # bound once: a frame without memory must get as far as its guard
+        self.deciding = self.decide  # bound once: a frame without memory must get as far as its guard
         self._judging = self._judge
 
     # ---- interfaces come and go ---------------------------------------------------------------
@@ -270,14 +270,14 @@ class Forwarder:
         """Judge a frame and send what comes of it. Its pages are given back or passed on, whatever happens."""
         verdict = None
         try:
-            verdict = interface.guard.judge(self._deciding, interface, frame, now)
+            verdict = interface.guard.judge(self.deciding, interface, frame, now)
         finally:
             if verdict is None:
                 if not frame.sent:
                     frame.release(self.pool)
                 self.judge.out.clear()
 
-    def _decide(self, interface, frame, now):
+    def decide(self, interface, frame, now):
         judge = self.judge
         opened = judge.opened
         verdict = judge.frame(interface.number, frame.head(self.pool), frame.octets, now, frame.blank, frame.gso_size)

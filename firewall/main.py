@@ -25,6 +25,7 @@ from netback.link import BackLink
 from netback.watch import Backends
 from netfront.uplink import Uplink
 
+from firewall.capture import Taps
 from firewall.flows.clients import NO_RULES, V4
 from firewall.forward import Forwarder
 from firewall.interfaces import UPLINK
@@ -73,6 +74,7 @@ class Firewall:
         self.neighbours = Neighbours(65536 if large else 32768, _words, xen.random)
         self.judge = Judge(self.neighbours, xen.random)
         self.forwarder = Forwarder(self.judge, self.neighbours.interfaces, self.pool, fast)
+        self.taps = Taps(self.pool)
         self.backends = Backends(store, self._connect, self._attach, self._detach, self._change)
         self.quarantine = Quarantine(self.pool)
         self.settings = make_settings(store, self)
@@ -154,6 +156,14 @@ class Firewall:
         """The nodes of a client's list in force, as qubes/ruletrees.py packs them; None: not known."""
         return self.settings.lists.packed(address) if isinstance(self.settings, Settings) else None
 
+    def tapped(self):
+        """A capture has begun or ended: packets are told of while one runs, and at no other time."""
+        taps, forwarder = self.taps if self.taps.any() else None, self.forwarder
+        forwarder.delivery.tap = taps
+        if forwarder.fast:
+            forwarder.fast.tap = taps
+        forwarder.deciding = taps.deciding(forwarder.decide) if taps else forwarder.decide
+
     # ---- clients ------------------------------------------------------------------------------
 
     def _connect(self, name, domid, refs, port, sg, gso, csum):
@@ -197,6 +207,7 @@ class Firewall:
         loop.unbind(vif.link.port)
         if len(interface.client.interfaces) == 1:
             self.settings.detached(vif.address)
+        self.taps.gone(interface.number)
         self.neighbours.detach(interface.number)
         self.forwarder.active.set()
 

@@ -25,6 +25,7 @@ class Bursts:
     def __init__(self, judge, interfaces, pool, delivery, inward):
         """delivery, inward: the slow path's, and its copies from clients."""
         self.count = 0
+        self.tap = None  # capture.Taps, while somebody captures
         self._judge = judge
         self._pool = pool
         self._turns = delivery.turns  # which count the work
@@ -97,6 +98,9 @@ class Bursts:
 
     def _through(self, interface, n, now, judge_frame):
         self._tell(now)
+        tap = self.tap
+        if tap:
+            tap.came(self._packets, interface.number, n)
         first = misses = 0
         while first < n:
             end = runs.hits(known.known, self._tables, self._packets, first, n, interface.number)
@@ -104,6 +108,8 @@ class Bursts:
                 hits = end - first
                 self.count += hits
                 self._judge.counters[reasons.FORWARDED] += hits
+                if tap:
+                    tap.went(self._packets, interface.number, first, end)
                 self._put(first, end)
             if end < n:
                 self._calm[interface.number] = 0

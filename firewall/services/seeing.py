@@ -1,5 +1,5 @@
 """The services by which a person sees what the firewall does; their forms are in docs/services.md."""
-from firewall.services import counters, explain, flows, refused, status, watch
+from firewall.services import capture, counters, explain, flows, refused, status, watch
 
 SERVICES = {
     "firewall.Status": status.status,
@@ -8,4 +8,5 @@ SERVICES = {
     "firewall.Watch": watch.watch,
     "firewall.Refused": refused.refused,
     "firewall.Explain": explain.explain,
+    "firewall.Capture": capture.capture,
 }

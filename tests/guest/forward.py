@@ -18,6 +18,7 @@ The answer appears in `data/test`, behind the same number.
     1 short N                 the next N requests about clients' devices fail for want of memory
     1 pages                   answers with what is wrong with the pool's pages: none may be lost, or in two places
     1 traffic                 answers with what each interface has carried: NUMBER=packets,octets from it,and to it
+    1 tapped                  answers how many places tell a capture of packets
     1 figures                 answers with all that must not grow, and the counters of verdicts: name=n ...
 """
 import gc
@@ -245,6 +246,8 @@ def _obey(firewall, settings, words, lines):
         _short(firewall.store, int(words[1]))
     elif command == "pages":
         return _pages(firewall)
+    elif command == "tapped":
+        return str(sum(each is not None for each in (firewall.forwarder.delivery.tap, firewall.forwarder.fast.tap)))
     elif command == "figures":
         return _figures(firewall)
     elif command == "traffic":

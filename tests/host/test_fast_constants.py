@@ -60,3 +60,11 @@ def test_of_rings(name):
         if each not in of_net_rows and not each.startswith("_PART_"):
             assert known[each] == value, each
     assert len(own) > 8
+
+
+def test_of_captures():
+    own, rows, runs = constants("tapped"), constants(ROWS), constants("runs")
+    assert own["_FAILED"] == rows["FAILED"] and own["_NOW"] == rows["PACKETS"] and own["ROWS"] == rows["PACKETS"] + 2
+    assert own["_OF_SNAP"] == own["SNAP"] and own["_NUMBERS"] == interfaces.NUMBERS
+    for name in "_PACKET _FIRST_PART _PARTS _OCTETS _FATE _PAGE _PART _PART_PAGE _PART_OFFSET".split():
+        assert own[name] == runs[name], name

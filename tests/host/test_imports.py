@@ -51,6 +51,7 @@ for _i, _name in enumerate(LAYERS):
     if _name != "reasons":
         MAY[_name] = _BELOW | set(LAYERS[:_i])
 MAY["forward"].add("bursts")
+MAY["capture"].add("fast")
 for _name in ("accounts", "interfaces", "policy", "neighbours", "answers", "inbound", "judge", "turns"):
     MAY[_name] -= {"ground", "xenbus", "net"}
 MAY["main"] |= {"control", "netback", "netfront", "qubes", "names", "services"}

@@ -1,0 +1,157 @@
+"""Packets that somebody watches: their beginnings copied, chosen, and written as blocks of a pcapng file.
+
+Nothing in here runs while nobody captures. Rows: see net/rows.py. Nothing of ours is imported; nothing of a packet is
+an index. Whoever calls says how large everything is: see firewall/capture.py.
+
+A capture, c: its words, its buffer, whose interfaces it is about (octets by number: 1), heads, sizes. Words:
+    0 octets in the buffer, 1 octets there is room for
+    2 and 3 packets seen of the interfaces 0 and 1 (client, uplink), 4 and 5 those that found no room
+    6 and 7 the time, high and low, 8 protocol or 0, 9 port or 0, 10 both sides are wanted
+
+Source: draft-ietf-opsawg-pcapng 4.3.
+"""
+import micropython
+from micropython import const
+
+SNAP = const(128)  # octets of a packet that are kept
+ROWS = const(66)  # heads there is room for: of all rows of a burst, then of what leaves and of what is being judged
+_OF_SNAP = const(128)
+_NOW = const(64)
+_PACKET = const(8)  # words; see net/rows.py
+_FIRST_PART = const(2)
+_PARTS = const(3)
+_OCTETS = const(4)
+_FATE = const(6)
+_FAILED = const(0xFFFE)
+_PAGE = const(4096)
+_PART = const(4)
+_PART_PAGE = const(0)
+_PART_OFFSET = const(1)
+_PART_OCTETS = const(2)
+_NUMBERS = const(1024)
+_ENHANCED = const(6)  # type of a block
+_FRAME = const(32)  # octets of it beside the packet
+
+
+@micropython.viper
+def _copy(b, packet: int, to: ptr8) -> int:
+    """The beginning of a row's packet; how many octets."""
+    packets = ptr32(b[0])
+    parts = ptr32(b[1])
+    memory = uint(ptr8(b[2]))
+    at = packet * _PACKET
+    part = packets[at + _FIRST_PART] * _PART
+    left = packets[at + _PARTS]
+    have = 0
+    while left > 0 and have < _OF_SNAP:
+        n = parts[part + _PART_OCTETS]
+        if n > _OF_SNAP - have:
+            n = _OF_SNAP - have
+        source = ptr8(memory + uint(parts[part + _PART_PAGE] * _PAGE + parts[part + _PART_OFFSET]))
+        i = 0
+        while i < n:
+            to[have + i] = source[i]
+            i += 1
+        have += n
+        part += _PART
+        left -= 1
+    return have
+
+
+@micropython.viper
+def heads(b, first: int, end: int, scratch: ptr8, sizes: ptr32):
+    """Copy the beginnings of rows of packets. sizes: octets kept and octets in all, of each."""
+    packets = ptr32(b[0])
+    packet = first
+    while packet < end:
+        at = packet * _PACKET
+        if packets[at + _FATE] == _FAILED:
+            sizes[2 * packet] = 0
+        else:
+            sizes[2 * packet] = int(_copy(b, packet, uint(scratch) + uint(packet * _OF_SNAP)))
+        sizes[2 * packet + 1] = packets[at + _OCTETS]
+        packet += 1
+
+
+@micropython.viper
+def wanted(c, head: ptr8, have: int) -> int:
+    """1 if a packet is one that the capture is to have, by what is in its beginning."""
+    words = ptr32(c[0])
+    proto = words[8]
+    port = words[9]
+    if proto == 0:
+        return 1
+    if have < 34 or head[12] != 8 or head[13] != 0 or head[23] != proto:
+        return 0
+    if port == 0:
+        return 1
+    at = 14 + ((head[14] & 15) << 2)
+    if head[20] & 0x1F | head[21] or at + 4 > have:
+        return 0
+    if head[at] << 8 | head[at + 1] == port or head[at + 2] << 8 | head[at + 3] == port:
+        return 1
+    return 0
+
+
+@micropython.viper
+def write(c, side: int, head: ptr8, have: int, octets: int):
+    """Write a packet as a block, if there is room."""
+    words = ptr32(c[0])
+    out = ptr32(c[1])
+    words[2 + side] += 1
+    at = words[0]
+    size = _FRAME + (have + 3 & 0xFFC)
+    if at + size > words[1]:
+        words[4 + side] += 1
+        return
+    words[0] = at + size
+    at = at >> 2
+    out[at] = _ENHANCED
+    out[at + 1] = size
+    out[at + 2] = side
+    out[at + 3] = words[6]
+    out[at + 4] = words[7]
+    out[at + 5] = have
+    out[at + (size >> 2) - 2] = 0  # padding, if there is any
+    out[at + 6] = octets
+    out[at + (size >> 2) - 1] = size
+    to = ptr8(uint(out) + uint((at + 7) << 2))
+    i = 0
+    while i < have:
+        to[i] = head[i]
+        i += 1
+
+
+@micropython.viper
+def hits(b, c, first: int, end: int, number: int):
+    """Write down rows that were hits, as they came in by the interface `number` and as they leave."""
+    packets = ptr32(b[0])
+    words = ptr32(c[0])
+    whose = ptr8(c[2])
+    scratch = uint(ptr8(c[3]))
+    sizes = ptr32(c[4])
+    came = whose[number]
+    now = scratch + uint(_NOW * _OF_SNAP)
+    packet = first
+    while packet < end:
+        at = packet * _PACKET
+        fate = packets[at + _FATE]
+        if fate < _NUMBERS and (came or whose[fate]):
+            before = scratch + uint(packet * _OF_SNAP)
+            both = words[10]
+            had = 0
+            if both or came or number == 0:
+                had = sizes[2 * packet]  # else nobody has copied it
+            have = int(_copy(b, packet, now))
+            if int(wanted(c, before, had)) or int(wanted(c, now, have)):
+                if had:
+                    side = 0
+                    if number == 0:
+                        side = 1
+                    write(c, side, before, had, sizes[2 * packet + 1])
+                if both or whose[fate] or fate == 0:
+                    side = 0
+                    if fate == 0:
+                        side = 1
+                    write(c, side, now, have, packets[at + _OCTETS])
+        packet += 1
