@@ -221,6 +221,8 @@ class Agent:
                 for running in list(self.running):
                     if running.stream:
                         self._look(running, running.stream, passed)
+                if self.waiting:
+                    self._make_room()
                 looked = now
             await self._busy.wait()
 
@@ -231,12 +233,25 @@ class Agent:
             self.terminated(request.daemon, request.domain, request.port)
 
     def _look(self, running, stream, passed):
-        patience = min(stream.patience, _CROWDED_MS) if self.waiting else stream.patience
         stream.waited += passed if stream.waits else 0
         if stream.ended():
             running.gone += passed
             if running.gone > _GONE_MS:
                 running.task.cancel()
-        elif stream.waited > patience:
-            _log.warning("%s: nothing from the caller for %d s", running.request.name(), stream.waited // 1000)
-            stream.close()
+        elif stream.waited > stream.patience:
+            self._give_up(running)
+
+    def _make_room(self):
+        """End the one that waits longest for its caller, if that is long."""
+        longest = None
+        for running in self.running:
+            waited = running.stream.waited if running.stream else 0
+            if waited > (longest.stream.waited if longest else _CROWDED_MS):
+                longest = running
+        if longest:
+            self._give_up(longest)
+
+    def _give_up(self, running):
+        waited = running.stream.waited // 1000
+        _log.warning("%s: nothing from the caller for %d s", running.request.name(), waited)
+        running.stream.close()

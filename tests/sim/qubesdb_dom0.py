@@ -17,6 +17,7 @@ import struct
 HEADER = struct.Struct("<B64s3xI")
 READ, WRITE, MULTIREAD, LIST, RM, WATCH, UNWATCH, OK, NOENT, ERROR, RESP_READ, CONTENT, RESP_LIST, RESP_WATCH = range(14)
 VALUE_LIMIT = 3072  # a value is shorter
+RING = 4096
 _FROM_VM = (WRITE, MULTIREAD, RM, OK, ERROR, CONTENT)
 _PATH = re.compile(rb"[A-Za-z0-9_/.:@][A-Za-z0-9_/.:@-]*\Z|\Z")
 
@@ -102,9 +103,16 @@ class Daemon:
 
     def _message(self, kind, path, value):
         self.from_vm.append((kind, path, value))
+        if value and kind in (OK, ERROR):
+            raise Left("an answer with %d octets, which it does not read" % len(value))
+        if value and kind in (RM, MULTIREAD):
+            self._send(ERROR, path)
+            return
         if kind == WRITE:
             self._write(path, value)
         elif kind == RM:
+            if len(self.out) > RING - HEADER.size:
+                raise Left("no room for the answer to a removal")
             if path not in self.keys and not (path.endswith("/") and any(key.startswith(path) for key in self.keys)):
                 raise Left("removal of %s, which is not there" % path)
             self.remove_by_vm(path)
