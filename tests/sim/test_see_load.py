@@ -1,0 +1,149 @@
+"""Services beside traffic: eight at once, callers that do not read, callers that vanish, a thousand in a row.
+
+No packet is lost for them, no other client gets less, the rings do not wait, and memory stays level.
+"""
+import re
+
+import pytest
+from packets import SYN, tcp, udp
+from pcapng import Capture
+from seeing import Seeing, parsed
+from share import World
+
+A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"
+MARK = b"quiet client"
+LASTING = ("firewall.Watch+json", "firewall.Refused+json", "firewall.Capture+" + A, "firewall.Capture+uplink",
+           "firewall.Watch", "firewall.Explain+json")
+FLOWS = 3000
+LONGEST = 2000  # us
+
+
+def crowded(machine, cmdline=""):
+    """A firewall with many flows, and rows of refusals."""
+    see = Seeing(machine, cmdline)
+    a = see.net.client(A, ("action=drop proto=udp dstports=99-99", "action=accept"))
+    b = see.net.client(B)
+    for n in range(FLOWS):
+        a.send(udp(A, 1024 + n, SERVER, 53))
+    for n in range(300):
+        a.send(udp(A, 4000, "192.0.2.%d" % (n % 250), 99))
+    see.net.settle()
+    return see, a, b
+
+
+def busy(see, a, b, services, seconds=0.5):
+    """(The quiet client's Steady, frames that the other brought, the longest gap in us, its line, the calls)."""
+    world = World(see.net)
+    quiet = world.steady(b, [udp(B, 1000 + i, SERVER, 53, MARK) for i in range(20)], 400, see.net.uplink, MARK)
+    flood = world.flood(a, [udp(A, 1024 + i, SERVER, 53, b"x" * 500) for i in range(8)])
+    see.net.firewall.status()
+    calls = [see.dom0.call(service) for service in services]
+    world.run(seconds)
+    line, = [line for line in see.net.firewall.status() if "since last asked" in line]
+    return quiet, flood.brought, int(re.search(r"(\d+) us", line)[1]), line, calls
+
+
+def test_eight_at_once_take_nothing_from_anybody(machine, figure):
+    see, a, b = crowded(machine)
+    alone, brought, gap, _, _ = busy(see, a, b, ())
+    services = LASTING + ("firewall.Flows+json", "firewall.Counters+json")
+    quiet, beside, longest, line, calls = busy(see, a, b, services)
+    figure("frames of a flood without and beside eight services", "%d, %d" % (brought, beside))
+    figure("longest gap without and beside eight services", "%d us, %d us" % (gap, longest), LONGEST)
+    assert alone.came == alone.due and quiet.came == quiet.due
+    assert longest < max(LONGEST, gap + 500), line
+    see.machine.advance(30)
+    assert [call.gone for call in calls] == [False] * 6 + [True] * 2
+    assert len(parsed("firewall.Flows", calls[6].stdout)) >= FLOWS
+    assert Capture(calls[2].stdout).packets and Capture(calls[3].stdout).packets
+    assert see.dom0.left == []
+
+
+def test_a_capture_of_a_flood_costs_others_nothing(machine, figure):
+    """Who floods pays for it, not the client beside him, nor what the flood gets through by more than a little."""
+    see, a, b = crowded(machine)
+    alone, brought, gap, _, _ = busy(see, a, b, ())
+    quiet, beside, longest, line, calls = busy(see, a, b, ("firewall.Capture+" + A,))
+    figure("frames of a flood alone, and captured", "%d, %d" % (brought, beside))
+    assert quiet.came == quiet.due
+    assert beside > 0.95 * brought
+    see.machine.advance(3)
+    capture = Capture(calls[0].stdout)
+    assert capture.seen[0] > 0.9 * beside
+    assert len(capture.packets) + sum(capture.lost.values()) == sum(capture.seen.values())
+
+
+def test_callers_that_do_not_read_stop_only_themselves(machine):
+    see, a, b = crowded(machine)
+    held = [see.dom0.call(service) for service in ("firewall.Flows", "firewall.Watch", "firewall.Capture+" + A)]
+    see.machine.advance(0.2)
+    for call in held:
+        call.held = True
+    for _ in range(5):
+        a.send(udp(A, 1024, SERVER, 53))
+        see.machine.advance(1)
+    free = see.net.figures()["heap"]
+    see.net.uplink.end.frames.clear()
+    for n in range(2000):
+        a.send(udp(A, 1024, SERVER, 53, b"x" * 400))
+    see.net.settle()
+    assert len(see.net.left()) == 2000
+    assert len(see.objects("firewall.Flows+" + B)) == 0 and len(see.objects("firewall.Counters")) == 3
+    assert abs(see.net.figures()["heap"] - free) < 20000
+
+
+@pytest.mark.parametrize("service", LASTING + ("firewall.Flows+json", "firewall.Status", "firewall.Counters"))
+def test_callers_that_vanish_leave_nothing(machine, service):
+    see, a, b = crowded(machine)
+
+    def one(advance):
+        call = see.dom0.call(service)
+        see.machine.settle() if not advance else see.machine.advance(advance)
+        if not call.gone:
+            call.close()
+        see.machine.advance(1.5)
+        assert see.dom0.daemon.ports == {} and see.dom0.left == []
+
+    for n in range(3):
+        one(0.05)
+    before, heap = see.net.holdings(), see.net.figures()["heap"]
+    for n in range(10):
+        one((0, 0.01, 0.3, 1.2)[n % 4])
+    after = see.net.holdings()
+    assert after == before
+    assert abs(see.net.figures()["heap"] - heap) < 10000
+    assert see.net.tell("tapped") == "0"
+
+
+def test_a_thousand_in_a_row(machine, figure):
+    see = Seeing(machine)
+    a = see.net.client(A, ("action=drop proto=udp dstports=99-99", "action=accept"))
+    for n in range(20):
+        a.send(udp(A, 1024 + n, SERVER, 53))
+        a.send(tcp(A, 1024 + n, SERVER, 80, SYN))
+        a.send(udp(A, 1024 + n, SERVER, 99))
+    see.net.settle()
+    ends = ("firewall.Status+json", "firewall.Flows+json", "firewall.Counters+json", "firewall.Explain",
+            "firewall.Flows+" + B)
+    lasts = ("firewall.Watch", "firewall.Refused+json", "firewall.Capture+uplink")
+
+    def row(count):
+        for n in range(count):
+            if n % 4 == 3:
+                call = see.dom0.call(lasts[n // 4 % 3])
+                see.machine.settle()
+                call.close()
+                see.machine.advance(0.3)
+            else:
+                call = see.call(ends[n % 5], b"%s udp %s 99\n" % (A.encode(), SERVER.encode()))
+                see.machine.until(lambda: call.gone, 20, "its end")
+                assert call.code == (1 if ends[n % 5].endswith(B) else 0), call.stderr
+        see.machine.advance(2)
+
+    row(40)
+    before, heap = see.net.holdings(), see.net.figures()["heap"]
+    row(1000)
+    assert see.net.holdings() == before
+    figure("heap after 1,000 calls", "%+d octets" % (see.net.figures()["heap"] - heap), 20000)
+    assert abs(see.net.figures()["heap"] - heap) < 20000
+    assert see.dom0.left == [] and see.dom0.daemon.ports == {} and a.pings()
