@@ -26,6 +26,7 @@ class Backlog:
         self._pages = 0
         self._since = 0  # ms, when it became busy or had taken LONGEST slots more; 0: it is not busy
         self._taken = 0  # how many it had taken then
+        self._looked = 0  # ms, when busy() was last asked
 
     def keep(self, frame):
         """Let a frame wait. False: there are too many, and it is the caller's still."""
@@ -46,7 +47,10 @@ class Backlog:
         """Whether clients are to wait; stalled is true or false from now on.
 
         room: the longest frame would find its place. taken: slots that the netvm has taken, modulo 2**32. now: ms.
+        Time in which nobody asked does not count: the host slept, and the netvm too.
         """
+        missed = now - self._looked
+        self._looked = now
         if room and not self.frames:
             self._since = 0
             if self.stalled:
@@ -55,6 +59,8 @@ class Backlog:
             return False
         if self.stalled:
             return False
+        if self._since and missed > STALL_MS:
+            self._since += missed
         if not self._since or (taken - self._taken) & 0xFFFFFFFF >= LONGEST:
             self._since = now
             self._taken = taken
