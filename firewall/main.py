@@ -102,8 +102,9 @@ class Firewall:
         services = Services(self)
         self.agent = agent = Agent(self.store, services)
         agent.start()
-        known, database = services.names(), self.settings.database
-        supervisor.spawn("features", lambda: features.announce(agent, database, known), supervisor.LINK)
+        database, wake = self.settings.database, self.settings.connection.wake
+        told = features.announce(agent, database, wake, services.names())
+        supervisor.spawn("features", lambda: told, supervisor.LINK)
 
     # ---- what settings tell -------------------------------------------------------------------
 

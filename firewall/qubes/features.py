@@ -27,14 +27,15 @@ def keys(services):
     return [_ROOT + name for name in names if writable(_ROOT + name)]
 
 
-async def announce(agent, database, services):
-    """To be run once, as a LINK. services: names."""
+async def announce(agent, database, wake, services):
+    """To be run once, as a LINK. wake(): the database has something to send. services: names."""
     while not agent.version or not database.synced:
         await sleep_ms(_LOOK_MS)
     paths = keys(services)
     for path in paths:
         while not database.write(path, b"1"):
             await sleep_ms(_LOOK_MS)  # too much is waiting
+    wake()
     for _ in range(_TRIES):
         while not agent.version or any(database.waits(path) for path in paths):
             await sleep_ms(_LOOK_MS)
