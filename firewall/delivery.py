@@ -125,11 +125,11 @@ class Delivery:
         if self.outward.count == 0:
             return
         self.outward.run()
+        if self.fast:
+            self.fast.finish()
+            return
         for interface in self.clients:
-            if self.fast:
-                self.fast.finish(interface)
-            else:
-                interface.rings.finish(self.outward)
+            interface.rings.finish(self.outward)
 
     def lost(self, uplink):
         """How many frames were dropped since boot, whole or in part, because a link had no room for them or we had no page."""

@@ -1,7 +1,7 @@
 """The ring service: frames from every link to the judge, and what it lets out to the link it names.
 
 One pass, called by the loop between tasks: pages that the netvm has sent are taken back, and frames that waited for room
-go first; then neighbours have turns, as turns.py says whose it is, at most _SLOTS slots of its ring or _SENT frames of
+go first; then neighbours have turns, as turns.py says whose it is, at most slow.SLOTS slots of its ring or _SENT frames of
 what its last turn left; then one copy hypercall for all that goes to clients, and one notification for each link that
 wants it. The next pass goes on where this one stopped. What is not served stays in the sender's own ring: the rest of a
 long queue, all of who owes work, and all clients' as long as the uplink has no room (netfront/backlog.py).
@@ -14,20 +14,21 @@ judge fail is dropped and counted by that client's Guard; nobody else notices ei
 import xen
 from loop import Flag
 from micropython import const
-from net.batch import Batch
 from net.grantcopy import Copies
 from peererror import PeerError
 from supervisor import Guard
 
-from firewall import reasons, turns
+from firewall import turns
+from firewall.bursts.look import ANSWERED, HOLDING, ROOM, SOME
 from firewall.bursts.through import CALM_SLOTS, Bursts
 from firewall.cutting import SENT
 from firewall.delivery import Delivery
 from firewall.interfaces import UPLINK
+from firewall.slow import SLOTS, Slow
 
-_SLOTS = const(8)  # of a ring in a turn
 _PASS_NS = const(1200000)  # a client whose turn has not come by then is the first in the next pass
 _NS_PER_MS = const(1000000)
+_ALL = SOME | ANSWERED | HOLDING  # what may be there, where nobody has looked
 
 
 class Forwarder:
@@ -40,15 +41,15 @@ class Forwarder:
         self.pool = pool
         self.uplink = None
         self.turns = turns.Turns()
-        self.batch = Batch(_SLOTS)  # of whom has his turn
         self.delivery = Delivery(pool, interfaces, self.turns)
         self.clients = self.delivery.clients
         self.inward = Copies(CALM_SLOTS + 32)  # from clients: the longest chain may begin at the last slot
         self.fast = self.delivery.fast = Bursts(judge, interfaces, pool, self.delivery, self.inward) if fast else None
         self.active = Flag()  # there was something to do since it was last waited for
         self.busy = False  # the uplink has no room: clients keep what they have in their own rings
-        self.deciding = self.decide  # bound once: a frame without memory must get as far as its guard
-        self._judging = self._judge
+        self.left = False  # some interface may have frames or pieces that its last turn left
+        self.seen = _ALL  # when the rings were last looked at
+        self.slow = Slow(judge, pool, self.delivery, self.inward)
 
     # ---- interfaces come and go ---------------------------------------------------------------
 
@@ -63,6 +64,8 @@ class Forwarder:
                 self.clients.append(interface)
         except BaseException:
             self.turns.remove(interface)
+            if self.fast:
+                self.fast.remove(interface)
             raise
         self.interfaces.join(interface, owner, guard)
         if interface.number == UPLINK:
@@ -109,22 +112,43 @@ class Forwarder:
     def _pass(self):
         ns = xen.ns()
         now = ns // _NS_PER_MS
+        fast = self.fast
+        if fast:
+            fast.begin()
+            self._look()
         done = self._make_room(now)
-        if self._turns(now, ns + _PASS_NS):
+        if (self.seen & SOME or self.left or self.busy) and self._turns(now, ns + _PASS_NS):
             done = True
         self.delivery.burst()
         uplink = self.uplink
-        if uplink:
-            if self.fast.post(uplink) if self.fast else uplink.rings.post():
+        if uplink and fast:
+            if fast.post(uplink):
+                done = True
+            fast.flush(uplink)
+        elif uplink:
+            if uplink.rings.post():
                 done = True
             uplink.rings.flush()
-        if done:
+        if not done:
+            return self._rearm()
+        if not self.active.state:
             self.active.set()
-        return done or self._rearm()
+        # else what came of this pass is done within it, and there need be no other to find nothing
+        return not fast or self.left or self._look() & (SOME | ANSWERED) != 0 or self._rearm()
+
+    def _look(self):
+        """Look at all rings: what there is now, as bursts.look says it."""
+        self.seen = seen = self.fast.look.look()
+        return seen
 
     def _make_room(self, now):
         """Take back what the netvm has sent, and send what waited for clients' buffers. True if there was anything."""
-        done = self.uplink is not None and self._guarded(Forwarder._completed, self.uplink, now)
+        seen, uplink = self.seen, self.uplink
+        done = False
+        if uplink and (seen & ANSWERED or uplink.rings.backlog.waits):
+            done = self._guarded(Forwarder._completed, uplink, now)
+        if not seen & HOLDING:
+            return done
         i = 0
         while i < len(self.clients):
             interface = self.clients[i]
@@ -138,6 +162,8 @@ class Forwarder:
         """Give turns until time is up, every neighbour could have had one, or nobody has anything. True: some were given."""
         circle = self.turns
         self.busy = False
+        if self.left:
+            self.left = self._leaves()
         if self.clients and self._is_busy(now):
             return self._turn_of_uplink(now)
         most = len(circle)
@@ -156,7 +182,7 @@ class Forwarder:
                 given += 1
                 passed = 0
                 circle.begin()
-                if xen.ns() > until:
+                if xen.ns() > until or self.fast and not self._look() & SOME and not self.left:
                     break
             else:
                 passed += 1
@@ -167,9 +193,20 @@ class Forwarder:
 
     def _is_busy(self, now):
         """The uplink has no room: it is its events that let clients go on."""
-        if not self.busy:
-            self.busy = self.uplink is not None and self.uplink.rings.busy(now)
+        uplink = self.uplink
+        if not self.busy and uplink and (not self.seen & ROOM or uplink.rings.backlog.waits):
+            self.busy = uplink.rings.busy(now)
         return self.busy
+
+    def _leaves(self):
+        """Whether any turn has left frames or pieces."""
+        uplink = self.uplink
+        if uplink and (uplink.pieces or uplink.frames):
+            return True
+        for interface in self.clients:
+            if interface.pieces or interface.frames:
+                return True
+        return False
 
     def _turn_of_uplink(self, now):
         """Nobody else may be served: a turn that costs nothing."""
@@ -181,6 +218,8 @@ class Forwarder:
 
     def _has(self, interface):
         """Whether there is anything for a turn of it."""
+        if self.fast:
+            return self.fast.look.has[interface.number] or interface.pieces or interface.frames
         try:
             return interface.pieces or interface.frames or interface.ring.waiting()
         except PeerError as reason:
@@ -194,6 +233,8 @@ class Forwarder:
         self._guarded(Forwarder._go_on if interface.pieces or interface.frames else Forwarder._receive, interface, now)
         if interface.rings:
             self.turns.charge(interface)
+            if interface.pieces or interface.frames:
+                self.left = True
         return self.turns.work > 0
 
     def _guarded(self, function, interface, now):
@@ -213,41 +254,20 @@ class Forwarder:
         return interface.rings.retry(self.delivery.outward)
 
     def _receive(self, interface, now):
-        if self.fast and self.fast.receive(interface, _SLOTS, now, self._judging):
-            return
-        ring = interface.ring
-        if interface.number == UPLINK:
-            before = ring.rsp_cons
-            frames = interface.rings.receive(self.batch, _SLOTS)
-            self.turns.work = (ring.rsp_cons - before & 0xFFFFFFFF) * turns.SLOT
-        else:
-            before = ring.req_cons
-            frames = interface.rings.receive(self.batch, self.inward, _SLOTS)
-            self.turns.work = (ring.req_cons - before & 0xFFFFFFFF) * turns.SLOT
-        interface.frames = frames
-        self._judge_frames(interface, now)
-
-    def _judge_frames(self, interface, now):
-        """Judge frames in order; those behind one that is not yet sent to its end wait for the next turn."""
-        most = min(interface.judged + _SLOTS, len(interface.frames))
-        while interface.judged < most and not interface.pieces:
-            interface.judged += 1
-            self._judge(interface, interface.frames[interface.judged - 1], now)
-        if interface.judged == len(interface.frames):
-            interface.frames = ()
-            interface.judged = 0
+        if not (self.fast and self.fast.receive(interface, SLOTS, now, self.slow.judging)):
+            self.slow.receive(interface, now)
 
     def _go_on(self, interface, now):
-        """Send on what the last turn left, then take what came behind it."""
-        if interface.pieces:
-            self.delivery.cutting.go_on(interface)
-        self._judge_frames(interface, now)
+        self.slow.go_on(interface, now)
 
     def _rearm(self):
-        """Nothing to do: ask every neighbour for an event. True if one was faster.
+        """Nothing to do: ask every neighbour for an event. True if one was faster. All debts are forgiven.
 
         While the uplink has no room clients are not asked for frames: it is its event that lets them go on.
         """
+        self.turns.rest()
+        if self.fast and not self.busy and not self.seen & HOLDING:
+            return self.fast.look.arm() & (SOME | ANSWERED) != 0
         more = self.uplink is not None and self._guarded(Forwarder._rearm_uplink, self.uplink, 0)
         i = 0
         while i < len(self.clients):
@@ -263,38 +283,3 @@ class Forwarder:
 
     def _rearm_client(self, interface, _now):
         return interface.rings.rearm(not self.busy)
-
-    # ---- one frame ----------------------------------------------------------------------------
-
-    def _judge(self, interface, frame, now):
-        """Judge a frame and send what comes of it. Its pages are given back or passed on, whatever happens."""
-        verdict = None
-        try:
-            verdict = interface.guard.judge(self.deciding, interface, frame, now)
-        finally:
-            if verdict is None:
-                if not frame.sent:
-                    frame.release(self.pool)
-                self.judge.out.clear()
-
-    def decide(self, interface, frame, now):
-        judge = self.judge
-        opened = judge.opened
-        verdict = judge.frame(interface.number, frame.head(self.pool), frame.octets, now, frame.blank, frame.gso_size)
-        whole = None
-        if verdict == reasons.GATHER:
-            self.turns.work += turns.GATHERED * (frame.octets + 4095 >> 12)
-            whole = frame.gather(self.pool)
-            verdict = judge.frame(interface.number, whole, len(whole), now, frame.blank, frame.gso_size)
-        self.turns.work += turns.FRAME[verdict]
-        if verdict == reasons.FORWARDED:
-            frame.blank = judge.blank
-            frame.gso_size = judge.gso
-            self.delivery.forward(interface, frame, whole, judge.octets, judge.egress)
-        else:
-            frame.release(self.pool)
-        if judge.opened != opened:
-            self.turns.work += turns.OPENED
-        if judge.out:
-            self.delivery.replies(interface, judge.out, judge.summed)
-        return verdict

@@ -163,7 +163,8 @@ class Firewall:
         forwarder.delivery.tap = taps
         if forwarder.fast:
             forwarder.fast.tap = taps
-        forwarder.deciding = taps.deciding(forwarder.decide) if taps else forwarder.decide
+        slow = forwarder.slow
+        slow.deciding = taps.deciding(slow.decide) if taps else slow.decide
 
     # ---- clients ------------------------------------------------------------------------------
 

@@ -3,17 +3,19 @@
 Neighbours stand in a circle. At its place each is credited a quantum, and who owes nothing has a turn: what it brought
 is taken from its ring, a few slots, and all the work that this made is charged at the prices below, whatever its form.
 Who took more than its quantum waits until his credits have paid for it, while others have something; nobody saves any.
-When nobody else has anything, it does not wait. The uplink is credited as much as all clients that have something
-together: what it brings is for all of them.
+When nobody else has anything, it does not wait, and when nobody has, all debts are forgiven. The uplink is credited as
+much as all clients that have something together: what it brings is for all of them.
 
 A price of 1 stands for two steps of the interpreter as the simulation counts them (port/sim/event.c), where a copy
 operation counts as 20, as it does beside a slow packet on the counting computer. The prices are measured there: this
 text says what a turn costs, and no clock is asked.
 """
+from array import array
+
 from micropython import const
 
 from firewall import reasons
-from firewall.interfaces import UPLINK
+from firewall.interfaces import NUMBERS, UPLINK
 
 SLOT = const(35)  # of a ring: copied, answered, and its page passed on
 BURST = const(50)  # slots taken by machine code, whatever their number,
@@ -54,6 +56,8 @@ class Turns:
         self._again = None  # the uplink, when its quantum allows another turn
         self._some = 0  # clients that had something since the uplink's place was last passed
         self._round = 0  # counts what begin() ends
+        self._rests = 0  # how often nobody had anything, modulo 2**16,
+        self._rested = array("H", bytes(2 * NUMBERS))  # and when each interface was last credited
         self.owing = 0  # interfaces put off in this round
         self.work = 0  # of the turn that goes on
 
@@ -100,8 +104,12 @@ class Turns:
             self._again = None
             return True
         quantum = self._pass(interface)
-        if interface.number != UPLINK:
+        number = interface.number
+        if number != UPLINK:
             self._some += 1
+        if self._rested[number] != self._rests:
+            self._rested[number] = self._rests
+            interface.credit = max(interface.credit, 0)
         interface.credit += quantum
         if alone or interface.credit > quantum:
             interface.credit = quantum
@@ -112,6 +120,10 @@ class Turns:
         interface.credit -= self.work
         if interface.number == UPLINK and self.work and interface.credit > 0:
             self._again = interface
+
+    def rest(self):
+        """Nobody has anything."""
+        self._rests = self._rests + 1 & 0xFFFF
 
     def begin(self):
         """Somebody has had a turn: whoever was put off before is asked again."""

@@ -24,6 +24,8 @@ _LAST = const(255)  # slot of a ring
 _HELD_PAGES = const(36)  # at most, for a client that posts no buffers: two packets of 18 slots (XSA-392)
 _HELD_NS = const(1000000000)
 _SENT_MOST = const(128)  # packets of a burst
+SENDING = const(0)  # of a link's counters
+HELD = const(1)
 
 _log = Log("netback")
 
@@ -35,9 +37,9 @@ class BackLink(Intake):
         """Maps the rings (refs: tx, rx) and binds the client's port. OSError: Xen refuses one of them."""
         super().__init__(name, pool, domid, sg, gso, csum)
         self.held = []  # (until ns, frame): no buffers posted yet
+        self.counters = array("I", (0, 0))  # packets that the running burst copies; how many are held
         self.held_pages = 0
         self.sent = array("I", bytes(12 * _SENT_MOST))  # first operation, parts, offloads of each
-        self.sending = 0  # packets that the running burst copies
         self.copies = None  # it
         self.deaf = False  # the client takes nothing while frames wait for it; told
         self.pages = self.port = None  # a place for each: were there none for what Xen has given, it would be lost
@@ -49,6 +51,11 @@ class BackLink(Intake):
             xen.unmap(self.pages)
             raise
 
+    @property
+    def sending(self):
+        """Packets that the running burst copies."""
+        return self.counters[SENDING]
+
     def close(self):
         """Answer what waits, unmap, unbind, give back what was held. The client may be gone already."""
         try:
@@ -58,10 +65,10 @@ class BackLink(Intake):
         for _, frame in self.held:
             frame.release(self.pool)
         self.held.clear()
-        self.held_pages = 0
-        for n in range(self.sending):
+        self.held_pages = self.counters[HELD] = 0
+        for n in range(self.counters[SENDING]):
             self._give_sent(n)
-        self.sending = 0
+        self.counters[SENDING] = 0
         try:
             xen.evtchn_close(self.port)
         finally:
@@ -84,7 +91,7 @@ class BackLink(Intake):
 
     def has_room(self, parts, copies):
         """True if the running burst can take a frame of these parts."""
-        return len(parts) <= copies.room() and self.sending < _SENT_MOST
+        return len(parts) <= copies.room() and self.counters[SENDING] < _SENT_MOST
 
     def _queue(self, frame, copies):
         parts = frame.parts
@@ -102,11 +109,11 @@ class BackLink(Intake):
         except BaseException:
             copies.forget(first)
             raise
-        at = 3 * self.sending
+        at = 3 * self.counters[SENDING]
         self.sent[at] = first
         self.sent[at + 1] = len(parts)
         self.sent[at + 2] = frame.offloads() | frame.gso_size << 16
-        self.sending += 1
+        self.counters[SENDING] += 1
         self.copies = copies
         self.rx.req_cons = (self.rx.req_cons + frame.slots()) & 0xFFFFFFFF
         frame.parts = ()
@@ -121,6 +128,7 @@ class BackLink(Intake):
             self.drop(frame)
             return
         self.held.append((xen.ns() + _HELD_NS, frame))
+        self.counters[HELD] += 1
         self.held_pages += pages
 
     def retry(self, copies):
@@ -144,6 +152,7 @@ class BackLink(Intake):
                 break
             self.held_pages -= pages
             self.held.pop(0)
+            self.counters[HELD] -= 1
         return queued
 
     def _tell(self, what):
@@ -154,12 +163,12 @@ class BackLink(Intake):
 
     def finish(self, copies):
         """After copies.run(): tell the client what it received, take the pages back."""
-        if not self.sending:
+        if not self.counters[SENDING]:
             return
-        for n in range(self.sending):
+        for n in range(self.counters[SENDING]):
             self._respond(n, copies)
             self._give_sent(n)
-        self.sending = 0
+        self.counters[SENDING] = 0
         if self.rx.publish():
             xen.evtchn_send(self.port)
 

@@ -18,11 +18,11 @@ _log = Log("netfront")
 
 
 class Backlog:
-    """frames: those that wait. stalled: the netvm takes nothing, and none may wait."""
+    """frames: those that wait. stalled: the netvm takes nothing, and none may wait. waits: either, or it was busy."""
 
     def __init__(self):
         self.frames = []  # oldest first
-        self.stalled = False
+        self.stalled = self.waits = False
         self._pages = 0
         self._since = 0  # ms, when it became busy or had taken LONGEST slots more; 0: it is not busy
         self._taken = 0  # how many it had taken then
@@ -34,6 +34,7 @@ class Backlog:
         if self.stalled or self._pages + pages > _MOST_PAGES:
             return False
         self.frames.append(frame)
+        self.waits = True
         self._pages += pages
         return True
 
@@ -51,7 +52,8 @@ class Backlog:
         """
         missed = now - self._looked
         self._looked = now
-        if room and not self.frames:
+        self.waits = not room or bool(self.frames)
+        if not self.waits:
             self._since = 0
             if self.stalled:
                 self.stalled = False

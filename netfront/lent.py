@@ -19,7 +19,11 @@ class Lent:
         self.page = array("H", b"\xff" * (2 * SLOTS))
         self.gref = array("I", bytes(4 * SLOTS))
         self.number = array("I", bytes(4 * SLOTS))  # of the request, as the ring counts
-        self.count = 0
+        self.counters = array("I", (0,))  # what count says
+
+    @property
+    def count(self):
+        return self.counters[0]
 
     def has(self, id):
         """True if a page is lent under this id, which may be anything the netvm says."""
@@ -30,13 +34,13 @@ class Lent:
         self.page[id] = page
         self.gref[id] = gref
         self.number[id] = number
-        self.count += 1
+        self.counters[0] += 1
 
     def revoke(self, id):
         """End a request that was answered. Its page, ours again; -1: the netvm still holds it, and quarantine has it."""
         page = self.page[id]
         self.page[id] = NO_PAGE
-        self.count -= 1
+        self.counters[0] -= 1
         gref = self.gref[id]
         if xen.revoke(gref):
             return page
@@ -60,7 +64,7 @@ class Lent:
     def oldest(self, number):
         """The id of the request that was made first, of those still lent; number: of the next one. -1: nothing is lent."""
         found = -1
-        if self.count:
+        if self.counters[0]:
             most = 0
             for id in range(SLOTS):
                 if self.page[id] != NO_PAGE:

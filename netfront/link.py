@@ -42,7 +42,7 @@ class FrontLink(Intake):
         self.tx_lent = Lent(pool, quarantine, domid)
         self.rx_lent = Lent(pool, quarantine, domid)
         self.tx_ids = bytearray(range(SLOTS))  # the first tx_free are free
-        self.tx_free = SLOTS
+        self.counters = array("I", (SLOTS,))  # what tx_free says
         self._granted = array("I", bytes(4 * _PARTS))  # references of the frame that is being queued
         self._answers = array("I", bytes(4 * _COMPLETED))  # private copies of tx responses
         self._rings = None  # the Piece of both
@@ -77,6 +77,15 @@ class FrontLink(Intake):
         self.tx_lent.free_all()
         self.rx_lent.free_all()
         self._release()
+
+    @property
+    def tx_free(self):
+        """How many ids of tx requests are free."""
+        return self.counters[0]
+
+    @tx_free.setter
+    def tx_free(self, free):
+        self.counters[0] = free
 
     def lent(self):
         """How many pages the netvm has from us; with those of its domain in quarantine they are at most quarantine.LIMIT."""

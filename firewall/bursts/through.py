@@ -4,11 +4,12 @@ from array import array
 import xen
 from micropython import const
 from net.frame import HEADERS, Frame
-from net.rows import FAILED, Rows
+from net.rows import FAILED, FATE, FIRST_PART, HOW_MANY, OFFLOADS, PACKET, PART, Rows
 
 from firewall import reasons, turns
 from firewall.bursts.clients import Clients
 from firewall.bursts.uplink import Uplink
+from firewall.bursts.look import Look
 from firewall.fast import known, runs
 from firewall.flows import state
 from firewall.interfaces import NUMBERS, UPLINK
@@ -34,6 +35,7 @@ class Bursts:
         self._rows = rows = Rows()
         self._clients = Clients(pool, rows, inward, delivery.outward)
         self._uplink = Uplink(pool, rows)
+        self.look = Look()
         self._packets = (rows.packets, rows.parts, pool.memory)
         n = self._neighbours = judge.neighbours
         self._scalars = xen.view(xen.mem(4 * 16), "I")
@@ -44,6 +46,7 @@ class Bursts:
         )  # fmt: skip
         self._told_ours = self._told_gateway = self._told_broadcast = -1
         self._told_key = None
+        self._told = False  # in this pass
         self._burst = delivery.burst  # bound once: a burst without memory would end here, and its packets with it
         self._arrays = [None] * NUMBERS
         self._calm = bytearray(NUMBERS)  # 1: all that the last turn took was hits
@@ -53,10 +56,12 @@ class Bursts:
         """These rings have come for it. MemoryError."""
         way = self._uplink if interface.number == UPLINK else self._clients
         self._arrays[interface.number] = way.arrays(rings)
+        self.look.add(interface.number, rings)
 
     def remove(self, interface):
         """Its rings are about to go."""
         self._arrays[interface.number] = None
+        self.look.remove(interface.number)
 
     def completed(self, interface):
         """Uplink.completed() of an interface."""
@@ -66,9 +71,20 @@ class Bursts:
         """Uplink.post() of an interface."""
         return self._uplink.post(interface.rings, self._arrays[interface.number])
 
-    def finish(self, interface):
-        """Clients.finish() of an interface."""
-        self._clients.finish(interface.rings, self._arrays[interface.number])
+    def flush(self, interface):
+        """Uplink.flush() of an interface."""
+        self._uplink.flush(self._arrays[interface.number])
+
+    def finish(self):
+        """Clients.finish() of all who have copies in the burst that was done."""
+        number = self.look.sending()
+        while number >= 0:
+            self._clients.finish(self._by_number[number].rings, self._arrays[number])
+            number = self.look.sending()
+
+    def begin(self):
+        """A pass begins."""
+        self._told = False
 
     # ---- through --------------------------------------------------------------------------------
 
@@ -97,7 +113,8 @@ class Bursts:
         return True
 
     def _through(self, interface, n, now, judge_frame):
-        self._tell(now)
+        if not self._told:
+            self._tell(now)
         tap = self.tap
         if tap:
             tap.came(self._packets, interface.number, n)
@@ -120,7 +137,6 @@ class Bursts:
                 if interface.pieces or misses == _MISSES and interface.rings:  # who has ended has no next turn
                     self._put_off(interface, end + 1, n)
                     break
-                self._tell(now)
             first = end + 1
 
     def _put_off(self, interface, first, n):
@@ -137,7 +153,8 @@ class Bursts:
                     interface.rings.failed += 1
 
     def _tell(self, now):
-        """What known() has to know beside the tables."""
+        """What known() has to know beside the tables: nothing of it changes within a pass."""
+        self._told = True
         s, n = self._scalars, self._neighbours
         s[9] = now & _MASK
         ours, gateway, broadcast, index = n.nat.address, n.gateway, n.broadcast, self._flows.index
@@ -158,8 +175,8 @@ class Bursts:
     def _miss(self, interface, i):
         """The Frame of a packet for the slow path to judge. None: it came with an error, or there is no memory."""
         self._gone = i + 1
-        self._turns.work += self._rows.packets[8 * i + 3] * turns.MISSED_SLOT
-        if self._rows.packets[8 * i + 6] == FAILED:
+        self._turns.work += self._rows.packets[PACKET * i + HOW_MANY] * turns.MISSED_SLOT
+        if self._rows.packets[PACKET * i + FATE] == FAILED:
             self._release(i)
             frame = None
         else:
@@ -171,12 +188,12 @@ class Bursts:
     def _frame(self, i):
         """A packet as a Frame, headers in one piece. None: there is no memory for it, and its pages are free again."""
         packets, parts = self._rows.packets, self._rows.parts
-        at = 8 * i
-        offloads = packets[at + 5]
+        at = PACKET * i
+        offloads = packets[at + OFFLOADS]
         try:
             frame = Frame(offloads & 1 != 0, offloads & 2 != 0, offloads >> 16)
-            first = packets[at + 2]
-            for part in range(4 * first, 4 * (first + packets[at + 3]), 4):
+            first = packets[at + FIRST_PART]
+            for part in range(PART * first, PART * (first + packets[at + HOW_MANY]), PART):
                 frame.add(parts[part], parts[part + 1], parts[part + 2])
         except MemoryError:
             self._release(i)
@@ -190,8 +207,8 @@ class Bursts:
 
     def _release(self, i):
         packets, parts = self._rows.packets, self._rows.parts
-        first = packets[8 * i + 2]
-        for part in range(4 * first, 4 * (first + packets[8 * i + 3]), 4):
+        first = packets[PACKET * i + FIRST_PART]
+        for part in range(PART * first, PART * (first + packets[PACKET * i + HOW_MANY]), PART):
             self._pool.give(parts[part])
 
     # ---- out ------------------------------------------------------------------------------------
@@ -201,7 +218,7 @@ class Bursts:
         packets = self._rows.packets
         while first < end:
             behind = runs.together(self._packets, first, end)
-            egress = self._by_number[packets[8 * first + 6]]
+            egress = self._by_number[packets[PACKET * first + FATE]]
             rings = egress and egress.rings
             done = 0
             if rings:
@@ -213,7 +230,7 @@ class Bursts:
             self._gone = first + done
             for i in range(first + done, behind):
                 self._gone = i + 1
-                if packets[8 * i + 6] == FAILED:
+                if packets[PACKET * i + FATE] == FAILED:
                     continue  # its pages are lost
                 frame = self._frame(i) if egress and egress.rings else self._release(i)
                 if frame:

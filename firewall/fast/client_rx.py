@@ -1,5 +1,10 @@
 """A client's rx ring, in machine code: packets into the pages that it has posted, and told of.
 
+    put()      out() for a link
+    out()      operations for packets
+    finish()   respond() for a link, and the client is told
+    respond()  responses for what was copied
+
 out() stops in front of what finds no buffers; there Python goes on, and decides. Twin: netback/link.py.
 
 Arrays and scalars are laid out as in net/rows.py; nothing of ours is imported. Nothing that the far side can write to
@@ -27,8 +32,82 @@ _PART_PAGE = const(0)
 _PART_OFFSET = const(1)
 _PART_OCTETS = const(2)
 _TO = const(4)  # of what a link counts
+# words of a ring, of its own counters and of a link's
+_REQ_PROD = const(0)
+_RSP_PROD = const(2)
+_RSP_EVENT = const(3)
+_PROD = const(0)
+_PUBLISHED = const(1)
+_CONS = const(2)
+_SENDING = const(0)
+_RING = const(256)  # slots
 _OP = const(10)  # words of a copy operation
 _TO_PEER = const(2 << 16)
+
+
+@micropython.viper
+def put(t, first: int, end: int) -> int:
+    """Ask for copies of packets, from the first on, for a client: the one behind the last; -1: the ring is over.
+
+    t: what out() is given, scalars, ring's words, its own counters, the link's, the operations', fixed words (domid,
+    gfn of page 0, port, operations in all, packets in a burst).
+    """
+    s = ptr32(t[1])
+    ring = ptr32(t[2])
+    own = ptr32(t[3])
+    link = ptr32(t[4])
+    copies = ptr32(t[5])
+    fixed = ptr32(t[6])
+    cons = own[_CONS]
+    n = ring[_REQ_PROD] - cons & 0xFFFFFFFF
+    if n > _RING - (cons - own[_PROD] & 0xFFFFFFFF):
+        return 0 - 1
+    s[0] = first
+    s[1] = end
+    s[2] = cons
+    s[3] = n
+    s[4] = fixed[3]
+    s[5] = copies[0]
+    s[6] = fixed[0]
+    s[7] = fixed[1]
+    s[8] = link[_SENDING]
+    s[9] = fixed[4]
+    n = int(out(t[0], t[1]))
+    own[_CONS] = s[2]
+    copies[0] = s[5]
+    link[_SENDING] = s[8]
+    return first + n
+
+
+@micropython.viper
+def finish(t) -> int:
+    """After the burst's copies: tell a client what it received, take the pages back; how many packets have failed.
+
+    t: what respond() is given, scalars, ring's words, its own counters, the link's, the pool's, fixed words (domid, gfn
+    of page 0, port), and xen.mb, xen.evtchn_send.
+    """
+    s = ptr32(t[1])
+    ring = ptr32(t[2])
+    own = ptr32(t[3])
+    link = ptr32(t[4])
+    pool = ptr32(t[5])
+    fixed = ptr32(t[6])
+    s[0] = own[_PROD]
+    s[1] = link[_SENDING]
+    s[2] = pool[0]
+    s[3] = fixed[1]
+    failed = int(respond(t[0], t[1]))
+    prod = s[0]
+    own[_PROD] = prod
+    pool[0] = s[2]
+    link[_SENDING] = 0
+    old = own[_PUBLISHED]
+    own[_PUBLISHED] = prod
+    ring[_RSP_PROD] = prod
+    t[7]()
+    if (prod - ring[_RSP_EVENT] & 0xFFFFFFFF) < (prod - old & 0xFFFFFFFF):
+        t[8](fixed[2])
+    return failed
 
 
 @micropython.viper

@@ -1,5 +1,9 @@
 """A client's tx ring, in machine code: its requests taken and answered.
 
+    turn()    the two below, and all between them
+    take()    requests into rows, and what is to be copied for them
+    answer()  responses
+
 take() stops in front of what it does not do: a chain that is not whole, a size that is wrong, no pages. There Python
 goes on, and decides. Twin: netback/link.py with net/netif.py.
 
@@ -39,8 +43,62 @@ _PART_PAGE = const(0)
 _PART_OFFSET = const(1)
 _PART_OCTETS = const(2)
 _FROM = const(0)  # of what a link counts
+# words of a ring and of its own counters
+_REQ_PROD = const(0)
+_RSP_PROD = const(2)
+_RSP_EVENT = const(3)
+_PROD = const(0)
+_PUBLISHED = const(1)
+_CONS = const(2)
+_RING = const(256)  # slots
+_PACKETS = const(64)  # in one go
 _OP = const(10)  # words of a copy operation
 _FROM_PEER = const(1 << 16)  # its flags: the source is a reference
+
+
+@micropython.viper
+def turn(t, limit: int) -> int:
+    """Take some `limit` slots of packets in order, copy and answer: packets | slots << 16, or -1: the ring is over.
+
+    t: what take() and answer() are given, scalars, ring's words, its own counters, the pool's, fixed words (domid, gfn
+    of page 0, port, operations in all), and xen.copy, the operations for it, xen.mb, xen.evtchn_send.
+    """
+    s = ptr32(t[2])
+    ring = ptr32(t[3])
+    own = ptr32(t[4])
+    pool = ptr32(t[5])
+    fixed = ptr32(t[6])
+    cons = own[_CONS]
+    n = ring[_REQ_PROD] - cons & 0xFFFFFFFF
+    if n > _RING - (cons - own[_PROD] & 0xFFFFFFFF):
+        return 0 - 1
+    s[0] = cons
+    s[1] = n
+    s[2] = limit
+    s[3] = pool[0]
+    s[4] = fixed[3]
+    s[5] = 0
+    s[6] = fixed[0]
+    s[7] = fixed[1]
+    s[8] = _PACKETS
+    take(t[0], t[2])
+    packets = s[9]
+    if packets == 0:
+        return 0
+    t[7](t[8], s[5])  # nothing has changed if that raises
+    pool[0] = s[3]
+    s[12] = own[_PROD]
+    answer(t[1], t[2])
+    prod = s[12]
+    own[_PROD] = prod
+    own[_CONS] = cons + s[10]
+    old = own[_PUBLISHED]
+    own[_PUBLISHED] = prod
+    ring[_RSP_PROD] = prod
+    t[9]()
+    if (prod - ring[_RSP_EVENT] & 0xFFFFFFFF) < (prod - old & 0xFFFFFFFF):
+        t[10](fixed[2])
+    return packets | s[10] << 16
 
 
 @micropython.viper

@@ -1,5 +1,7 @@
 """The uplink's rx ring, in machine code: what the netvm has filled taken in, and pages lent for more.
 
+    turn()     arrived() and ours() for a link
+    lend()     offer() and post() for a link
     arrived()  responses into rows, as long as each packet is in order
     ours()     their pages, once they are revoked
     offer()    pages for the netvm to fill: what must be cleared and granted
@@ -37,6 +39,111 @@ _PART_PAGE = const(0)
 _PART_OFFSET = const(1)
 _PART_OCTETS = const(2)
 _FROM = const(0)  # of what a link counts
+# words of a ring and of its own counters
+_RSP_PROD = const(2)
+_PROD = const(0)
+_PUBLISHED = const(1)
+_CONS = const(2)
+_RING = const(256)  # slots
+_PACKETS = const(64)  # in one go
+_POSTED = const(128)  # pages lent in one go: what was not cleared yet takes 0.1 us each
+_LIMIT = const(512)  # pages that a netvm may have,
+_TX_RESERVE = const(64)  # so many of them for what is sent
+
+
+@micropython.viper
+def turn(t, limit: int) -> int:
+    """Take some `limit` slots of packets in order: packets | slots << 16; -1: the ring is over.
+
+    -2 - n: the netvm holds pages of which it says that they are ours; these n are still lent, by the references that
+    are not 0 now. t: what arrived() and ours() are given, scalars, ring's words, its own counters, the pool's, how many
+    are lent, references, xen.revokes, what count() is given.
+    """
+    s = ptr32(t[2])
+    ring = ptr32(t[3])
+    own = ptr32(t[4])
+    cons = own[_CONS]
+    n = ring[_RSP_PROD] - cons & 0xFFFFFFFF
+    if n > (own[_PUBLISHED] - cons & 0xFFFFFFFF):
+        return 0 - 1
+    s[0] = cons
+    s[1] = n
+    s[2] = limit
+    s[3] = _PACKETS
+    arrived(t[0], t[2])
+    packets = s[4]
+    slots = s[5]
+    if packets == 0:
+        return 0
+    if int(t[8](t[7], slots)):
+        return 0 - 2 - slots
+    lent = ptr32(t[6])
+    lent[0] = lent[0] - slots
+    pool = ptr32(t[5])
+    s[6] = pool[0]
+    ours(t[1], t[2])
+    count(t[9], packets)
+    pool[0] = s[6]
+    own[_CONS] = s[0]
+    return packets | slots << 16
+
+
+@micropython.viper
+def lend(t, room: int) -> int:
+    """Lend pages for what the netvm receives: 1 if more are due than one go's, -1: room is asked for; else 0.
+
+    room: how many more may be lent to it; -1: not known yet. t: what offer() and post() are given, scalars, ring's own
+    counters, the pool's, how many pages are lent for tx and for rx, how many are in quarantine, fixed words (domid, gfn
+    of page 0), pages taken, the pool's free pages, references, and xen.zeros, its memory and places, xen.grants, its
+    gfns.
+    """
+    own = ptr32(t[3])
+    pool = ptr32(t[4])
+    due = _RING - (own[_PROD] - own[_CONS] & 0xFFFFFFFF)
+    if due == 0:
+        return 0
+    rx_lent = ptr32(t[6])
+    if room < 0:
+        tx_lent = ptr32(t[5])
+        kept = ptr32(t[7])
+        if kept[0]:
+            return 0 - 1
+        room = _LIMIT - tx_lent[0] - rx_lent[0]
+    room -= _TX_RESERVE
+    if room < due:
+        due = room
+    if pool[0] < due:
+        due = pool[0]
+    if due <= 0:
+        return 0
+    s = ptr32(t[2])
+    fixed = ptr32(t[8])
+    s[0] = own[_PROD]
+    s[1] = due
+    if due > _POSTED:
+        s[1] = _POSTED
+    s[2] = pool[0]
+    s[3] = fixed[1]
+    n = int(offer(t[0], t[2]))
+    free = s[2]
+    pool[0] = free
+    if s[4]:
+        t[12](t[13], t[14], s[4])
+    granted = int(t[15](t[16], t[11], n, fixed[0], False))
+    if granted < n:
+        taken = ptr32(t[9])
+        stack = ptr16(t[10])
+        for i in range(granted, n):
+            stack[free] = taken[i]
+            free += 1
+        pool[0] = free
+    s[1] = granted
+    post(t[1], t[2])
+    own[_PROD] = s[0]
+    rx_lent[0] = rx_lent[0] + granted
+    if due > _POSTED and granted == _POSTED:
+        return 1
+    return 0
 
 
 @micropython.viper
@@ -127,24 +234,20 @@ def arrived(t, s: ptr32):
 def ours(t, s: ptr32):
     """The pages that arrived() read about are revoked: no longer lent, and marked as far as they are filled.
 
-    t: pages by id, packets, parts, marks, the pool's free pages, the link's counts. s: 0 rsp_cons, 4 packets, 6 free
-    pages. Out: 0, 6.
+    t: pages by id, packets, parts, marks, the pool's free pages. s: 0 rsp_cons, 4 packets, 6 free pages. Out: 0, 6.
     """
     pages = ptr16(t[0])
     packets = ptr32(t[1])
     parts = ptr32(t[2])
     marks = ptr16(t[3])
     stack = ptr16(t[4])
-    counts = ptr32(t[5])
     cons = s[0]
     free = s[6]
-    octets = counts[_FROM + 2]
     for packet in range(s[4]):
         at = packet * _PACKET
         part = packets[at + _FIRST_PART]
         count = packets[at + _PARTS]
         slots = packets[at + _SLOTS]
-        octets += packets[at + _OCTETS]
         for i in range(slots):
             number = cons & _MASK
             if slots > count and i == 1:
@@ -158,13 +261,23 @@ def ours(t, s: ptr32):
             page = parts[to + _PART_PAGE]
             if end > marks[page]:
                 marks[page] = end
-    n = counts[_FROM] + s[4]
+    s[0] = cons
+    s[6] = free
+
+
+@micropython.viper
+def count(t, n: int):
+    """So many packets have come. t: packets, the link's counts."""
+    packets = ptr32(t[0])
+    counts = ptr32(t[1])
+    octets = counts[_FROM + 2]
+    for packet in range(n):
+        octets += packets[packet * _PACKET + _OCTETS]
+    n += counts[_FROM]
     counts[_FROM] = n
     counts[_FROM + 1] = counts[_FROM + 1] + (n >> 32)
     counts[_FROM + 2] = octets
     counts[_FROM + 3] = counts[_FROM + 3] + (octets >> 32)
-    s[0] = cons
-    s[6] = free
 
 
 @micropython.viper

@@ -1,5 +1,8 @@
 """The uplink's tx ring, in machine code: packets lent to the netvm, and what it has sent taken back.
 
+    put()        ready() and request() for a link
+    take_back()  completed() and regained() for a link
+    flush()      both rings published, and the netvm told
     ready()      which packets have room, and what must be cleared and granted for them
     request()    requests for those, once they are granted
     completed()  responses: which references to revoke
@@ -34,6 +37,133 @@ _PART_PAGE = const(0)
 _PART_OFFSET = const(1)
 _PART_OCTETS = const(2)
 _TO = const(4)  # of what a link counts
+# words of a ring and of its own counters
+_REQ_PROD = const(0)
+_REQ_EVENT = const(1)
+_RSP_PROD = const(2)
+_PROD = const(0)
+_PUBLISHED = const(1)
+_CONS = const(2)
+_RING = const(256)  # slots
+_LIMIT = const(512)  # pages that a netvm may have
+
+
+@micropython.viper
+def put(t, first: int, end: int, room: int) -> int:
+    """Queue packets for the netvm, from the first on: how many; -1: room is asked for.
+
+    -2 - n: Xen has granted only n references; none of them is in use. room: how many more pages may be lent to it; -1:
+    not known yet. t: what ready() and request() are given, scalars, ring's own counters, the link's, how many pages are
+    lent for tx and for rx, how many are in quarantine, fixed words (domid, gfn of page 0), and xen.zeros, its memory
+    and places, xen.grants, its gfns and references.
+    """
+    s = ptr32(t[2])
+    own = ptr32(t[3])
+    link = ptr32(t[4])
+    tx_lent = ptr32(t[5])
+    fixed = ptr32(t[8])
+    if room < 0:
+        rx_lent = ptr32(t[6])
+        kept = ptr32(t[7])
+        if kept[0]:
+            return 0 - 1
+        room = _LIMIT - tx_lent[0] - rx_lent[0]
+        if room < 0:
+            room = 0
+    s[0] = first
+    s[1] = end
+    s[2] = _RING - (own[_PROD] - own[_CONS] & 0xFFFFFFFF)
+    s[3] = link[0]
+    s[4] = room
+    s[5] = fixed[1]
+    n = int(ready(t[0], t[2]))
+    if n == 0:
+        return 0
+    pages = s[6]
+    if s[7]:
+        t[9](t[10], t[11], s[7])
+    granted = int(t[12](t[13], t[14], pages, fixed[0], True))
+    if granted < pages:
+        return 0 - 2 - granted
+    s[1] = first + n
+    s[2] = own[_PROD]
+    request(t[1], t[2])
+    own[_PROD] = s[2]
+    link[0] = s[3]
+    tx_lent[0] = tx_lent[0] + pages
+    return n
+
+
+@micropython.viper
+def take_back(t, most: int) -> int:
+    """Take back pages of at most so many slots that the netvm has sent: how many it has answered; s[2]: with an error.
+
+    -1: the ring is over, or its next response is a lie. -2 - n: the netvm still holds some of n pages; none of them is
+    lent any more, and references that are not 0 now are still in use. t: what completed() and regained() are given,
+    scalars, ring's words, its own counters, the link's, the pool's, how many pages are lent, references, xen.revokes.
+    """
+    s = ptr32(t[2])
+    ring = ptr32(t[3])
+    own = ptr32(t[4])
+    cons = own[_CONS]
+    due = ring[_RSP_PROD] - cons & 0xFFFFFFFF
+    if due > (own[_PUBLISHED] - cons & 0xFFFFFFFF):
+        return 0 - 1
+    if due > most:
+        due = most
+    if due == 0:
+        return 0
+    s[0] = cons
+    s[1] = due
+    n = int(completed(t[0], t[2]))
+    due = s[0] - cons & 0xFFFFFFFF
+    if due == 0:
+        return 0 - 1
+    own[_CONS] = s[0]
+    if n:
+        lent = ptr32(t[7])
+        lent[0] = lent[0] - n
+        if int(t[9](t[8], n)):
+            return 0 - 2 - n
+        link = ptr32(t[5])
+        pool = ptr32(t[6])
+        failed = s[2]
+        s[0] = n
+        s[1] = link[0]
+        s[2] = pool[0]
+        regained(t[1], t[2])
+        link[0] = s[1]
+        pool[0] = s[2]
+        s[2] = failed
+    return due
+
+
+@micropython.viper
+def flush(t):
+    """Show the netvm what was queued and posted, and notify it if it asked for it.
+
+    t: words and own counters of tx and of rx, fixed words (domid, gfn of page 0, port of tx, of rx), xen.mb,
+    xen.evtchn_send.
+    """
+    fixed = ptr32(t[4])
+    told = 0
+    for i in range(2):
+        ring = ptr32(t[2 * i])
+        own = ptr32(t[2 * i + 1])
+        old = own[_PUBLISHED]
+        prod = own[_PROD]
+        if old != prod:
+            own[_PUBLISHED] = prod
+            ring[_REQ_PROD] = prod
+            t[5]()
+            if (prod - ring[_REQ_EVENT] & 0xFFFFFFFF) < (prod - old & 0xFFFFFFFF):
+                told |= i + 1
+    if told and fixed[2] == fixed[3]:
+        told = 1
+    if told & 1:
+        t[6](fixed[2])
+    if told & 2:
+        t[6](fixed[3])
 
 
 @micropython.viper

@@ -1,6 +1,6 @@
 """The one loop: asyncio, waiting for Xen's events instead of streams.
 
-asyncio calls wait_io_event() before every step of a task. One such pass is
+asyncio calls wait_io_event() before every step of a task. It makes passes until one is to run. A pass is
   1. take the ports that have events (their bits are cleared before anyone looks at a ring) and call whoever
      registered them,
   2. call every ring service once,
@@ -53,19 +53,25 @@ class _Passes:
         self.fatal = None  # the exception that ended a task which must not end
 
     def wait_io_event(self, dt):
-        """One pass. dt: ms until the next task's time, 0: one is ready, -1: no task waits for a time."""
+        """Passes until a task is to run. dt: ms until the next one's time; 0: one is ready, -1: none waits for that."""
         tasks = core._task_queue
+        # rounded down to asyncio's ticks, so that it finds the task due when we wake
+        until = (xen.ns() // _NS_PER_MS + dt) * _NS_PER_MS if dt > 0 else None
+        first = tasks.peek()
+        due = first.ph_key if first else 0
         while True:
             if self.fatal:
                 raise self.fatal
-            first = tasks.peek()
-            if not self._work() and dt and tasks.peek() is first:
+            done = self._work()
+            now = tasks.peek()
+            if not dt or now is not first or now and now.ph_key != due:
+                return
+            if not done:
                 if self.ended - self.began > self.gap.ns:
                     self._note(self.ended, self.ended)
-                # rounded down to asyncio's ticks, so that it finds the task due when we wake
-                xen.sleep((xen.ns() // _NS_PER_MS + dt) * _NS_PER_MS if dt > 0 else None)
+                xen.sleep(until)
                 self.begin()
-            if dt >= 0 or tasks.peek():
+            if until and xen.ns() >= until:
                 return
 
     def begin(self):

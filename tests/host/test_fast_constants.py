@@ -10,6 +10,7 @@ from firewall.wire import icmp, ipv4
 from net import netif
 
 ROWS = "../../port/modules/net/rows"  # imports xen
+RING = "../../port/modules/net/ring"
 FAST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "firewall", "fast")
 
 
@@ -47,15 +48,37 @@ def test_of_records_interfaces_and_protocols():
     assert (icmp.ECHO, icmp.ECHO_REPLY) == (8, 0)
 
 
+def of_links():
+    """What links and rings have in words, by the names that the kernels have for it."""
+    ring, rows, link = constants(RING), constants(ROWS), constants("../../netback/link")
+    found = {"_" + name: ring[name] for name in ("PROD", "PUBLISHED", "CONS")}
+    found.update({name: ring[name] for name in ("_REQ_PROD", "_REQ_EVENT", "_RSP_PROD", "_RSP_EVENT")})
+    found.update(_RING=ring["SLOTS"], _PACKETS=rows["PACKETS"], _FROM=rows["FROM"], _TO=rows["TO"])
+    found.update(_SENDING=link["SENDING"], _HELD=link["HELD"])
+    kept = constants("../../port/modules/net/quarantine")
+    found.update(_LIMIT=kept["LIMIT"], _TX_RESERVE=kept["TX_RESERVE"])
+    found["_LONGEST"] = constants("../../netfront/backlog")["LONGEST"]
+    return found
+
+
+def test_of_all_rings():
+    own, look = constants("rings"), constants("../bursts/look")
+    known = dict(of_links(), _ROW=4 * look["_ROW"])
+    known.update({"_" + name: look[name] for name in ("ANSWERED", "HOLDING", "ROOM")})
+    for each, value in own.items():
+        if each not in ("_TX", "_TX_OWN", "_RX", "_RX_OWN", "_LINK"):
+            assert known[each] == value, each
+
+
 @pytest.mark.parametrize("name", ["client_tx", "client_rx", "uplink_tx", "uplink_rx"])
 def test_of_rings(name):
     own = constants(name)
     known = dict(NETIF, _FIRST_WORD=16, _MASK=255, _PAGE=4096, _ETHERNET=14, _ERROR=netif.ERROR & 0xFFFF)
     known.update(_NOBODY=netif.NO_PAGE, _FAILED=constants(ROWS)["FAILED"])
-    known.update(_FROM=constants(ROWS)["FROM"], _TO=constants(ROWS)["TO"])
+    known.update(of_links())
     known["_SLOTS_MAX"] = netif.SLOTS_MAX + (1 if name == "uplink_rx" else 0)
     of_net_rows = "_PACKET _PART _OP _FIRST_SLOT _SLOTS _FIRST_PART _PARTS _OCTETS _OFFLOADS _FATE _FIRST_OP".split()
-    of_net_rows += "_SELF _FROM_PEER _TO_PEER".split()
+    of_net_rows += "_SELF _FROM_PEER _TO_PEER _POSTED".split()
     for each, value in own.items():
         if each not in of_net_rows and not each.startswith("_PART_"):
             assert known[each] == value, each

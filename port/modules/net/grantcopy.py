@@ -5,6 +5,8 @@ Build with in_() and out(), run() once, then look at every status: a peer can ma
 Source: Xen public/grant_table.h, struct gnttab_copy (40 octets) and GNTTABOP_copy.
 """
 import struct
+from array import array
+
 import xen
 from micropython import const
 
@@ -24,11 +26,16 @@ class Copies:
         self.most = most
         self.ops = xen.mem(most * _OP)
         self.words = xen.view(self.ops, "I")
-        self.count = 0
+        self.counters = array("I", (0,))  # what count says
+
+    @property
+    def count(self):
+        """How many operations there are."""
+        return self.counters[0]
 
     def room(self):
         """How many more operations fit."""
-        return self.most - self.count
+        return self.most - self.counters[0]
 
     def in_(self, domid, gref, offset, gfn, at, octets):
         """From the peer's page to octet `at` of our page. Returns the operation's number."""
@@ -39,22 +46,22 @@ class Copies:
         return self._add(gfn, _SELF, at, gref, domid, offset, octets, _DEST_GREF)
 
     def _add(self, source, source_domid, source_at, dest, dest_domid, dest_at, octets, flags):
-        n = self.count
+        n = self.counters[0]
         struct.pack_into(
             _LAYOUT, self.ops, n * _OP, source, source_domid, source_at, 0, dest, dest_domid, dest_at, 0, octets, flags, _POISON, 0
         )
-        self.count = n + 1
+        self.counters[0] = n + 1
         return n
 
     def run(self):
         """Do all of them; statuses can be asked afterwards, until the next in_() or out()."""
-        if self.count:
-            xen.copy(self.ops, self.count)
-        self.count = 0
+        if self.counters[0]:
+            xen.copy(self.ops, self.counters[0])
+        self.counters[0] = 0
 
     def forget(self, first=0):
         """Do none of them, from number `first` on."""
-        self.count = first
+        self.counters[0] = first
 
     def source(self, n):
         """The gfn or reference that operation n copies from."""

@@ -9,6 +9,8 @@ packet may be in one that it is lent, not even what it has seen before: with a c
 The netvm itself may write anywhere into a page lent for receiving; that it reads again, or nobody. When the uplink
 moves to another domain, forget() raises every mark to a whole page.
 """
+from array import array
+
 import xen
 from micropython import const
 
@@ -23,22 +25,29 @@ class Pool:
         self.octets = memoryview(self.memory)
         self.first_gfn = xen.gfn(self.memory)
         self.stack = xen.view(xen.mem(2 * pages), "H")  # free pages
-        self.free = pages
+        self.counters = array("I", (pages,))  # how many of them there are
         self.mark = xen.view(xen.mem(2 * pages), "H")
         for page in range(pages):
             self.stack[page] = page
 
+    @property
+    def free(self):
+        """How many pages are free."""
+        return self.counters[0]
+
     def take(self):
         """A free page, or -1."""
-        if self.free == 0:
+        counters = self.counters
+        if counters[0] == 0:
             return -1
-        self.free -= 1
-        return self.stack[self.free]
+        counters[0] -= 1
+        return self.stack[counters[0]]
 
     def give(self, page):
         """Back to the free ones. Whoever lent it must have revoked it."""
-        self.stack[self.free] = page
-        self.free += 1
+        counters = self.counters
+        self.stack[counters[0]] = page
+        counters[0] += 1
 
     def written(self, page, octets):
         """The page holds something up to here."""

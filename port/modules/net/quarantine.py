@@ -6,6 +6,8 @@ quarters of all pages are gone.
 
 page() and take_back() allocate nothing: they are called when a connection ends, for whatever reason.
 """
+from array import array
+
 import xen
 from granted import Held
 from micropython import const
@@ -26,7 +28,7 @@ class Quarantine(Held):
         self.domids = xen.view(xen.mem(2 * self.most), "H")
         self._pages = 0
         self._held = {}  # domid: how many pages it holds, those of pieces included
-        self._total = 0
+        self.counters = array("I", (0,))  # pages of all
 
     def expect(self, domid):
         """A connection to this domain is about to be made: from now on nothing of it needs memory here."""
@@ -45,20 +47,20 @@ class Quarantine(Held):
 
     def _count(self, domid, pages):
         self._held[domid] += pages
-        self._total += pages
+        self.counters[0] += pages
 
     def size(self):
         """How many pages are here."""
-        return self._total
+        return self.counters[0]
 
     def empty(self):
-        return not self._total
+        return not self.counters[0]
 
     def room(self, domid, lent):
         """How many pages may still be lent by a link to this domain that has lent so many."""
-        if not self._total:
+        if not self.counters[0]:
             return LIMIT - lent
-        return min(LIMIT - self._held.get(domid, 0), self.most - self._total) - lent
+        return min(LIMIT - self._held.get(domid, 0), self.most - self.counters[0]) - lent
 
     def full(self, domid):
         """True if so much is held that there can be no uplink to this domain."""

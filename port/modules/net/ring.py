@@ -9,6 +9,8 @@ after a full fence, rearm() sets our own and looks again after a full fence; lea
 
 Source: Xen public/io/ring.h (RING_PUSH_*_AND_CHECK_NOTIFY, RING_FINAL_CHECK_FOR_*).
 """
+from array import array
+
 import xen
 from micropython import const
 from peererror import PeerError
@@ -22,21 +24,40 @@ _RSP_PROD = const(2)  # by the backend
 _RSP_EVENT = const(3)  # by the frontend
 _MASK = const(0xFFFFFFFF)
 
+PROD = const(0)  # word of a ring's own counters: what we produce
+PUBLISHED = const(1)  # the same, as the far side was last told
+CONS = const(2)  # what we consume
+
+
+def _counter(word):
+    """The attribute that is this word of an object's counters, which machine code reads and writes as well."""
+
+    def get(self):
+        return self.counters[word]
+
+    def set(self, value):
+        self.counters[word] = value
+
+    return property(get, set)
+
 
 class BackRing:
     """The backend's end: takes requests, gives responses."""
+
+    rsp_prod, published, req_cons = _counter(PROD), _counter(PUBLISHED), _counter(CONS)
 
     def __init__(self, page, name):
         """page: the mapped ring; name: for what a PeerError says. Starts where an earlier backend stopped."""
         self.words = xen.view(page, "I")
         self.name = name
-        self.rsp_prod = self.published = self.words[_RSP_PROD]
-        self.req_cons = self.rsp_prod
+        begin = self.words[_RSP_PROD]
+        self.counters = array("I", (begin, begin, begin))
 
     def waiting(self):
         """How many requests can be taken. PeerError: the frontend claims more than a ring holds."""
-        n = (self.words[_REQ_PROD] - self.req_cons) & _MASK
-        unanswered = (self.req_cons - self.rsp_prod) & _MASK
+        counters = self.counters
+        n = (self.words[_REQ_PROD] - counters[CONS]) & _MASK
+        unanswered = (counters[CONS] - counters[PROD]) & _MASK
         if n > SLOTS - unanswered:
             raise PeerError("%s request producer %d ahead" % (self.name, n + unanswered))
         return n
@@ -44,8 +65,9 @@ class BackRing:
     def publish(self):
         """Show all responses up to rsp_prod to the frontend; True if it wants to be notified."""
         words = self.words
-        old = self.published
-        new = self.published = self.rsp_prod
+        counters = self.counters
+        old = counters[PUBLISHED]
+        new = counters[PUBLISHED] = counters[PROD]
         words[_RSP_PROD] = new
         xen.mb()
         return (new - words[_RSP_EVENT]) & _MASK < (new - old) & _MASK
@@ -60,30 +82,34 @@ class BackRing:
 class FrontRing:
     """The frontend's end: gives requests, takes responses. The page is ours, zeroed, and granted to the backend."""
 
+    req_prod, published, rsp_cons = _counter(PROD), _counter(PUBLISHED), _counter(CONS)
+
     def __init__(self, page, name):
         self.words = xen.view(page, "I")
         self.name = name
-        self.req_prod = self.published = 0
-        self.rsp_cons = 0
+        self.counters = array("I", (0, 0, 0))
         self.words[_REQ_EVENT] = 1
         self.words[_RSP_EVENT] = 1
 
     def room(self):
         """How many requests can be added before the ring is full."""
-        return SLOTS - ((self.req_prod - self.rsp_cons) & _MASK)
+        counters = self.counters
+        return SLOTS - ((counters[PROD] - counters[CONS]) & _MASK)
 
     def waiting(self):
         """How many responses can be taken. PeerError: the backend answers what was not asked."""
-        n = (self.words[_RSP_PROD] - self.rsp_cons) & _MASK
-        if n > (self.published - self.rsp_cons) & _MASK:
+        counters = self.counters
+        n = (self.words[_RSP_PROD] - counters[CONS]) & _MASK
+        if n > (counters[PUBLISHED] - counters[CONS]) & _MASK:
             raise PeerError("%s response producer %d ahead" % (self.name, n))
         return n
 
     def publish(self):
         """Show all requests up to req_prod to the backend; True if it wants to be notified."""
         words = self.words
-        old = self.published
-        new = self.published = self.req_prod
+        counters = self.counters
+        old = counters[PUBLISHED]
+        new = counters[PUBLISHED] = counters[PROD]
         words[_REQ_PROD] = new
         xen.mb()
         return (new - words[_REQ_EVENT]) & _MASK < (new - old) & _MASK

@@ -15,6 +15,12 @@ PARTS = const(320)  # a ring's slots, and those of one chain more
 COUNTS = const(8)  # words
 FROM = const(0)
 TO = const(4)
+PACKET = const(8)  # words of a packet
+FIRST_PART = const(2)
+HOW_MANY = const(3)  # parts
+OFFLOADS = const(5)
+FATE = const(6)
+PART = const(4)  # words of a part
 FAILED = const(0xFFFE)  # a fate: it came with an error, and is no packet; others are numbers of interfaces
 
 
