@@ -239,7 +239,7 @@ def _parser():
     some.add_argument("--profile", metavar="ROW", help="where our instructions go, by function, in a row such as up")
     command(shell, "shell", "boot the same Xen and give a prompt on its dom0; .help there tells more")
     some = command(sim, "sim", "run the simulated firewall in the foreground; words after -- are its command line")
-    some.add_argument("--vchan-dir", metavar="DIR", help="its vchans are Unix sockets in DIR, as Qubes' own stand-in names them")
+    some.add_argument("--vchan-dir", metavar="DIR", type=os.path.abspath, help="its vchans are Unix sockets in DIR, as Qubes' own stand-in names them")
     command(inside, "inside", "run the command after -- in the tool root, with the checkout at /src",
             epilog="example: ./build.py inside -- objdump -d build/image/vmlinuz.elf")
     command(write_locks, "lock", "(maintainers) rewrite the package locks in images/ from today's archive")

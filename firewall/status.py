@@ -13,6 +13,8 @@ def lines(firewall):
     flows, pool = firewall.neighbours.flows, firewall.pool
     yield "flows: %d of %d; packet pages free: %d of %d, in quarantine: %d; frames lost for want of room since boot: %d" % (
         flows.count, flows.capacity, pool.free, pool.pages, firewall.quarantine.size(), firewall.forwarder.delivery.lost(firewall.forwarder.uplink))  # fmt: skip
+    if firewall.agent:
+        yield firewall.agent.text()
     counters = firewall.judge.counters
     told = ["%s %d" % (reasons.NAMES[i], counters[i]) for i in range(reasons.COUNT) if counters[i]]
     for i in range(0, len(told), _COUNTERS):

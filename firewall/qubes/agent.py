@@ -74,6 +74,12 @@ class Agent:
         supervisor.spawn("qrexec", self.run, supervisor.SERVICE)
         supervisor.spawn("qrexec calls", self.look_after, supervisor.SERVICE)
 
+    def text(self):
+        """A line for the status."""
+        return "qrexec: %s, calls: %d, waiting: %d, turned away: %d, calls of ours: %d" % (
+            "version %d" % self.version if self.version else "dom0 is not connected", len(self.running),
+            len(self.waiting), self.turned_away, self.outgoing.open_calls)  # fmt: skip
+
     async def call(self, service, target="", stdin=None):
         """Call a service, `name` or `name+argument`, of a domain: (exit code, up to 4,096 octets of stdout).
 

@@ -79,7 +79,7 @@ def test_no_packet_minds_what_callers_do(machine):
     forwards(net, wires)
     level = net.level()
     for round in range(3):
-        deaf = [dom0.call("firewall.Flows", domain=77, held=True) for _ in range(4)]
+        deaf = [dom0.call("firewall.Watch", domain=77, held=True) for _ in range(4)]
         machine.settle()
         for call in deaf:
             call.greet()
@@ -89,6 +89,7 @@ def test_no_packet_minds_what_callers_do(machine):
         forwards(net, wires)
         machine.advance(12)
         forwards(net, wires)
+        assert "qrexec: version 4, calls: 4, waiting: 0, turned away: 0, calls of ours: 0" in net.firewall.status()
         call = dom0.call("qubes.SuspendPreAll")
         machine.settle()
         assert call.code == 0
