@@ -12,7 +12,8 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
-from images import archive, kernel, lock, progress, release as releases, toolroot  # noqa: E402
+from images import archive, kernel, lock, progress, signature, toolroot  # noqa: E402
+from images import release as releases  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -26,6 +27,8 @@ def image(options):
 
 def release(options):
     """Lay out build/release/, or compare what is built here with the recorded hash."""
+    if options.sign:
+        signature.fingerprint(options.sign)  # before minutes of building
     root = kernel.tool_root(options.apt_sources, options.here)
     if options.check is not None:
         other = os.path.abspath(options.check) if options.check else None
@@ -37,6 +40,13 @@ def release(options):
         releases.record(root, sums)
     with open(os.path.join(releases.FOLDER, releases.RECORD)) as text:
         print(text.read() + "in " + releases.FOLDER)
+    if options.sign:
+        print("signed: " + signature.sign(releases.FOLDER, options.sign))
+
+
+def verify(options):
+    """Say whether a release is whole, and signed by the key whose fingerprint a file has. Needs gpg alone."""
+    print("\n".join(signature.verify(options.folder, options.fingerprint)))
 
 
 def _lab(options):
@@ -210,7 +220,13 @@ def _parser():
                       help="build from nothing and compare with the hash in images/SHA256SUMS; exit status 1 if it is "
                            "another. VMLINUZ: a published image, to see in which section and symbol it differs")
     some.add_argument("--record", action="store_true", help="(maintainers) write images/SHA256SUMS")
+    some.add_argument("--sign", metavar="FINGERPRINT",
+                      help="sign SHA256SUMS by gpg, with your own key of this whole fingerprint")
     present_system(some)
+    some = command(verify, "verify", "whether a release is whole, and signed by the key of a published fingerprint",
+                   epilog="gpg must know the key")
+    some.add_argument("folder", metavar="FOLDER", help="of the release, with SHA256SUMS and SHA256SUMS.asc")
+    some.add_argument("fingerprint", metavar="FILE", help="with the fingerprint: from elsewhere than the release")
     some = command(test, "test", "run all tests, or one kind; words after -- go to pytest",
                    epilog="example: ./build.py test host -- -k checksum -x")
     some.add_argument("kind", nargs="?", choices=["host", "sim", "xen"],

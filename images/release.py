@@ -12,7 +12,7 @@ import subprocess
 import tarfile
 import tempfile
 
-from . import archive, compare, kernel, lock, once
+from . import archive, compare, formula, kernel, lock, once
 from .progress import Problem
 
 NAME = "qubes-python-firewall"
@@ -32,6 +32,7 @@ def make(root, sources=None, jobs=None):
         for path in (image,) + _LOCKS:
             shutil.copyfile(path, os.path.join(folder, os.path.basename(path)))
         write_archive(os.path.join(folder, archive_name()), image)
+        write_dom0_archive(os.path.join(folder, dom0_archive_name()), image)
         once.write(os.path.join(folder, RECORD), _record(root, archive.sha256(image)))
         once.write(os.path.join(folder, "SHA256SUMS"), _text(_sums(folder)))
         for name in os.listdir(folder):
@@ -46,17 +47,37 @@ def archive_name():
 
 
 def write_archive(path, image):
-    """A tar archive with the folder to be copied to dom0's /var/lib/qubes/vm-kernels/, as it is.
+    """A tar archive with the folder to be copied to dom0's /var/lib/qubes/vm-kernels/, as it is."""
+    with open(image, "rb") as data:
+        _write_tar(path, "%s-%s" % (NAME, kernel.version()), [("vmlinuz", 0o644, data.read())])
 
-    Not compressed: the image is small, and what a compressor makes depends on its version.
-    """
-    folder = "%s-%s" % (NAME, kernel.version())
-    with open(image, "rb") as data, tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for name, kind, mode, contents in ((folder, tarfile.DIRTYPE, 0o755, b""),
-                                           (folder + "/vmlinuz", tarfile.REGTYPE, 0o644, data.read())):
-            entry = tarfile.TarInfo(name)  # time 0, owner 0, group 0
-            entry.type, entry.mode, entry.size, entry.uname, entry.gname = kind, mode, len(contents), "root", "root"
-            tar.addfile(entry, io.BytesIO(contents))
+
+def dom0_archive_name():
+    return "%s-dom0-%s.tar" % (NAME, kernel.version())
+
+
+def write_dom0_archive(path, image):
+    """A tar archive with the folder to be copied to dom0's /srv/salt/, with this image in it: see formula.py."""
+    _write_tar(path, formula.FOLDER, formula.tree(image))
+
+
+def _write_tar(path, folder, files):
+    """Files (path, mode, octets) below one folder. Not compressed: what a compressor makes depends on its version."""
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        known = set()
+        for name, mode, contents in files:
+            above = name.split("/")[:-1]
+            for each in ["/".join([folder] + above[:i]) for i in range(len(above) + 1)]:
+                if each not in known:
+                    known.add(each)
+                    _add(tar, each, tarfile.DIRTYPE, 0o755, b"")
+            _add(tar, folder + "/" + name, tarfile.REGTYPE, mode, contents)
+
+
+def _add(tar, name, kind, mode, contents):
+    entry = tarfile.TarInfo(name)  # time 0, owner 0, group 0
+    entry.type, entry.mode, entry.size, entry.uname, entry.gname = kind, mode, len(contents), "root", "root"
+    tar.addfile(entry, io.BytesIO(contents))
 
 
 def record(root, sums):

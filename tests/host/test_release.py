@@ -20,9 +20,9 @@ def folder(elsewhere):
 def test_the_folder_holds_what_is_to_be_signed(folder, image):
     archive = release.archive_name()
     assert sorted(os.listdir(folder)) == sorted(
-        ["SHA256SUMS", "build-record.txt", "build.lock", "lab.lock", "vmlinuz", archive])
+        ["SHA256SUMS", "build-record.txt", "build.lock", "lab.lock", "vmlinuz", archive, release.dom0_archive_name()])
     done = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=folder, stdout=subprocess.PIPE, text=True)
-    assert done.returncode == 0 and done.stdout.count(": OK") == 5
+    assert done.returncode == 0 and done.stdout.count(": OK") == 6
     assert open(folder + "/vmlinuz", "rb").read() == image
     assert {os.stat(os.path.join(folder, name)).st_mode & 0o777 for name in os.listdir(folder)} == {0o644}
 
@@ -36,6 +36,19 @@ def test_the_archive_has_fixed_dates_owners_and_order(folder, tmp_path):
     again = tmp_path / "again.tar"
     release.write_archive(str(again), folder + "/vmlinuz")
     assert again.read_bytes() == open(path, "rb").read()
+
+
+def test_the_archive_for_dom0_has_the_programs_the_formula_and_the_kernel(folder, image, tmp_path):
+    with tarfile.open(os.path.join(folder, release.dom0_archive_name())) as tar:
+        entries = {entry.name: entry for entry in tar}
+        text = tar.extractfile("python-firewall/defaults.yaml").read().decode()
+        assert tar.extractfile("python-firewall/files/vmlinuz").read() == image
+    assert hashlib.sha256(image).hexdigest() in text and "0" * 64 not in text
+    assert entries["python-firewall/files/dom0/qubes-firewall-top"].mode == 0o755
+    assert entries["python-firewall/files/dom0/qubesfirewall/streams.py"].mode == 0o644
+    assert {"python-firewall", "python-firewall/init.sls", "python-firewall/files/dom0/qubesfirewall"} <= set(entries)
+    assert {(entry.mtime, entry.uid, entry.gid, entry.uname) for entry in entries.values()} == {(0, 0, 0, "root")}
+    assert not any("__pycache__" in name for name in entries)
 
 
 def test_the_build_record_says_what_was_built_from_what(folder, image):

@@ -5,6 +5,16 @@ CONSOLES = "/var/log/xen/console"
 _SHOWN = 30  # lines of a console, or of Xen's log, in an error
 
 
+def settings(name, kernel, cmdline, memory):
+    """xl's lines for a domain as dom0 makes one of our preferences (images/salt).
+
+    It has all of its memory from the start on, and an end of any kind is its end.
+    """
+    return ['name="%s"' % name, 'type="pvh"', 'kernel="%s"' % kernel, "memory=%d" % memory, "maxmem=%d" % memory,
+            "vcpus=1", 'tsc_mode="native"', 'extra="%s"' % cmdline,
+            'on_poweroff="destroy"', 'on_reboot="destroy"', 'on_crash="destroy"']
+
+
 class Domain:
     """A domU. Its console goes to a file in dom0 from its first line on."""
 

@@ -15,7 +15,7 @@ import threading
 
 from . import initramfs
 from .channel import Channel
-from .domain import Domain, Linux
+from .domain import Domain, Linux, settings
 from .emulator import Emulator
 from .errors import LabError
 
@@ -160,9 +160,7 @@ class Lab:
             self._names[name] = self._names.get(name, 0) + 1
             if self._names[name] > 1:
                 name = "%s.%d" % (name, self._names[name])
-        lines = ['name="%s"' % name, 'type="pvh"', 'kernel="%s"' % kernel, "memory=%d" % memory, "maxmem=%d" % memory,
-                 "vcpus=1", 'tsc_mode="native"', 'extra="%s"' % cmdline,
-                 'on_poweroff="destroy"', 'on_reboot="destroy"', 'on_crash="destroy"']
+        lines = settings(name, kernel, cmdline, memory)
         if ramdisk:
             lines.append('ramdisk="%s"' % ramdisk)
         path = "/tmp/%s.cfg" % name
