@@ -143,6 +143,11 @@ def demo(options):
     return _in_lab_with_images(options, "tests.xen.demo", ["image"])
 
 
+def screens(options):
+    """Draw the pictures in docs/screens/ anew, from a terminal."""
+    return _run_in_lab(options, ["python3", "-m", "tests.dom0.pictures"])
+
+
 def bench(options):
     """The firewall beside a Linux one on the same simulated machine, as a table."""
     kernel.build("image", options.apt_sources, options.jobs)
@@ -247,6 +252,7 @@ def _parser():
     some.add_argument("file", metavar="FILE", help="one JSON object a line; - for standard input")
     some.add_argument("--text", action="store_true", help="answer in sentences instead of JSON")
     command(demo, "demo", "the main job on a real Xen under QEMU: clients, netvm, and a rule that cuts a stream")
+    command(screens, "screens", "draw docs/screens/ anew: qubes-firewall-top in a terminal, on recorded answers")
     some = command(bench, "bench", "measure the image beside Linux with nftables as the firewall, on the counting computer; words after -- "
                    "are the bench's", epilog="example: ./build.py bench -- --jobs up,down; ./build.py bench -- --help")
     some.add_argument("--quick", action="store_true", help="the headline only, and shorter: less than 4 minutes")

@@ -23,6 +23,13 @@ def _files(top):
             yield os.path.relpath(whole, top).replace(os.sep, "/"), whole
 
 
+def files():
+    """Paths, relative to the checkout, of all of its files of which the folder is made."""
+    return ["images/salt/%s/%s" % (FOLDER, path) for path, _ in _files(SALT)] + [
+        "images/dom0/" + path for path, _ in _files(DOM0)
+    ]
+
+
 def tree(image):
     """[(path, mode, octets)] of the folder's files, with this image as the kernel; in order, modes as in the
     checkout."""

@@ -18,7 +18,7 @@ import tempfile
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, CHECKOUT)
 sys.dont_write_bytecode = True
-from images import archive, kernel, lock, toolroot  # noqa: E402
+from images import archive, formula, kernel, lock, toolroot  # noqa: E402
 
 USER = 1234
 
@@ -30,7 +30,8 @@ class Place:
         self.folder = folder
         self.snapshot = os.path.join(folder, "snapshot")
         names = kernel.inputs() + ["build.py", "Dockerfile", ".dockerignore"]
-        names += ["images/" + name for name in os.listdir(kernel.HERE) if name.endswith((".py", ".lock"))]
+        images = [name for name in os.listdir(kernel.HERE) if name.endswith((".py", ".lock"))]
+        names += ["images/" + name for name in images] + formula.files()
         for name in names:
             target = os.path.join(self.snapshot, name)
             os.makedirs(os.path.dirname(target), exist_ok=True)

@@ -49,7 +49,7 @@ def once(folder, *words):
 
 
 SCREENS = {
-    "qubes": lambda folder: typed(session_of(folder), ""),
+    "qubes": lambda folder: typed(session_of(folder), "down down down down"),
     "qubes-wide": lambda folder: typed(session_of(folder), "", 132, 30),
     "qubes-small": lambda folder: typed(session_of(folder), "down down down down down", 60, 8),
     "flows": lambda folder: typed(session_of(folder), "down down down down enter"),

@@ -15,7 +15,7 @@ import tempfile
 
 import pytest
 
-from images import here, kernel, lock, once, toolroot
+from images import formula, here, kernel, lock, once, toolroot
 
 CHECKOUT = kernel.CHECKOUT
 USER = 1234  # an ordinary user without a name
@@ -25,7 +25,7 @@ ODD = {"TZ": "Pacific/Kiritimati", "LC_ALL": "de_DE.ISO-8859-15", "LANG": "tr_TR
 def files():
     """Paths in the checkout of all that a build needs."""
     images = [name for name in os.listdir(kernel.HERE) if name.endswith((".py", ".lock"))]
-    return kernel.inputs() + ["build.py"] + ["images/" + name for name in images]
+    return kernel.inputs() + ["build.py"] + ["images/" + name for name in images] + formula.files()
 
 
 def digest(checkout):

@@ -8,10 +8,12 @@ import os
 import shutil
 import subprocess
 import sys
+import time
+import xml.etree.ElementTree
 
 import pytest
 
-from tests.dom0 import scene, screens
+from tests.dom0 import hour, pictures, scene, screens
 from qubesfirewall import calls, draw, keys, model, session as sessions, streams  # noqa: E402 -- screens made the way
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -165,6 +167,72 @@ def test_bars_never_hide_the_least_nor_leave_their_place():
             made = draw.bar(value, 199, width)
             assert len(made) == width and (made.strip() != "") == (value > 0)
     assert draw.spark([0, 1, 500, 1000]) == " ▁▄█"
+
+
+# ---- in a terminal
+
+
+@pytest.fixture
+def tmux():
+    if not shutil.which("tmux"):
+        pytest.skip("tmux is not here")
+
+
+@pytest.mark.parametrize("name", sorted(pictures.KEYS))
+def test_a_terminal_shows_the_golden_screen(tmux, name):
+    assert "\x1b[" in pictures.driven(name)
+
+
+def test_a_terminal_is_left_as_it_was_and_hears_nothing_of_a_hostile_qube(tmux, tmp_path):
+    """One firewall says what a terminal obeys to; the screen goes on, keys work, and `q` gives the shell back."""
+    folder = tmp_path / "scene"
+    scene.write(str(folder))
+    bad = b"\x1b]2;owned\x07\x1b[2J\x1bc\x1b[?1049l" * 50 + b"\n"
+    for name in os.listdir(str(folder / "sys-pyfw")):
+        (folder / "sys-pyfw" / name).write_bytes(bad)
+    terminal = pictures.Terminal(str(folder) + "; echo left; read nothing", str(tmp_path / "tmux"))
+    try:
+
+        def until(text):
+            while text not in terminal.shows():  # whoever waits for the tests sees one that never comes
+                time.sleep(0.05)
+            return terminal.shows()
+
+        said = until("personal")
+        assert "sys-pyfw: it does not answer as a firewall qube does" in said and "owned" not in said
+        terminal.keys("/ p e r Enter")
+        until("only “per”")
+        terminal.keys("q")
+        assert "QUBE" not in until("left")
+    finally:
+        terminal.close()
+
+
+def rows_of(svg):
+    """Lines of text of a picture that rich made."""
+    rows = {}
+    for each in xml.etree.ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text"):
+        if each.get("clip-path"):
+            rows.setdefault(float(each.get("y")), []).append((float(each.get("x")), each.text))
+    return ["".join(text for _, text in sorted(row)).replace("\xa0", " ") for _, row in sorted(rows.items())]
+
+
+@pytest.mark.parametrize("name", sorted(pictures.KEYS))
+def test_the_readmes_picture_is_of_that_screen(name):
+    """After a change that is meant: ./build.py screens, and look at the pictures."""
+    with open(os.path.join(pictures.FOLDER, name + ".svg"), encoding="utf-8") as file:
+        svg = file.read()
+    assert "http" not in svg.replace("http://www.w3.org/", "").replace("https://www.textualize.io", ""), (
+        "nothing is fetched"
+    )
+    found = [row.replace(" ", "").strip() for row in rows_of(svg)]
+    wanted = [row.replace(" ", "") for row in pictures.golden_body(name)]
+    assert len(wanted) > 5 and [row for row in found[1:] if row] == [row for row in wanted if row]
+
+
+def test_the_readmes_picture_of_an_hour_is_what_the_program_draws():
+    with open(os.path.join(pictures.FOLDER, "hour.svg"), encoding="utf-8") as file:
+        assert file.read() == hour.drawn()
 
 
 # ---- every Python that dom0 may have
