@@ -1,4 +1,5 @@
-"""What comes by the uplink and is of no flow: nobody's, but where a setting forwards it to a client (policy.forwards).
+"""What comes by the uplink and is of no flow: nobody's, but if a setting forwards it to a client (policy.forwards), or
+it answers a question of our own (naming.py).
 
 Between answers.py, which has what the judge says for itself, and the judge, which forwards what is let in here.
 """
@@ -17,6 +18,7 @@ class Inbound(Answers):
         super().__init__(neighbours, random)
         self.opened = 0  # flows that were begun, or nearly: each so much work
         self._accounts = neighbours.accounts
+        self.to_ports_of_ours = self.teaches = None  # functions of naming.py
 
     def _receiver(self, p, now):
         """Which client a first piece from the uplink is for: its slot; 0: an error, of no flow itself; -1: nobody."""
@@ -33,6 +35,8 @@ class Inbound(Answers):
     def _let_in(self, p, now):
         """The first packet of a flow from the uplink: only to where a setting forwards it, and in silence if not."""
         n = self.neighbours
+        if n.nat.reserved(p.proto, p.destination_port()) and self.to_ports_of_ours:
+            return self.to_ports_of_ours(p, now)
         client, port = n.inside(p.proto, p.destination_port(), p.src)
         if client is None or p.src >= GROUPS or not p.begins():
             return reasons.NO_FLOW if p.src < GROUPS else reasons.BAD_SOURCE

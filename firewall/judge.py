@@ -145,6 +145,7 @@ class Judge(Inbound):
         if proto != ipv4.TCP and proto != ipv4.UDP:
             port = -1
         back = there + BACK
+        rules = client.rules[V4]
         if w[back + LIFE] < SLOTS and w[back + RING]:  # INBOUND
             to = client, byteorder.first(w[there + PORTS])
             allowed = to == n.inside(proto, byteorder.first(w[there + NEW_PORTS]), dst)
@@ -152,11 +153,14 @@ class Judge(Inbound):
         else:
             allowed = (dst in n.clients.by_address) == (w[back + CLIENT] != 0)  # else its way is another now
             allowed = allowed and not n.barred(client.address, proto, dst, port)
-            allowed = allowed and client.rules[V4].decide(proto, dst, port, kind, now)[0]
+            if allowed and not rules.decide(proto, dst, port, kind, now)[0]:
+                allowed = rules.still(proto, dst, port, kind)
+                if not allowed and rules.waiting():
+                    return False  # not now, but perhaps soon
         if not allowed:
             n.flows.remove(half >> 1)
             return False
-        w[there + GENERATION] = n.clients.generations[slot]
+        w[there + GENERATION] = 0 if n.teaches(proto, dst, port) else n.clients.generations[slot]
         return True
 
     def _open(self, p, now):
@@ -183,7 +187,8 @@ class Judge(Inbound):
         self._accounts.decided(client.slot, rule)
         if not accept:
             if picked:
-                return reasons.DENIED if client.rules[V4] is NO_RULES else self._reset(p, reasons.DENIED, now)
+                later = client.rules[V4] is NO_RULES or client.rules[V4].waiting()
+                return reasons.DENIED if later else self._reset(p, reasons.DENIED, now)
             return self._refuse(p, reasons.DENIED, now)
         egress = peer.interfaces[-1] if peer else n.uplink
         if v4.segment(p, egress.mtu) < 0:
@@ -193,6 +198,8 @@ class Judge(Inbound):
         if opened < 0:
             return (self._reset if picked else self._refuse)(p, -opened, now)
         self._accounts.opened(client.slot, opened, now)
+        if n.teaches(p.proto, p.dst, p.destination_port()):
+            n.flows.records[opened * WORDS + GENERATION] = 0
         return self._forward(p, opened * 2, now)
 
     def _egress(self, at):
@@ -221,6 +228,9 @@ class Judge(Inbound):
                 return reasons.GATHER
         # decided: from here on nothing is asked
         flows = self.neighbours.flows
+        if not flows.records[(half >> 1) * WORDS + GENERATION]:
+            self.opened += 1  # as much work
+            self.teaches(p, half, now)
         follow(flows, at, p, now)
         v4.rewrite(p, flows.records, at)
         return self._send(p, egress, segment)

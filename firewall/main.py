@@ -28,8 +28,9 @@ from netfront.uplink import Uplink
 from firewall.capture import Taps
 from firewall.flows.clients import NO_RULES, V4
 from firewall.forward import Forwarder
-from firewall.interfaces import UPLINK
+from firewall.gateway import Gateway
 from firewall.judge import Judge
+from firewall.naming import Naming
 from firewall.neighbours import Neighbours
 from firewall.policy import CLOSED, Policy
 from firewall.qubes import features
@@ -37,15 +38,12 @@ from firewall.qubes.agent import Agent
 from firewall.qubes.settings import Settings
 from firewall.services.table import Services
 from firewall.rules.matcher import DENY
-from firewall.rules.names import NoNames
 from firewall.stalls import Stalls
 from firewall.status import lines
 
 _LARGE = const(23 << 20)  # octets outside the heap; with less: the sizes of a 24 MB domain
 _TICK_MS = const(50)  # between two slices of the flow table
 _COLLECT_NS = const(10000000000)  # from one collection in a quiet moment to the next
-_FIRST_ARP_MS = const(500)  # from one question for the gateway to the next, each thrice the one before
-_LAST_ARP_MS = const(60000)
 _MAC_WITHOUT = b"\x00\x16\x3e\x5e\x6c\x00"  # Qubes' default, should dom0 name none
 
 _log = Log("firewall")
@@ -77,6 +75,9 @@ class Firewall:
         self.taps = Taps(self.pool)
         self.backends = Backends(store, self._connect, self._attach, self._detach, self._change)
         self.quarantine = Quarantine(self.pool)
+        self.gateway = Gateway(self.forwarder, self.neighbours)
+        self.naming = Naming(self.neighbours, self.judge, xen.random, self.gateway.emit, Log("names").warning)
+        self.names = self.naming.names
         self.settings = make_settings(store, self)
         self.uplink = Uplink(store, self.pool, self.quarantine, self._uplink_attached, self._uplink_detached)
         self.stalls = Stalls(self.uplink)
@@ -84,8 +85,6 @@ class Firewall:
         self.network = None  # what settings say about the uplink
         self.up = False
         self.up_since = 0  # ms
-        self.names = NoNames()
-        self._asking = 0  # counts the tasks that ask for the gateway: only the last one does
 
     def start(self):
         """Spawn all tasks; frames flow as soon as links and rules are there."""
@@ -96,6 +95,7 @@ class Firewall:
         supervisor.spawn("uplink", self.uplink.run, supervisor.SERVICE)
         supervisor.spawn("quarantine", self.uplink.watch_quarantine, supervisor.SERVICE)
         supervisor.spawn("flows", self._tick, supervisor.FATAL)
+        supervisor.spawn("names", lambda: self.naming.run(loop.Flag(), xen.ns), supervisor.SERVICE)
 
     def answer(self):
         """From now on dom0 can call services, and we can call others'."""
@@ -113,6 +113,7 @@ class Firewall:
         if self.neighbours.set_rules(address, rules):
             client = self.neighbours.clients.by_address[address]
             self.neighbours.accounts.by_slot[client.slot].loaded = xen.ns() // 1000000
+            self.names.in_force(address, rules, xen.ns() // 1000000)
 
     def set_ours(self, address):
         """The address that clients know us by: pings to it are answered, errors come from it (0: the uplink's)."""
@@ -185,6 +186,7 @@ class Firewall:
             interface.owner = vif
             loop.bind(vif.link.port, _nothing)
             self.forwarder.add(interface, vif)
+            self.names.attached(vif.address)
             self.settings.attached(vif.address)
         except BaseException:
             self._forget(vif, interface)
@@ -209,6 +211,7 @@ class Firewall:
         loop.unbind(vif.link.port)
         if len(interface.client.interfaces) == 1:
             self.settings.detached(vif.address)
+            self.names.detached(vif.address)
         self.taps.gone(interface.number)
         self.neighbours.detach(interface.number)
         self.forwarder.active.set()
@@ -242,28 +245,19 @@ class Firewall:
         self.up_since = xen.ns() // 1000000
         address, gateway = self.network
         try:
-            self._ask = self.neighbours.uplink_up(address, self.uplink.mac or _MAC_WITHOUT, gateway, self.uplink.mtu)
-            self._asking += 1
-            supervisor.spawn("arp", lambda: self._ask_gateway(self._asking), supervisor.LINK)
+            mac = self.uplink.mac or _MAC_WITHOUT
+            self.gateway.ask(self.neighbours.uplink_up(address, mac, gateway, self.uplink.mtu))
+            self.names.set_up(True)
         except BaseException:
             self._uplink_down()
             raise
 
     def _uplink_down(self):
         if self.up:
+            self.names.set_up(False)
             self.neighbours.uplink_down()
             self.up = False
-            self._asking += 1
-
-    async def _ask_gateway(self, number):
-        """Ask for the gateway's Ethernet address until the judge sees the answer. A VPN's netvm never answers."""
-        delay = _FIRST_ARP_MS
-        while self._asking == number and not self.neighbours.gateway_known:
-            self.forwarder.delivery.emit(UPLINK, self._ask)
-            self.uplink.link.flush()
-            self.forwarder.active.set()
-            await asyncio.sleep_ms(delay)
-            delay = min(3 * delay, _LAST_ARP_MS)
+            self.gateway.stop()
 
     # ---- time ---------------------------------------------------------------------------------
 

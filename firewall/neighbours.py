@@ -4,6 +4,8 @@ Owns the flow table and the ports with it, because a neighbour that goes takes i
 detach(), uplink_up() and uplink_down(); QubesDB's task calls set_rules(), set_connected(), set_policy() and sets
 gateway. Addresses are ints, Ethernet addresses 6 octets.
 """
+from micropython import const
+
 from firewall import reasons
 from firewall.accounts import Accounts
 from firewall.flows.clients import Bucket, Clients
@@ -13,7 +15,9 @@ from firewall.interfaces import UPLINK, Interface, Interfaces
 from firewall.packets import replies
 from firewall.packets.reassemble import Reassembly
 from firewall.policy import ANY, Policy
-from firewall.wire import ethernet
+from firewall.wire import ethernet, ipv4
+
+_DNS = const(53)  # the port
 
 
 class Neighbours:
@@ -30,6 +34,7 @@ class Neighbours:
         self.connected = frozenset()
         self._only = False  # whoever connected does not name gets nothing
         self.policy = Policy()
+        self.teachers = frozenset()  # see set_teachers()
         self.broadcast = -1  # of the uplink's network, if it is one
         self.upstream = 0  # the gateway we use
         self.gateway_known = False  # it has answered who it is
@@ -142,6 +147,15 @@ class Neighbours:
         to = self.policy.inside(proto, port, remote) if self.policy.forwards else None
         client = to and self.clients.by_address.get(to[0])
         return (client, to[1]) if client and self.named(client.address) else (None, 0)
+
+    def set_teachers(self, addresses):
+        """Resolvers whose answers to clients teach names: what goes to their port 53 is for the judge, each packet."""
+        self.teachers = frozenset(addresses)
+        self._judge_again()
+
+    def teaches(self, proto, dst, port):
+        """True for a flow whose packets teach names. Its generation is none (0), so the fast path does not know it."""
+        return proto == ipv4.UDP and dst in self.teachers and port == _DNS
 
     def _judge_again(self):
         for client in self.clients.by_address.values():

@@ -61,6 +61,10 @@ class Nat:
         self._reserved.add(proto << 16 | port)
         return True
 
+    def reserved(self, proto, port):
+        """True for a port of our own."""
+        return proto << 16 | port in self._reserved
+
     def release(self, proto, port):
         """The port is not ours any more."""
         self._reserved.discard(proto << 16 | port)

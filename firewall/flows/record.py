@@ -14,7 +14,7 @@ each:
      7 DELTAS      of the IP checksum, by the addresses; << 16: of the transport's, by all
      8 EGRESS      link it leaves by; there: | state << 16 (state.py)
      9 CLIENT      slot of the client whose packets these are; 0: they come from the uplink
-    10 GENERATION  there: of the rules that judged it; back: the life of what LIFE names
+    10 GENERATION  there: of the rules that judged it, 0: each packet is judged; back: the life of what LIFE names
     11 SEEN        ms of the last packet of this half, modulo 2**32
     12 PACKETS     of this half, modulo 2**32
     13 OCTETS      of their IP datagrams, modulo 2**32

@@ -16,7 +16,7 @@ from firewall.flows import state as flowstate
 from firewall.flows.index import KEY_OCTETS, Index
 from firewall.flows.lists import Lists
 from firewall.flows.mappings import Mappings
-from firewall.flows.record import BACK, CLIENT, EGRESS, GENERATION, KIND, LIFE, NEXT, PREV, SEEN, WORDS
+from firewall.flows.record import BACK, CLIENT, DST, EGRESS, GENERATION, KIND, LIFE, NEXT, PREV, SEEN, WORDS
 
 SHARE = const(512)  # flows that a client gets whatever others hold
 _LOOKS = const(32)  # flows looked at for one that may go
@@ -229,6 +229,15 @@ class Flows:
                     self.remove(self._cursor)
                     visits -= _REMOVAL
             self._cursor += 1
+
+    def going_to(self, words, found, first, count):
+        """Add to found the words, addresses, that flows in count records from first on go to. False: no records."""
+        w = self.records
+        end = min(first + count, self._fresh)
+        for at in range(first * WORDS, end * WORDS, WORDS):
+            if w[at + KIND] and w[at + DST] in words:
+                found.add(w[at + DST])
+        return first < end
 
     def _recycle(self, client):
         first = client.first[flowstate.IDLE] or client.first[flowstate.ANSWERED]

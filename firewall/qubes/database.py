@@ -18,6 +18,7 @@ from firewall.wire.address import parse
 
 RULES = "/qubes-firewall/"
 HANDLED = "/qubes-firewall-handled/"
+RESOLVED = "/dns/"
 _KEYS = const(1024)  # of those that are watched; each has two octets of address and little more
 _OUT = const(8192)  # octets not yet sent: beyond it nothing more is read
 _OWN = const(256)  # values of ours not yet sent, or not yet answered
@@ -51,8 +52,9 @@ class Database:
         self._fresh = None
         self._inbox = None
         self._out = bytearray()
-        self._own = {}  # path -> value, to be written to dom0
+        self._own = {}  # path -> value, to be written to dom0; None: to be removed there
         self._unanswered = {}  # path -> value, written on this connection; dom0 has not said yet that it has it
+        self._there = set()  # paths for remove() that dom0 has said to have, on this connection
 
     def watch(self, path, function, keep=None):
         """Keep this key, or with "/" at the end all below: function(path, value) at every change, value None: removed.
@@ -88,6 +90,13 @@ class Database:
         """Whether dom0 has not said yet that it has what was written last."""
         return path in self._own or path in self._unanswered
 
+    def remove(self, path):
+        """Remove a key that write() has written. False: we must not, as dom0 has not said yet that it has it."""
+        self._own.pop(path, None)
+        if path in self._there and path not in self._unanswered:
+            self._own[path] = None
+        return self._own.get(path, path) is None
+
     def handled(self, address):
         """Tell dom0 that the rules of this address are in force, once more."""
         self.write(HANDLED + address, b"%d" % self.copy.trees.handled(address))
@@ -98,8 +107,9 @@ class Database:
         """A channel is there, with nothing said on it yet. What the last one may have lost is written again."""
         self.synced = False
         self._unanswered.update(self._own)
-        self._own = self._unanswered
+        self._own = {path: value for path, value in self._unanswered.items() if value is not None}
         self._unanswered = {}
+        self._there = set()
         self._fresh = Copy(self.copy)
         self.committing = None
         self._inbox = messages.Inbox()
@@ -132,9 +142,12 @@ class Database:
             self._remove(path)
             self._answer(path)
         else:
-            self._unanswered.pop(path, None)
+            value = self._unanswered.pop(path, None)
+            self._there.discard(path)
             if kind != messages.OK:
                 self.errors += 1
+            elif value is not None and path.startswith(RESOLVED):
+                self._there.add(path)
         return True
 
     def outgoing(self):
@@ -145,7 +158,9 @@ class Database:
                     break
                 if path not in self._unanswered:  # one at a time, so that an answer is to the last value
                     self._unanswered[path] = self._own.pop(path)
-                    self._out += messages.pack(messages.WRITE, path, self._unanswered[path])
+                    value = self._unanswered[path]
+                    write = value is not None
+                    self._out += messages.pack(messages.WRITE, path, value) if write else messages.removal(path)
         return self._out
 
     def choked(self):
@@ -247,6 +262,10 @@ class Database:
     def _remove(self, path):
         copy = self._fresh or self.copy
         directory = path.endswith("/")
+        for name in [name for name in self._there if name == path or (directory and name.startswith(path))]:
+            self._there.discard(name)
+            if self._own.get(name, name) is None:
+                del self._own[name]
         if path.startswith(RULES) and path != RULES:
             address, _, key = path[len(RULES) :].partition("/")
             # without the slash it is the commit's own node, which means nothing without a commit

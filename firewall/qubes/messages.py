@@ -29,7 +29,7 @@ _LENGTH = const(68)  # 4, little endian
 _PATH_OCTETS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_/.:@-"
 _RECEIVED = (WRITE, RM, OK, NOENT, ERROR, CONTENT)
 _WITH_VALUE = (WRITE, CONTENT)
-_SENT = (WRITE, MULTIREAD, OK)  # never RM: of a key that dom0 has not, it costs the channel
+_SENT = (WRITE, MULTIREAD, OK)  # never RM, but by removal(): of a key that dom0 has not, it costs the channel
 
 
 def pack(kind, path, value=b""):
@@ -45,6 +45,13 @@ def pack(kind, path, value=b""):
     header[_LENGTH] = len(value) & 0xFF
     header[_LENGTH + 1] = len(value) >> 8
     return bytes(header) + value
+
+
+def removal(path):
+    """The message that removes a key of which dom0 has said that it has it."""
+    message = bytearray(pack(WRITE, path))
+    message[_TYPE] = RM
+    return bytes(message)
 
 
 def writable(path):

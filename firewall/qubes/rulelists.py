@@ -223,9 +223,10 @@ class RuleLists:
 
     async def _seal(self, client, rules):
         """The RuleList of these rules. Sealed again if the resolvers change meanwhile."""
+        names = self.names.of(client.address)
         while True:
             resolvers = self.resolvers
-            made = await in_turns(sealing(rules, resolvers, self.names, lambda octets: self._ask_room(client, octets)))
+            made = await in_turns(sealing(rules, resolvers, names, lambda octets: self._ask_room(client, octets)))
             if resolvers == self.resolvers:
                 return made
 

@@ -23,6 +23,7 @@ from log import Log
 from firewall.qubes.configured import Configured
 from firewall.qubes.connection import Connection
 from firewall.qubes.database import Database
+from firewall.qubes.resolved import Resolved
 from firewall.qubes.rulelists import RuleLists
 from firewall.rules.names import NoNames
 from firewall.wire.address import parse4, text4
@@ -42,15 +43,17 @@ _log = Log("settings")
 
 class Settings:
     def __init__(self, store, firewall, names=None):
-        """names: what host names in rules resolve to, see rules/names.py."""
+        """names: what host names in rules resolve to, see rules/names.py; without: the firewall's own, or none."""
         self.firewall = firewall
         self.addresses = {}  # key -> address as an int; the last good one
         self.mapped = {}  # client's address -> the other one that it believes to have
         self.network = None  # what set_network() was told last
         self.database = Database(self._commit, self._synced)
         self.connection = Connection(store, self.database)
-        self.lists = RuleLists(firewall, names or NoNames(), self.database, self.connection)
+        self.names = names or getattr(firewall, "names", None) or NoNames()
+        self.lists = RuleLists(firewall, self.names, self.database, self.connection)
         self.configured = Configured(self.database, firewall)
+        self.names.resolved = Resolved(self.database, self.connection)
         self._told = False  # that network keys are missing
         for key in _NETWORK + _RESOLVERS:
             self.database.watch(key, self._address)
@@ -123,6 +126,7 @@ class Settings:
     def _set_resolvers(self):
         resolvers = tuple(self.addresses[key] for key in _RESOLVERS if key in self.addresses)
         self.configured.set_resolvers(resolvers)
+        self.names.set_resolvers(resolvers)
         self.lists.set_resolvers(resolvers)
 
     def _connected(self, _, value):

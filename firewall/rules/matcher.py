@@ -38,7 +38,7 @@ class RuleList:
     def __init__(self, accept, icmp, names, groups, octets):
         self.icmp = icmp  # protocol number of ICMP in this family
         self.octets = octets
-        self._names = names
+        self.names = names
         self._epoch = None
         self._otherwise = (accept, None)
         self._of = groups  # protocol -> groups; protocols with the same rules share them
@@ -58,7 +58,7 @@ class RuleList:
             point = _ANY
         else:
             point = icmp_type if proto == self.icmp else dport
-        if self._named and self._names.epoch(now) != self._epoch:
+        if self._named and self.names.epoch(now) != self._epoch:
             self._resolve(now)
         for group in groups:
             found = _at(group.points, group.point_rules, point)
@@ -74,11 +74,34 @@ class RuleList:
                 return group.verdicts[found & -found]
         return self._otherwise
 
+    def still(self, proto, dst, dport, icmp_type):
+        """True if a flow goes on that decide(), asked just before, would not let begin: a name had dst then.
+
+        A drop rule's name without an answer matches what it did while it had one.
+        """
+        groups = self._of.get(proto, self._of[_ANY])
+        point = _ANY if proto not in self._of else icmp_type if proto == self.icmp else dport
+        for group in groups if self._named else ():
+            named = group.by_address.get(dst, 0) | group.by_past.get(dst, 0) | group.never_answered
+            found = _at(group.addresses, group.address_rules, dst) | named
+            found &= _at(group.points, group.point_rules, point)
+            if found:
+                return group.verdicts[found & -found][0]
+        return False
+
+    def hosts(self):
+        """All names in its rules."""
+        return [host for group in self._named for _, host, _, _ in group.named]
+
+    def waiting(self):
+        """True while a name of it may get its first answer."""
+        return len(self._named) > 0 and hasattr(self.names, "waiting") and self.names.waiting()
+
     def _resolve(self, now):
         """Ask for all names anew. Costs one look-up a rule; once per epoch, whatever the packets."""
         for group in self._named:
-            group.resolve(self._names)
-        self._epoch = self._names.epoch(now)
+            group.resolve(self.names)
+        self._epoch = self.names.epoch(now)
 
 
 def seal(rules, resolvers, names):
@@ -167,6 +190,8 @@ class _Group:
         self.named = []  # (bit, host, accept, targets); targets: None, or what the addresses must be among
         self.by_address = {}  # address -> bits of rules whose host has it
         self.unanswered = 0  # bits of drop rules whose host has no answer: they match everything
+        self.by_past = {}  # address -> bits of accept rules whose host had it
+        self.never_answered = 0  # those of unanswered whose host never had an answer
         bit = 1
         for rule in rules:
             self.verdicts[bit] = (rule.accept, rule.number)
@@ -184,23 +209,34 @@ class _Group:
         self.addresses, self.address_rules = addresses.cut()
 
     def resolve(self, names):
-        by_address = {}
-        unanswered = 0
+        by_address, by_past = {}, {}
+        unanswered = never_answered = 0
+        more = hasattr(names, "past")  # else it is a table of addresses, and no more
         for bit, host, accept, targets in self.named:
             found = names.addresses(host)
+            past, learnt = (names.past(host), names.learnt(host)) if more else (None, ())
             if found is None:
                 # closed either way: an accept rule matches nothing, a drop rule everything
-                if accept:
-                    continue
-                if targets is None:
+                found = ()
+                if not accept and targets is None:
                     unanswered |= bit
-                    continue
-                found = targets
-            for address in found:
-                if targets is None or address in targets:
-                    by_address[address] = by_address.get(address, 0) | bit
-        self.by_address = by_address
-        self.unanswered = unanswered
+                    if past is None:
+                        never_answered |= bit
+                elif not accept:
+                    found = targets
+            _mark(by_address, found, targets, bit)
+            _mark(by_address, learnt, targets, bit)
+            if accept:
+                _mark(by_past, past or (), targets, bit)
+        self.by_address, self.by_past = by_address, by_past
+        self.unanswered, self.never_answered = unanswered, never_answered
+
+
+def _mark(table, addresses, targets, bit):
+    """Set a rule's bit for these addresses, if they are among its targets."""
+    for address in addresses:
+        if targets is None or address in targets:
+            table[address] = table.get(address, 0) | bit
 
 
 class _Scale:

@@ -70,7 +70,8 @@ class _Settings:
         self.rules = {}
         self.nodes = {}  # of the list that comes next
         self.resolvers = _addresses(_RESOLVERS.split())
-        self.names = NoNames()
+        self.names = None  # as the firewall itself finds out
+        firewall.names.set_resolvers(self.resolvers)
 
     def take(self, lines):
         for line in lines:
@@ -80,7 +81,8 @@ class _Settings:
     def set_rules(self, text):
         """Why they are refused; "" if they are not."""
         entries, self.nodes = self.nodes, {}
-        self.rules[_address(text)], complaint = load(entries, text, self.resolvers, self.names)
+        names = self.names or self.firewall.names.of(_address(text))
+        self.rules[_address(text)], complaint = load(entries, text, self.resolvers, names)
         self.attached(_address(text))
         return complaint or ""
 
@@ -234,6 +236,7 @@ def _obey(firewall, settings, words, lines):
         neighbours.set_connected(_addresses(words[2 if only else 1 :]), only)
     elif command == "resolvers":
         settings.resolvers = _addresses(words[1:])
+        firewall.names.set_resolvers(settings.resolvers)
     elif command == "names":
         settings.names = _Names(lines)
     elif command == "pairs":

@@ -42,7 +42,7 @@ MAY = {
 # modules of firewall/ itself, from below: each may import those before it
 LAYERS = (
     "reasons", "accounts", "interfaces", "policy", "neighbours", "answers", "inbound", "judge", "turns", "capture",
-    "cutting", "delivery", "slow", "forward", "stalls", "status", "main",
+    "cutting", "delivery", "slow", "forward", "gateway", "naming", "stalls", "status", "main",
 )  # fmt: skip
 for _name in ("qubes", "names", "services", "netback", "netfront", "vchan", "xenbus", "net"):
     MAY[_name].add("steps")
@@ -52,6 +52,7 @@ for _i, _name in enumerate(LAYERS):
         MAY[_name] = _BELOW | set(LAYERS[:_i])
 MAY["forward"].add("bursts")
 MAY["capture"].add("fast")
+MAY["naming"].add("names")
 for _name in ("accounts", "interfaces", "policy", "neighbours", "answers", "inbound", "judge", "turns"):
     MAY[_name] -= {"ground", "xenbus", "net"}
 MAY["main"] |= {"control", "netback", "netfront", "qubes", "names", "services"}

@@ -1,0 +1,117 @@
+"""Attached clients: the names of their lists in force, and what their own questions have taught."""
+from micropython import const
+
+from firewall.names.learnt import Learnt
+from firewall.names.table import FOR_EVER
+from firewall.names.wildcards import fits, number
+
+_HOSTS = const(2048)  # learnt by all clients together
+_ADDRESSES = const(8192)
+
+
+class Client:
+    """An attached client. hosts: names of its list in force, true for those that the table has."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+        self.hosts = {}
+        self.wilds = ()  # what its list's wildcards stand for
+        self.learnt = Learnt()
+        self.wake = FOR_EVER  # when the next learnt address that its list may use becomes past
+
+
+class Clients:
+    """clients: {address: Client}. wildcards: what they stand for, by number as text. now: ms, as last told.
+
+    ignored(address): True for one that no name may have. on_news(): tick() is to be called soon.
+    """
+
+    def __init__(self):
+        self.now = 0
+        self.clients = {}
+        self.wildcards = {}
+        self.ignored = lambda address: False
+        self.on_news = lambda: None
+        self._learning = True
+        self._serial = 0
+        self._hosts = self._addresses = 0  # learnt by all
+
+    def learnt_by(self, client, host, past):
+        """Addresses that a client has learnt for a name or a wildcard of its rules."""
+        known = self.clients.get(client)
+        if known is None:
+            return ()
+        learnt = known.learnt
+        pattern = self.wildcards.get(number(host)) if number(host) else None
+        if not number(host):
+            return learnt.admits(host, self.now, past)
+        found = ()
+        for name in learnt.hosts if pattern else ():
+            if fits(name, pattern):
+                found += learnt.admits(name, self.now, past)
+        return found
+
+    def asked(self, client, flow, message, now):
+        """A client's question passes, to one of our resolvers. flow: a number below 65536 of the flow."""
+        known = self.clients.get(client)
+        if known and self._learning:
+            known.learnt.ask(flow, message, now)
+
+    def heard(self, client, flow, message, now):
+        """A resolver's answer to a client passes. True: it has taught something."""
+        known = self.clients.get(client)
+        if known is None or not self._learning:
+            return False
+        learnt = known.learnt
+        found = learnt.answer(flow, message)
+        if found is None or not isinstance(found[1], list) or now > found[2]:
+            return False
+        host = found[0]
+        result = [each for each in found[1] if not self.ignored(each[0])]
+        if not result:
+            return False
+        self.now = max(self.now, now)
+        hosts, addresses = len(learnt.hosts), learnt.addresses
+        while self._hosts >= _HOSTS or self._addresses + len(result) > _ADDRESSES:
+            largest = max(self.clients.values(), key=lambda each: each.learnt.addresses + 4 * len(each.learnt.hosts))
+            self._forget(largest.learnt)
+            if largest is known:
+                hosts, addresses = len(learnt.hosts), learnt.addresses
+        try:
+            new = learnt.learn(host, result, now)
+        finally:
+            self._hosts += len(learnt.hosts) - hosts
+            self._addresses += learnt.addresses - addresses
+        if self._uses(known, host):
+            until = learnt.next_past(host, now)
+            if until is not None and until < known.wake:
+                known.wake = until
+                self.on_news()
+            if new:
+                self._news(known)
+        return True
+
+    def _forget(self, learnt):
+        self._hosts -= len(learnt.hosts)
+        self._addresses -= learnt.addresses
+        learnt.forget_oldest()
+        self._hosts += len(learnt.hosts)
+        self._addresses += learnt.addresses
+
+    def _uses(self, known, host):
+        return host in known.hosts or any([fits(host, pattern) for pattern in known.wilds])
+
+    def _news(self, known):
+        self._serial += 1
+        known.epoch = self._serial
+
+    def _see_past(self, known):
+        """When the next learnt address that its list may use becomes past."""
+        learnt = known.learnt
+        times = [learnt.next_past(host, self.now) for host in learnt.hosts if self._uses(known, host)]
+        known.wake = min([each for each in times if each is not None] or [FOR_EVER])
+
+    def name_of(self, client, address, now):
+        """What the client asked for when it got this address, or ""."""
+        known = self.clients.get(client)
+        return known.learnt.by_address.get(address, "") if known else ""
