@@ -288,6 +288,56 @@ def test_the_screens_on_another_python(python):
     assert done.returncode == 0 and "as in golden/" in done.stdout, done.stdout
 
 
+def test_qvm_ls_runs_beside_the_screen(tmp_path):
+    """Asked again it is not waited for: a qube that is new appears when it has answered."""
+    scene.write(str(tmp_path))
+    session = sessions.Session(calls.Recorded(str(tmp_path)))
+    session.step(0)
+
+    class Slow:
+        code, turns = None, 0
+
+        def read(self):
+            Slow.turns += 1
+            self.code = 0 if Slow.turns == 5 else None
+            return b"sys-pyfw|Running|A|10.137.0.6|sys-net|python-firewall\n" if Slow.turns == 1 else b""
+
+        def end(self):
+            Slow.turns += 100
+
+    session.source.list_call = Slow
+    session.source.listing = None
+    for now in range(sessions.LISTING - 1, sessions.LISTING + 5):
+        session.step(now)
+        assert len(session.world.firewalls) == 2
+    session.step(100)
+    assert list(session.world.firewalls) == ["sys-pyfw"] and Slow.turns == 105
+    assert {name for name, _ in session.asked} == {"sys-pyfw"}
+
+
+def test_a_qvm_ls_that_fails_later_leaves_what_was_known(tmp_path):
+    scene.write(str(tmp_path))
+    session = sessions.Session(calls.Recorded(str(tmp_path)))
+    session.step(0)
+    os.unlink(str(tmp_path / "qvm-ls"))
+    for now in (20, 21, 22):
+        session.step(now)
+    assert len(session.world.firewalls) == 2 and "No such file" in session.world.fault
+
+
+def test_flows_stay_on_the_screen_while_the_next_answer_comes(tmp_path):
+    scene.write(str(tmp_path))
+    session = screens.session_of(str(tmp_path))
+    firewall = session.world.firewalls["sys-pyfw"]
+    session.look(("sys-pyfw", scene.WORK))
+    session.step(1000)
+    session.step(1001)
+    assert len(firewall.flows_of(scene.WORK)) == 6
+    again = sessions.Asked(session.source, firewall, "firewall.Flows", scene.WORK + "+json")
+    again._begin()
+    assert len(firewall.flows_of(scene.WORK)) == 6 and firewall.coming == {}
+
+
 def test_nothing_is_asked_of_a_qube_that_is_no_firewall(tmp_path):
     scene.write(str(tmp_path))
     session = sessions.Session(calls.Recorded(str(tmp_path)))

@@ -14,7 +14,7 @@ import tempfile
 PIECE = 65536  # octets taken at once
 COMPLAINT = 2048  # octets of stderr that are kept
 SECONDS = 20  # that qvm-ls may take
-FIELDS = "NAME,STATE,CLASS,IP,NETVM,KERNEL"
+LIST = ["qvm-ls", "--raw-data", "--fields", "NAME,STATE,CLASS,IP,NETVM,KERNEL"]
 
 
 class Unavailable(Exception):
@@ -29,11 +29,14 @@ class Qubes:
     def __init__(self, caller=None):
         self.caller = caller
 
+    def list_call(self):
+        """A Call of qvm-ls."""
+        return Call(LIST)
+
     def listing(self):
-        command = ["qvm-ls", "--raw-data", "--fields", FIELDS]
         try:
             done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=SECONDS
+                LIST, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=SECONDS
             )
         except FileNotFoundError:
             raise Unavailable("qvm-ls is not here: this program runs in dom0")
@@ -124,10 +127,8 @@ class Call:
 
     def end(self):
         """End it, and all that it has started."""
-        try:
+        if self._process.poll() is None:  # else its number may be another's by now
             os.killpg(self._process.pid, signal.SIGTERM)
-        except (ProcessLookupError, PermissionError):
-            pass
         try:
             self._process.wait(2)
         except subprocess.TimeoutExpired:
@@ -156,6 +157,9 @@ class Recorded:
                 return file.read()
         except OSError as error:
             raise Unavailable("%s: %s" % (os.path.join(self.folder, "qvm-ls"), error.strerror))
+
+    def list_call(self):
+        return Replay(os.path.join(self.folder, "qvm-ls"))
 
     def call(self, qube, service, said=b""):
         return Replay(os.path.join(self.folder, qube, service))

@@ -73,7 +73,7 @@ class Firewall:
         self.clients = {}
         self.status, self.uplink, self.strange = None, None, 0
         self.refusals = {}  # (client, proto, to, to_port, rule, why): row, the newest last
-        self.flows = {}  # client's address: [row]
+        self.flows, self.coming = {}, {}  # client's address: [row]; of the last whole answer, and of the one that comes
         self.seconds = set()  # of the last minute, those that firewall.Watch has told
         self.listening = False  # {"now": true} has come: refusals that come are new
         self._more = set()  # clients whose counters go on in the next line
@@ -143,7 +143,8 @@ class Firewall:
         return row if self.listening else None
 
     def _flows(self, row):
-        kept = self.flows.setdefault(row["client"], []) if len(self.flows) < CLIENTS else self.flows.get(row["client"])
+        known = self.coming
+        kept = known.setdefault(row["client"], []) if len(known) < CLIENTS else known.get(row["client"])
         if kept is not None and len(kept) < FLOWS:
             kept.append(row)
 

@@ -272,8 +272,7 @@ def listen(source, say):
             desktop.step()
             if source.recorded and session.idle() and not desktop.running:
                 return 0
-            if not came:
-                time.sleep(0.05 if desktop.running else 0.5)
+            time.sleep(0.05 if desktop.running or came else 0.5)
     finally:
         session.close()
         desktop.close()

@@ -12,7 +12,7 @@ Qube = namedtuple("Qube", "name running address netvm kernel")
 
 
 def parse(octets):
-    """[Qube] of `qvm-ls --raw-data` with the fields of calls.FIELDS. Lines that are none are left out."""
+    """[Qube] of `qvm-ls --raw-data` with the fields of calls.LIST. Lines that are none are left out."""
     found = []
     for line in octets.decode("ascii", "replace").splitlines()[: MOST + 1]:
         words = [word.strip() for word in line.split("|")]

@@ -57,7 +57,7 @@ class Asked:
         self.reader, self.octets = streams.Reader(self.service), 0
         self.addresses = set()
         if self.service == "firewall.Flows":
-            self.firewall.flows.clear()
+            self.firewall.coming = {}
         self.call = self.source.call(self.firewall.name, "%s+%s" % (self.service, self.argument))
 
     def _finish(self, now):
@@ -76,6 +76,8 @@ class Asked:
             self.firewall.forget(self.addresses)
         if self.service == "firewall.Refused":
             self.firewall.listening = False
+        if self.service == "firewall.Flows" and reader.begun:
+            self.firewall.flows = self.firewall.coming
         self.pause = PAUSE if whole else min(2 * self.pause, LONGEST)
         self.due = now + (EVERY[self.service] if whole and self.service in EVERY else self.pause)
         self.call = None
@@ -101,13 +103,12 @@ class Session:
         self.source, self.wanted, self.services, self.heard = source, wanted, services, heard
         self.world = model.World()
         self.asked = {}  # (firewall's name, service): Asked
-        self.due = 0
+        self.due, self.listing = 0, None  # when qvm-ls is asked again; its call while it runs, and what it said
         self.looked = None  # (firewall's name, client's address) whose flows are asked for
 
     def step(self, now):
         """One turn; True when something came."""
-        if now >= self.due:
-            self.list(now)
+        self._relist(now)
         came = False
         for asked in list(self.asked.values()):
             try:
@@ -121,11 +122,28 @@ class Session:
             self.world.name()
         return came
 
-    def list(self, now):
-        """Ask dom0 which qubes there are."""
+    def _relist(self, now):
+        """The first time qvm-ls is waited for; then it runs beside us, that the screen does not stop for it."""
+        try:
+            if self.listing:
+                call, said = self.listing
+                said += call.read()
+                if call.code is not None or len(said) > WHOLE:
+                    self.listing = None
+                    call.end()
+                    self.list(now, bytes(said) if call.code == 0 else None)
+            elif now >= self.due and self.world.names is None:
+                self.list(now)
+            elif now >= self.due:
+                self.listing = self.source.list_call(), bytearray()
+        except calls.Unavailable:
+            self.list(now)  # which says what is wrong
+
+    def list(self, now, said=None):
+        """What dom0 says which qubes there are; asked for if it is not given."""
         self.due = now + LISTING
         try:
-            names = qubes.Names(qubes.parse(self.source.listing()))
+            names = qubes.Names(qubes.parse(self.source.listing() if said is None else said))
             self.world.fault = ""
         except calls.Unavailable as error:
             self.world.fault = streams.clean(str(error), 200)
@@ -167,3 +185,5 @@ class Session:
     def close(self):
         for asked in self.asked.values():
             asked.end()
+        if self.listing:
+            self.listing[0].end()
