@@ -26,7 +26,6 @@ from netback.watch import Backends
 from netfront.uplink import Uplink
 
 from firewall.capture import Taps
-from firewall.flows.clients import NO_RULES, V4
 from firewall.forward import Forwarder
 from firewall.gateway import Gateway
 from firewall.judge import Judge
@@ -36,8 +35,8 @@ from firewall.policy import CLOSED, Policy
 from firewall.qubes import features
 from firewall.qubes.agent import Agent
 from firewall.qubes.settings import Settings
+from firewall.services.notify import Notifier
 from firewall.services.table import Services
-from firewall.rules.matcher import DENY
 from firewall.stalls import Stalls
 from firewall.status import lines
 
@@ -73,6 +72,8 @@ class Firewall:
         self.judge = Judge(self.neighbours, xen.random)
         self.forwarder = Forwarder(self.judge, self.neighbours.interfaces, self.pool, fast)
         self.taps = Taps(self.pool)
+        self.notifier = Notifier(self)
+        self.set_notify = self.notifier.switch  # what settings call
         self.backends = Backends(store, self._connect, self._attach, self._detach, self._change)
         self.quarantine = Quarantine(self.pool)
         self.gateway = Gateway(self.forwarder, self.neighbours)
@@ -102,6 +103,7 @@ class Firewall:
         services = Services(self)
         self.agent = agent = Agent(self.store, services)
         agent.start()
+        supervisor.spawn("notify", self.notifier.run, supervisor.SERVICE)
         database, wake = self.settings.database, self.settings.connection.wake
         told = features.announce(agent, database, wake, services.names())
         supervisor.spawn("features", lambda: told, supervisor.LINK)
@@ -141,31 +143,6 @@ class Firewall:
         except BaseException:
             self.neighbours.set_policy(CLOSED)
             raise
-
-    # ---- what services tell -------------------------------------------------------------------
-
-    def denied(self, address):
-        """Why everything from an attached client (int) is refused; "" if it is not."""
-        rules = self.neighbours.clients.by_address[address].rules[V4]
-        if not self.neighbours.named(address):
-            return "dom0 does not name it among our clients"
-        if rules is not NO_RULES and rules is not DENY:
-            return ""
-        why = self.settings.lists.denied(address) if isinstance(self.settings, Settings) else ""
-        return why or ("no rules have come yet" if rules is NO_RULES else "its rules are no rules")
-
-    def packed_rules(self, address):
-        """The nodes of a client's list in force, as qubes/ruletrees.py packs them; None: not known."""
-        return self.settings.lists.packed(address) if isinstance(self.settings, Settings) else None
-
-    def tapped(self):
-        """A capture has begun or ended: packets are told of while one runs, and at no other time."""
-        taps, forwarder = self.taps if self.taps.any() else None, self.forwarder
-        forwarder.delivery.tap = taps
-        if forwarder.fast:
-            forwarder.fast.tap = taps
-        slow = forwarder.slow
-        slow.deciding = taps.deciding(slow.decide) if taps else slow.decide
 
     # ---- clients ------------------------------------------------------------------------------
 

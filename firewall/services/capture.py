@@ -30,7 +30,7 @@ async def capture(firewall, call):
         await _stream(firewall, call, tap, about)
     finally:
         firewall.taps.end(tap)
-        firewall.tapped()
+        _tell(firewall)
     return 0
 
 
@@ -54,6 +54,16 @@ def _asked(firewall, words):
     return about, proto, port
 
 
+def _tell(firewall):
+    """A capture has begun or ended: the ring service tells of packets while one runs, and at no other time."""
+    taps, forwarder = firewall.taps if firewall.taps.any() else None, firewall.forwarder
+    forwarder.delivery.tap = taps
+    if forwarder.fast:
+        forwarder.fast.tap = taps
+    slow = forwarder.slow
+    slow.deciding = taps.deciding(slow.decide) if taps else slow.decide
+
+
 def _numbers(about):
     return [interface.number for interface in about.interfaces] if about else [UPLINK]
 
@@ -65,7 +75,7 @@ def _begin(firewall, about, proto, port):
         raise told.Refused(told.NO, "there is no memory for a capture now")
     if tap is None:
         raise told.Refused(told.NO, "%d captures run already" % taps.MOST)
-    firewall.tapped()
+    _tell(firewall)
     return tap
 
 

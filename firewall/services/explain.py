@@ -72,7 +72,7 @@ async def _answer(firewall, json, line):
     if not asked:
         why = "%s: %s" % (done, reasons.NAMES[reason] if reason else "the firewall answers it itself")
     elif rules is NO_RULES or rules is DENY:
-        why = "%s, as is everything from this client: %s" % (done, firewall.denied(p.src))
+        why = "%s, as is everything from this client: %s" % (done, told.denied(firewall, p.src))
     elif rule is None:
         why = "%s: no rule matches, and the policy is %s" % (done, verdict)
     else:
@@ -87,7 +87,8 @@ async def _answer(firewall, json, line):
 
 async def _text(firewall, address, rule):
     """What dom0 wrote as this rule; "" if that is not known any more."""
-    packed = firewall.packed_rules(address)
+    lists = told.lists_of(firewall)
+    packed = lists.packed(address) if lists else None
     if packed is None:
         return ""
     nodes = await in_turns(unpacking(packed), _SLICE)

@@ -85,7 +85,7 @@ def _client(firewall, json, address, client):
     account = firewall.neighbours.accounts.by_slot[client.slot]
     rules, newest = client.rules[V4], client.interfaces[-1]
     domain = newest.owner.domid if newest.owner else -1
-    denied = firewall.denied(address)
+    denied = told.denied(firewall, address)
     devices = told.devices(client)
     if json:
         return _CLIENT % (

@@ -11,6 +11,9 @@ import xen
 from asyncio import sleep_ms
 from micropython import const
 
+from firewall.flows.clients import NO_RULES, V4
+from firewall.qubes.settings import Settings
+from firewall.rules.matcher import DENY
 from firewall.wire import ipv4
 from firewall.wire.address import parse4
 
@@ -107,6 +110,23 @@ def client(firewall, text):
     if found is None:
         raise Refused(NO, "no client has the address %s" % shown(text))
     return found
+
+
+def denied(firewall, address):
+    """Why everything from an attached client (int) is refused; "" if it is not."""
+    rules = firewall.neighbours.clients.by_address[address].rules[V4]
+    if not firewall.neighbours.named(address):
+        return "dom0 does not name it among our clients"
+    if rules is not NO_RULES and rules is not DENY:
+        return ""
+    lists = lists_of(firewall)
+    why = lists.denied(address) if lists else ""
+    return why or ("no rules have come yet" if rules is NO_RULES else "its rules are no rules")
+
+
+def lists_of(firewall):
+    """The qubes.rulelists.RuleLists; None where something else is in the place of QubesDB."""
+    return firewall.settings.lists if isinstance(firewall.settings, Settings) else None
 
 
 def shown(text):

@@ -18,11 +18,13 @@ The answer appears in `data/test`, behind the same number.
     1 short N                 the next N requests about clients' devices fail for want of memory
     1 pages                   answers with what is wrong with the pool's pages: none may be lost, or in two places
     1 traffic                 answers with what each interface has carried: NUMBER=packets,octets from it,and to it
+    1 notify on               or off: refusals are told by notifications
     1 tapped                  answers how many places tell a capture of packets
     1 figures                 answers with all that must not grow, and the counters of verdicts: name=n ...
 """
 import gc
 
+import supervisor
 import xen
 from firewall import reasons
 from firewall.bursts.through import Bursts
@@ -249,6 +251,8 @@ def _obey(firewall, settings, words, lines):
         _short(firewall.store, int(words[1]))
     elif command == "pages":
         return _pages(firewall)
+    elif command == "notify":
+        firewall.set_notify(words[1] == "on")
     elif command == "tapped":
         return str(sum(each is not None for each in (firewall.forwarder.delivery.tap, firewall.forwarder.fast.tap)))
     elif command == "figures":
@@ -271,6 +275,7 @@ async def main(store, words):
     if "qrexec" in words:
         firewall.agent = Agent(store, Services(firewall))
         firewall.agent.start()
+        supervisor.spawn("notify", firewall.notifier.run, supervisor.SERVICE)
     _log.info("memory free: %d KiB", xen.memory()[1] >> 10)
     watch = await store.watch("test")
     while True:

@@ -1,0 +1,223 @@
+"""What services tell over real qrexec channels is what Linux saw: at the clients, at the netvm, on both wires.
+
+DNS, HTTP, UDP and a conversation like ssh's from two clients at once, and rules that refuse some of it.
+"""
+import json
+import os
+import subprocess
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+
+import dpkt
+import pytest
+
+from tests.xen.asking import Asking
+from tests.xen.site import CLIENTS
+from tests.xen.steps import payload
+
+RULES = ["action=drop proto=tcp dstports=22-22", "action=drop dst4=192.0.2.2/32", "action=accept"]
+OCTETS = 3000000
+NAMES = "rx_packets", "rx_bytes", "tx_packets", "tx_bytes"
+MOVED = "from_packets", "from_octets", "to_packets", "to_octets"
+LIMIT = 600
+GAP = 2000  # us
+# frames of an interface, as they pass: those with a mark in them, until as many have come, or for so many seconds
+_SNIFF = """
+import socket, sys, time
+interface, path, mark = sys.argv[1], sys.argv[2], sys.argv[3].encode()
+count, seconds = int(sys.argv[4]), int(sys.argv[5])
+frames = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+frames.bind((interface, 0))
+frames.settimeout(1)
+print("sniffing", flush=True)
+end = time.monotonic() + seconds
+with open(path, "w") as out:
+    while count and time.monotonic() < end:
+        try:
+            data = frames.recv(65536)
+        except TimeoutError:
+            continue
+        if mark in data:
+            out.write(data.hex() + "\\n")
+            out.flush()
+            count -= 1
+print("sniffed", flush=True)
+"""
+_ECHO = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("192.0.2.1", 7777))
+while True:
+    data, who = s.recvfrom(2000)
+    s.sendto(data, who)
+"""
+_ASK = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect(('192.0.2.1', 7777))
+s.settimeout(10)
+for i in range(int(sys.argv[1])):
+    s.send(b'seen at %d ' % i + bytes(i * 6))
+    s.recv(2000)
+"""
+
+
+@pytest.fixture
+def asking(site):
+    asking = Asking(site.lab, site.firewall)
+    yield asking
+    assert asking.ask("state")["left"] == []
+    asking.stop()
+
+
+@pytest.fixture
+def clients(site):
+    assert site.internet.serve(60)
+    return [site.client(name, ip, RULES, python=True) for name, ip in zip(("work", "chat"), CLIENTS)]
+
+
+def at_once(action, *lists):
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(action, *lists))
+
+
+def visit(client, *words):
+    said = client.sh("python3 /steps/visits.py " + " ".join(map(str, words)), LIMIT)
+    return json.loads(said.strip().splitlines()[-1])
+
+
+def day(client):
+    """What a client does: all kinds of traffic, and some that is refused."""
+    assert len(visit(client, "names", "20.addresses.example")) == 20
+    assert visit(client, "download", "192.0.2.1", client.name, OCTETS)["sha256"] == payload.sha256(client.name, OCTETS)
+    visit(client, "upload", "192.0.2.1", client.name, OCTETS)
+    assert visit(client, "parallel", "192.0.2.1", 20) == 20
+    client.sh("for i in 1 2 3; do nc -w 2 192.0.2.1 22 < /dev/null; done", 60, check=False)
+    client.sh("ping -c 3 -i 0.2 -W 1 192.0.2.2", 60, check=False)
+    assert " 0% packet loss" in client.sh("ping -c 5 -i 0.2 -s 1200 192.0.2.1", 60)
+
+
+def of_client(client):
+    text = client.sh("cd /sys/class/net/eth0/statistics; cat " + " ".join(NAMES))
+    return dict(zip(NAMES, map(int, text.split())))
+
+
+def quiet(site, asking, clients):
+    """({neighbour: counters}, {neighbour: counters of Linux at its end}) of one moment, in which nothing passed."""
+    for _ in range(20):
+        before = {each["client"]: each for each in asking.objects("firewall.Counters")}
+        linux = {client.ip: of_client(client) for client in clients}
+        linux["uplink"] = site.uplink_counters()
+        after = {each["client"]: each for each in asking.objects("firewall.Counters")}
+        if before == after:
+            return after, linux
+    raise AssertionError("it never rests: %s" % after)
+
+
+def test_counters_are_those_of_linux_at_every_end(site, asking, clients, figure):
+    """Octet for octet. Linux leaves the Ethernet header, 14 octets, out of what an interface received."""
+    first, linux_first = quiet(site, asking, clients)
+    at_once(day, clients)
+    site.until(lambda: True)
+    last, linux_last = quiet(site, asking, clients)
+    for who in [client.ip for client in clients] + ["uplink"]:
+        ours = {key: last[who][key] - first[who][key] for key in MOVED}
+        linux = {key: linux_last[who][key] - linux_first[who][key] for key in NAMES}
+        sent = linux["tx_packets"], linux["tx_bytes"]
+        got = linux["rx_packets"], linux["rx_bytes"] + 14 * linux["rx_packets"]
+        figure("carried for %s" % who, "%d and %d octets" % (ours["from_octets"], ours["to_octets"]))
+        assert tuple(ours[key] for key in MOVED) == sent + got, who
+        assert ours["from_octets"] + ours["to_octets"] > 2 * OCTETS
+    for client in clients:
+        hits = [b - a for a, b in zip(first[client.ip]["hits"], last[client.ip]["hits"])]
+        assert hits[0] >= 3 and hits[1] == 3 and hits[2] > 20 and hits[3] == 0
+
+
+def test_what_was_refused_and_why(site, asking, clients):
+    day(clients[0])
+    call = asking.call("firewall.Refused+json")
+    site.until(lambda: b'"now"' in asking.stdout(call))
+    rows = [json.loads(line) for line in asking.stdout(call).splitlines()[1:]]
+    own = {(row["proto"], row["to"], row["to_port"]): row for row in rows if row.get("client") == clients[0].ip}
+    ssh, ping = own["tcp", "192.0.2.1", 22], own["icmp", "192.0.2.2", 0]
+    assert (ssh["rule"], ssh["why"]) == (0, "denied by the rules") and ssh["count"] >= 3
+    assert (ping["rule"], ping["type"]) == (1, 8) and ping["count"] >= 3
+    answers = asking.objects("firewall.Explain", "%s tcp 192.0.2.1 22\n%s tcp 192.0.2.1 80\n" % ((clients[0].ip,) * 2))
+    assert answers[0]["why"] == "dropped by rule 0: action=drop proto=tcp dstports=22-22"
+    assert answers[1]["why"] == "accepted by rule 2: action=accept"
+    before = len(asking.stdout(call))
+    clients[0].sh("nc -w 2 192.0.2.1 22 < /dev/null", check=False)
+    site.until(lambda: len(asking.stdout(call)) > before, 10)
+    asking.end(call)
+
+
+def bare(frame):
+    """A packet cut as a capture is, without Ethernet header, and the transport checksum, which Linux puts in last."""
+    octets = bytearray(frame[14:128])
+    at = 20 + (16 if octets[9] == 6 else 6)
+    if octets[9] in (6, 17):
+        octets[at : at + 2] = b"\0\0"
+    return bytes(octets)
+
+
+def test_a_capture_has_what_both_wires_saw(site, asking, clients, tmp_path):
+    """Datagrams both ways, seen by Linux at the client's interface and the netvm's, and by tcpdump in the capture."""
+    work = clients[0]
+    count = 200
+    work.sh("cat > /tmp/sniff.py << 'END'\n%s\nEND" % _SNIFF)
+    site.lab.write("/tmp/sniff.py", _SNIFF.encode())
+    sniff = ["python3", "/tmp/sniff.py", site.uplink, "/tmp/uplink.hex", "seen at", str(2 * count), "60"]
+    site.lab.start(sniff, "/tmp/sniff.log")
+    work.sh("python3 /tmp/sniff.py eth0 /tmp/client.hex 'seen at' %d 60 > /tmp/sniff.log 2>&1 &" % (2 * count))
+    assert site.lab.await_text("/tmp/sniff.log", "sniffing", 30)
+    work.sh("until grep -q sniffing /tmp/sniff.log; do usleep 50000; done", 30)
+    site.internet.start(["python3", "-c", _ECHO])
+    call = asking.call("firewall.Capture+%s+udp+7777" % work.ip)
+    site.until(lambda: len(asking.stdout(call)) > 80)
+    work.sh("python3 -c \"%s\" %d" % (_ASK, count), 60)
+    work.sh("until grep -q sniffed /tmp/sniff.log; do usleep 50000; done", 90)
+    assert site.lab.await_text("/tmp/sniff.log", "sniffed", 90)
+    path = tmp_path / "capture.pcapng"
+
+    def captured():
+        path.write_bytes(asking.stdout(call))
+        with open(path, "rb") as stream:
+            return [octets for _, octets in dpkt.pcapng.Reader(stream)]
+
+    site.until(lambda: len(captured()) == 4 * count, 30)
+    asking.end(call)
+    ours = Counter(bare(frame) for frame in captured())
+    lines = work.sh("cat /tmp/client.hex", 60).split() + site.lab.read("/tmp/uplink.hex").decode().split()
+    assert ours == Counter(bare(bytes.fromhex(line)) for line in lines)
+    said = subprocess.run(["tcpdump", "-Z", "root", "-nr", str(path)], capture_output=True, text=True)
+    assert said.returncode == 0, said.stderr
+    assert len(said.stdout.splitlines()) == 4 * count and "%s" % work.ip in said.stdout
+    if os.path.exists("/usr/bin/tshark"):
+        said = subprocess.run(["tshark", "-r", str(path)], capture_output=True, text=True)
+        assert said.returncode == 0 and len(said.stdout.splitlines()) == 4 * count
+
+
+def test_asking_much_keeps_no_ring_waiting(site, asking, clients, figure):
+    """Eight at once while both clients are busy: what they download is whole, and the longest gap is under 2 ms."""
+    lasting = [asking.call(service) for service in (
+        "firewall.Watch+json", "firewall.Watch", "firewall.Refused+json", "firewall.Capture+" + clients[0].ip,
+        "firewall.Capture+uplink", "firewall.Explain")]
+
+    def ask(_):
+        for _ in range(5):
+            asking.objects("firewall.Flows")
+            asking.objects("firewall.Counters")
+
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(ask, None)
+        at_once(day, clients)
+        asked.result()
+    status = asking.objects("firewall.Status")
+    figure("longest gap with eight services asked", "%d us (%s)" % (
+        status[0]["gap"]["longest_us"], status[0]["gap"]["cause"]), "%d us" % GAP)
+    seen = [json.loads(line) for line in asking.stdout(lasting[0]).splitlines()[1:]]
+    assert sum(client["to_octets"] for each in seen for client in each["clients"]) > 2 * OCTETS
+    for call in lasting:
+        asking.end(call)
+    assert [each["client"] for each in status[1:]] == [client.ip for client in clients]
+    assert [each["denied"] for each in status[1:]] == ["", ""] and [each["rules"] for each in status[1:]] == [3, 3]
