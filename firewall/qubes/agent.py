@@ -66,7 +66,8 @@ class Agent:
         self._channel = None
         self._inbox = None
         self._out = b""
-        self._messages = []  # to be sent
+        self._messages = []  # to be sent,
+        self._ended = []  # and those that say so of calls
         self._busy = Flag()
 
     def start(self):
@@ -102,7 +103,7 @@ class Agent:
                 await self._serve(self._channel)
             except Closed:
                 self.daemon += 1  # the next one has given out no port yet
-                self._messages = []
+                self._ended = []
                 _log.info("dom0's daemon has gone")
             except PeerError as why:
                 # this daemon stays, and will want to hear of the ports that it has given out
@@ -113,6 +114,7 @@ class Agent:
                 self.version = 0
                 self._channel.close()
                 self._channel = None
+                self._messages = []
                 self.outgoing.forget()
             await sleep_ms(pause)
 
@@ -125,9 +127,9 @@ class Agent:
                 if message is None:
                     break
                 self._message(*message)
-            if self.version and self._messages:
-                self._out += b"".join(self._messages)
-                self._messages = []
+            if self.version and (self._messages or self._ended):
+                self._out += b"".join(self._messages) + b"".join(self._ended)
+                self._messages, self._ended = [], []
             done = channel.put(self._out)
             self._out = self._out[done:]
             choked = self._choked()
@@ -143,15 +145,19 @@ class Agent:
         return len(self._out) > _OUT
 
     def send(self, message):
-        """A message of qrexec.py's, to dom0's daemon, when there is one."""
+        """A message of qrexec.py's, to dom0's daemon; forgotten when that goes."""
         self._messages.append(message)
-        if self._channel:
-            self._channel.wake()
+        self._wake()
 
     def terminated(self, daemon, domain, port):
         """A call has ended: dom0's daemon may use its port again, if it is the one that gave it out."""
         if daemon == self.daemon and qrexec.data_port(port):
-            self.send(qrexec.terminated(domain, port))
+            self._ended.append(qrexec.terminated(domain, port))
+            self._wake()
+
+    def _wake(self):
+        if self._channel:
+            self._channel.wake()
 
     # ---- what dom0 says -----------------------------------------------------------------------
 
@@ -195,10 +201,14 @@ class Agent:
         for request in list(self.waiting):
             left = RUNNING - len(self.running)
             if left > KEPT or (left and self._soon(request)):
-                self.waiting.remove(request)
                 running = _Running(request)
                 self.running.append(running)
-                running.task = self._spawn(running)
+                try:
+                    running.task = self._spawn(running)
+                except BaseException:  # it waits on
+                    self.running.remove(running)
+                    raise
+                self.waiting.remove(request)
 
     def _soon(self, request):
         return request.domain == DOM0 and not self.services.lasts(request.service)
@@ -229,6 +239,7 @@ class Agent:
                         self._look(running, running.stream, passed)
                 if self.waiting:
                     self._make_room()
+                    self._begin()
                 looked = now
             await self._busy.wait()
 

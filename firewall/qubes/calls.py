@@ -17,6 +17,7 @@ from firewall.qubes import qrexec
 from firewall.qubes.stream import CallEnded, Stream
 
 PATIENCE_NS = const(10000000000)  # the longest that a caller waits for our connection: 5 s, or 10 from release 4.4 on
+_LARGEST = const(16)  # order of its rings, as callers have them: 33 pages are mapped, of our 1,024
 _FAILED = const(1)  # exit code of a service that an error has ended
 
 _log = Log("qrexec")
@@ -85,8 +86,9 @@ class Call:
 async def serve(store, request, services, connected):
     """All of one call. services: see services/table.py. connected(stream): it may be closed from now on."""
     left = PATIENCE_NS - (xen.ns() - request.arrived)
+    connecting = transport.connect(store, request.domain, request.port, _LARGEST)
     try:
-        channel = await wait_for_ms(transport.connect(store, request.domain, request.port), max(left // 1000000, 1))
+        channel = await wait_for_ms(connecting, max(left // 1000000, 1))
     except TimeoutError:
         _log.warning("%s: the caller offers no channel", request.name())
         return

@@ -70,7 +70,7 @@ class Stream:
             part = view[at : at + self._chunk]
             await self._write(qrexec.header(kind, len(part)))
             await self._write(part)
-        await sleep_ms(0)
+            await sleep_ms(0)  # a peer that reads as fast as we write is no reason to go on
 
     async def end(self, kind):
         """The end of stdin, stdout or stderr."""
@@ -78,6 +78,7 @@ class Stream:
 
     async def receive(self, limit):
         """(kind, 1 to limit octets of it as bytes); no octets: the end of a stream, or a message without any."""
+        await sleep_ms(0)  # a peer that writes as fast as we read is no reason to go on
         if not self.left:
             kind, length = unpack("<II", await self._header())
             if kind not in _KINDS or length > self._chunk:

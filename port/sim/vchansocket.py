@@ -66,7 +66,7 @@ class SocketChannel(Channel):
         vchan_socket.close(self.file)
 
 
-async def connect(store, server, port):
+async def connect(store, server, port, largest=0):
     own = int(await store.read("domid"))
     _bind()
     while True:

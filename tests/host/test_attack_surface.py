@@ -78,7 +78,7 @@ def test_behaviour_96_channels_and_nodes_are_those_that_are_listed():
     asked = {
         "connection": ("connect", "self.store, DOM0, PORT", 111),
         "agent": ("accept", "self.store, DOM0, PORT, _RING, _RING", 512),
-        "calls": ("connect", "store, request.domain, request.port", None),
+        "calls": ("connect", "store, request.domain, request.port, _LARGEST", None),
         "outgoing": ("accept", "self.store, domain, port, _RING, _RING", None),
     }
     for name, (act, arguments, port) in asked.items():

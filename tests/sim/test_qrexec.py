@@ -358,3 +358,49 @@ def test_the_trigger_is_the_versions(machine, qrexec):
     dom0.daemon.messages.check = lambda kind, length: (kinds.append(kind), check(kind, length))
     do(machine, "call qubes.Test dom0")
     assert kinds[0] == TRIGGER_SERVICE and TRIGGER_SERVICE3 not in kinds
+
+
+# ---- turns
+
+_STREAM = """
+import asyncio, loop, supervisor, xen
+from firewall.qubes import qrexec
+from firewall.qubes.stream import Stream
+
+class Endless:
+    "A peer that reads and writes as fast as we do."
+    name = "endless"
+    message = qrexec.header(qrexec.STDOUT, 0)
+
+    def take(self, limit):
+        return self.message[:limit]
+
+    def put(self, octets, start=0):
+        return len(octets) - start
+
+turns = 0
+
+async def others():
+    global turns
+    while True:
+        turns += 1
+        await asyncio.sleep_ms(0)
+
+async def main():
+    stream = Stream(Endless())
+    asyncio.create_task(others())
+    for _ in range(100):
+        await stream.receive(100)
+    read = turns
+    await stream.send(qrexec.STDOUT, bytes(4096 * 100))
+    print("turns", read, turns - read)
+    xen.shutdown(xen.POWEROFF)
+
+supervisor.spawn("main", main, supervisor.LINK)
+loop.run()
+"""
+
+
+def test_a_peer_as_fast_as_we_are_takes_no_turn_of_others(machine, run):
+    read, sent = map(int, run(machine, _STREAM).lines("turns")[0].split()[1:])
+    assert read >= 99 and sent >= 99

@@ -127,6 +127,10 @@ def offers_rings_that_cannot_be(dom0, call):
     call.end.octets[16:20] = struct.pack("<HH", 30, 3)
 
 
+def offers_rings_so_large_that_clients_would_find_no_room(dom0, call):
+    call.offer((17, 16))
+
+
 def claims_more_than_its_ring_has(dom0, call):
     call.offer()
     dom0.machine.settle()
@@ -143,7 +147,8 @@ OTHERS = [
     never_there, says_nothing, dies_before_hello, dies_in_its_hello, dies_in_a_message,
     dies_behind_its_stdin, says_hello_twice, says_no_hello, says_a_long_hello, is_of_version_1,
     sends_a_type_that_does_not_exist, announces_4_gib, announces_one_octet_too_many,
-    offers_small_rings, offers_rings_that_cannot_be, claims_more_than_its_ring_has,
+    offers_small_rings, offers_rings_that_cannot_be,
+    offers_rings_so_large_that_clients_would_find_no_room, claims_more_than_its_ring_has,
     revokes_nothing_and_publishes_nonsense,
 ]  # fmt: skip
 

@@ -80,8 +80,11 @@ class MemoryChannel(Channel):
 # ---- client ---------------------------------------------------------------------------------------
 
 
-async def connect(store, server, port):
-    """A channel to the server with this port in another domain; waits until there is one. StoreError."""
+async def connect(store, server, port, largest=vchan_page.LARGEST):
+    """A channel to the server with this port in another domain; waits until there is one. StoreError.
+
+    largest: order of the larger of its rings, see page.py; a server with others is none.
+    """
     own = int(await store.read("domid"))
     if own == server:
         raise ValueError("a vchan to ourselves")
@@ -101,7 +104,7 @@ async def connect(store, server, port):
                 refusal = None
                 continue  # not yet, or not any more
             try:
-                return _connect(name, server, await read(store, base + "/ring-ref"), event_channel)
+                return _connect(name, server, await read(store, base + "/ring-ref"), event_channel, largest)
             except PeerError as error:
                 if str(error) != refusal:
                     refusal = str(error)
@@ -110,7 +113,7 @@ async def connect(store, server, port):
         await watch.close()
 
 
-def _connect(name, server, ring_ref, event_channel):
+def _connect(name, server, ring_ref, event_channel, largest):
     """The channel behind two nodes of xenstore. PeerError, everything given back."""
     ref = decimal(ring_ref, REF_MAX)
     remote = decimal(event_channel, PORT_MAX)
@@ -123,7 +126,7 @@ def _connect(name, server, ring_ref, event_channel):
             xen.unmap(memory)
 
     try:
-        side = _map(server, ref, mapped)
+        side = _map(server, ref, mapped, largest)
     except PeerError:
         give_back()
         raise
@@ -137,10 +140,10 @@ def _connect(name, server, ring_ref, event_channel):
     return MemoryChannel(name, side, port, give_back)
 
 
-def _map(server, ref, mapped):
+def _map(server, ref, mapped, largest):
     """Our Side of a server's memory; the mappings are appended to mapped. PeerError."""
     page = _map_pages(server, (ref,), mapped)
-    left, right = vchan_page.orders(page)
+    left, right = vchan_page.orders(page, largest)
     n_left, n_right = vchan_page.pages(left), vchan_page.pages(right)
     # read once, as everything that the server may change
     refs = list(xen.view(page, "I")[vchan_page.GRANTS : vchan_page.GRANTS + n_left + n_right])

@@ -41,7 +41,7 @@ _CLIENT_NOTIFY = const(22)
 _SERVER_NOTIFY = const(23)
 _SMALLEST = const(10)  # order of the smaller ring that fits into the control page
 _OWN_PAGES = const(12)  # from this order on a ring has pages of its own
-_LARGEST = const(18)  # 64 pages, what one mapping takes; the protocol has 20, Qubes uses 16 at most
+LARGEST = const(18)  # 64 pages, what one mapping takes; the protocol has 20, Qubes uses 16 at most
 _MASK = const(0xFFFFFFFF)
 
 
@@ -52,18 +52,18 @@ def pages(order):
 
 def order_for(octets):
     """Order of the smallest ring of whole pages that holds so many octets. ValueError: more than we share."""
-    for order in range(_OWN_PAGES, _LARGEST + 1):
+    for order in range(_OWN_PAGES, LARGEST + 1):
         if octets <= 1 << order:
             return order
-    raise ValueError("ring of more than %d octets" % (1 << _LARGEST))
+    raise ValueError("ring of more than %d octets" % (1 << LARGEST))
 
 
-def orders(page):
+def orders(page, largest=LARGEST):
     """(left, right) as a server wrote them, judged: they are never read again. PeerError."""
     halves = xen.view(page, "H")
     left, right = halves[_LEFT_ORDER], halves[_RIGHT_ORDER]
     for order in (left, right):
-        if not _SMALLEST <= order <= _LARGEST:
+        if not _SMALLEST <= order <= largest:
             raise PeerError("vchan ring of order %d" % order)
     if left == right < _OWN_PAGES:
         raise PeerError("both vchan rings of order %d in one page" % left)

@@ -8,6 +8,7 @@ In the simulation, when it was given a folder for them, Unix sockets take the pl
 no difference.
 """
 from vchan import memory
+from vchan.page import LARGEST
 
 try:
     import vchansocket  # not in the image that ships: it needs a module in C that only the simulation has
@@ -19,9 +20,12 @@ def _transport():
     return vchansocket if vchansocket and vchansocket.enabled() else memory
 
 
-async def connect(store, server, port):
-    """A Channel to the server with this port in domain `server`; waits until there is one. StoreError."""
-    return await _transport().connect(store, server, port)
+async def connect(store, server, port, largest=LARGEST):
+    """A Channel to the server with this port in domain `server`; waits until there is one. StoreError.
+
+    largest: log2 of the octets that a ring of it may have: its pages are mapped, of which there is no end of room.
+    """
+    return await _transport().connect(store, server, port, largest)
 
 
 async def accept(store, client, port, octets_in, octets_out):
