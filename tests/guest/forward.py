@@ -9,6 +9,10 @@ The answer appears in `data/test`, behind the same number.
     1 unload ADDRESS          as if none had ever come
     1 resolvers A B           what specialtarget=dns means in lists that come later
     1 names                   a line `HOST ADDRESS ...` for each name that exists; `HOST` alone: it does not; others: no answer
+    1 learning on|off
+    1 wildcards N=PATTERN ...
+    1 name CLIENT ADDRESS     answers with what the client asked for when it got the address
+    1 learnt                  answers with names and addresses of each client
     1 network OWN GATEWAY     0 for the first: we have no address any longer
     1 connected [only] A B C  only: as QubesDB's task says it, others get nothing
     1 pairs A>B A>C
@@ -239,6 +243,15 @@ def _obey(firewall, settings, words, lines):
     elif command == "resolvers":
         settings.resolvers = _addresses(words[1:])
         firewall.names.set_resolvers(settings.resolvers)
+    elif command == "learning":
+        firewall.names.learning = words[1] == "on"
+    elif command == "wildcards":
+        firewall.names.set_wildcards(dict(word.split("=") for word in words[1:]))
+    elif command == "name":
+        return firewall.names.name_of(_address(words[1]), _address(words[2]), xen.ns() // 1000000)
+    elif command == "learnt":
+        learnt = [each.learnt for each in firewall.names.clients.values()]
+        return " ".join(["%d %d" % (len(each.hosts), each.addresses) for each in learnt])
     elif command == "names":
         settings.names = _Names(lines)
     elif command == "pairs":

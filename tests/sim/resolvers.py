@@ -62,7 +62,7 @@ class Zone:
 
     def __init__(self, net, names, ttl=300):
         self.net, self.names, self.ttl = net, names, ttl
-        self.asked = []
+        self.asked, self.seen = [], []
         net.machine.actors.append(self._serve)
         net.settle()
 
@@ -70,6 +70,7 @@ class Zone:
         found = _questions(self.net) if self.net.uplink and self.net.uplink.end.frames else ()
         for question in found:
             self.asked.append(question.host)
+            self.seen.append(question)
             addresses = self.names.get(question.host)
             if addresses is not None:
                 message = question.said(*addresses, ttl=self.ttl, flags=0x8180 if addresses else 0x8183)

@@ -27,6 +27,7 @@ def leaving(net):
 
 def passes(net, client, dst, sport=4000, dport=443):
     """Whether the first packet of a new flow leaves."""
+    net.settle()
     client.end.frames.clear()
     client.send(tcp(client.address, sport, dst, dport))
     net.settle()
