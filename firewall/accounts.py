@@ -3,7 +3,7 @@
 The judge tells of each first packet of a flow and of each packet that it drops; those of known flows pass by all of it.
 Nothing here decides anything. All tables are made once, or when a client comes: no packet allocates.
 
-    by_slot[slot]   the Account of a client (slot 0: the uplink), begun anew with each client
+    by_slot[slot]   the Account of a client (slot 0: the uplink), begun anew with each client; made once
     rules[record]   the rule that let the flow in, + 1; 0: the policy did
     begun[record]   ms of its first packet, modulo 2**32
     refusals        the last ROWS of them, alike ones in one row
@@ -36,16 +36,25 @@ _TOLD = bytes([2 if i in _POLICY else 1 if i in _ADDRESSES else 0 for i in range
 class Account:
     """Of a neighbour, since it was attached. refused: packets that the refusals tell of; drops: by reason, all.
 
-    hits: how often each rule of its list has decided, by its number; the last one is the policy's.
+    hits: how often each rule of its list has decided, by its number; the last one is the policy's. serial: another one
+    for each neighbour that ever was.
     """
 
-    def __init__(self, address):
+    def __init__(self):
+        self.serial = 0
+        self.drops = [0] * reasons.COUNT
+        self.begin(0)
+
+    def begin(self, address):
+        """It is another one's. Allocates nothing."""
+        self.serial += 1
         self.address = address
         self.hits = _NO_HITS
         self.loaded = -1  # ms, when its list came into force; main.py writes it
         self.new_flows = 0
         self.refused = 0
-        self.drops = [0] * reasons.COUNT
+        for i in range(reasons.COUNT):
+            self.drops[i] = 0
 
 
 class Accounts:
@@ -60,7 +69,9 @@ class Accounts:
 
     def begin(self, slot, address):
         """A client has come, which has this slot from now on. Slot 0 is the uplink's."""
-        self.by_slot[slot] = Account(address)
+        if self.by_slot[slot] is None:
+            self.by_slot[slot] = Account()  # kept from now on
+        self.by_slot[slot].begin(address)
 
     def ruled(self, slot, rules):
         """A client has another RuleList."""

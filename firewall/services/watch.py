@@ -47,13 +47,13 @@ async def _moved(firewall, lines, before):
             continue  # it went while others had their turn
         account = accounts.by_slot[client.slot]
         counted = told.carried(firewall, client) + [account.new_flows, account.refused]
-        old = before.get(address)
-        if old is None or old[0] is not account or any([a < b for a, b in zip(counted, old[1])]):
-            old = (account, [0] * len(counted))  # another one with this address, or one of its interfaces is gone
+        who, old = (client.slot, account.serial), before.get(address)
+        if old is None or old[0] != who or any([a < b for a, b in zip(counted, old[1])]):
+            old = (who, [0] * len(counted))  # another one with this address, or one of its interfaces is gone
         differences = [a - b for a, b in zip(counted, old[1])]
         if any(differences):
             found.append((address, differences, client.flows))
-            before[address] = (account, counted)
+            before[address] = (who, counted)
         await lines.turn()
     return found
 

@@ -257,3 +257,39 @@ def test_explain_says_what_is_wrong_with_a_line(see, line, said):
 def test_an_argument_that_is_none(see, service, code, said):
     call = see.done(service, code=code)
     assert call.stderr == said + "\n" and call.stdout == b""
+
+
+def dns(ident, name, address=None):
+    """A question for a name's address, or its answer. name: labels as octets."""
+    question = b"".join(bytes((len(label),)) + label for label in name) + b"\0" + b"\0\1\0\1"
+    if address is None:
+        return ident.to_bytes(2, "big") + b"\1\0\0\1\0\0\0\0\0\0" + question
+    record = b"\xc0\x0c\0\1\0\1\0\0\1\x2c\0\4" + bytes(map(int, address.split(".")))
+    return ident.to_bytes(2, "big") + b"\x81\x80\0\1\0\1\0\0\0\0" + question + record
+
+
+@pytest.mark.parametrize("name, shown", [
+    ((b"www", b"example", b"org"), "www.example.org"), ((b"a\x1b[31m", b"e\"x\xff\n", b"org"), None)])
+def test_names_are_what_the_client_asked_for(see, name, shown):
+    """Those of others are not told, and nothing that a stranger has put into one reaches a terminal."""
+    net, resolver = see.net, see.net.resolvers[0]
+    rules = ("action=drop proto=tcp dstports=22-22", "action=accept")
+    a, b = net.client(A, rules), net.client(B, rules)
+    a.send(udp(A, 5353, resolver, 53, dns(7, name)))
+    outside = int.from_bytes(net.uplink.recv()[34:36], "big")
+    net.uplink.send(udp(resolver, 53, net.address, outside, dns(7, name, SERVER)))
+    assert a.recv()
+    see.machine.advance(1)
+    for wire in (a, b):
+        wire.send(tcp(wire.address, 4000, SERVER, 443, SYN))
+        wire.send(tcp(wire.address, 4000, SERVER, 22, SYN))
+    net.settle()
+    found = {flow["client"]: flow["name"] for flow in see.objects("firewall.Flows") if flow["to"] == SERVER}
+    call = see.call("firewall.Refused+json")
+    see.machine.advance(0.5)
+    refused = {row["client"]: row["name"] for row in see.so_far(call, "firewall.Refused")[:2]}
+    assert found[B] == refused[B] == "" and found[A] == refused[A]
+    if shown is None:
+        assert set(found[A]) <= set("abcdefghijklmnopqrstuvwxyz0123456789-._")
+    else:
+        assert found[A] == shown and "(%s)" % shown in " ".join(see.lines("firewall.Flows+" + A))
