@@ -19,13 +19,14 @@ python-firewall-programs:
     - require:
       - file: python-firewall-programs
 {% endfor %}
-/usr/local/lib/systemd/user/qubes-firewall-notify.service:
+{% for service in ["notify", "collect"] %}
+/usr/local/lib/systemd/user/qubes-firewall-{{ service }}.service:
   file.symlink:
-    - target: {{ folder }}/qubes-firewall-notify.service
+    - target: {{ folder }}/qubes-firewall-{{ service }}.service
     - makedirs: true
     - require:
       - file: python-firewall-programs
-
+{% endfor %}
 /usr/local/lib/systemd/system/qubes-firewall-restart@.service:
   file.symlink:
     - target: {{ folder }}/qubes-firewall-restart@.service
