@@ -77,7 +77,8 @@ class Answers:
     def _error(self, p, reason, kind, code, now, rest=0):
         """An ICMP error about p to its sender, if one may be sent and its share is not used up. The reason."""
         n = self.neighbours
-        source = p.dst if n.ours(p.dst) else p.ingress.client and n.gateway or n.nat.address
+        client = p.ingress.client
+        source = p.dst if n.ours(p.dst, client) else client and (client.gateway or n.gateway) or n.nat.address
         if source and v4.may_answer(p) and p.ingress.bucket.take(ERROR_COST, now):
             self.out.append((p.ingress.number, v4.error(p, kind, code, rest, source, self._next_ident(p.ingress))))
         return reason
@@ -91,7 +92,7 @@ class Answers:
         """
         n = self.neighbours
         wrong = self._addresses(p)
-        if not wrong and n.ours(p.dst):
+        if not wrong and n.ours(p.dst, p.ingress.client):
             wrong = 0 if p.kind == icmp.ECHO else reasons.OURS
             return wrong, None, False
         if not wrong and p.kind >= 0 and not p.query:
@@ -128,13 +129,16 @@ class Answers:
 
         To clients we are the way to every address but their own (docs/behaviours.md 57). Who has none yet probes for
         one that is free (RFC 5227 2.1.1) with sender 0: an answer means that it is taken, so only our own are defended.
-        Other addresses of the same client may ask; what is said of another client's is left alone.
+        Other addresses of the same client may ask, unless it is shown another; what is said of another client's is left
+        alone.
         """
         n = self.neighbours
         if client is None:
             return asked == n.nat.address != sender
         if sender == 0:
-            return n.ours(asked)
-        if asked == sender or asked in client.addresses or n.ours(sender):
+            return n.ours(asked, client)
+        if asked == sender or asked in client.addresses or n.ours(sender, client):
             return False
-        return sender in client.addresses or not (sender in n.clients.by_address or sender in n.connected)
+        if sender in client.addresses or client.shown != client.address:
+            return sender in client.addresses
+        return not (sender in n.clients.by_address or sender in n.connected)

@@ -7,7 +7,8 @@ to it. What a burst loop needs to know of an interface is in a row of words besi
     1 CLIENT    slot of the client behind it (clients.py); 0: none, it is the uplink
     2 PEER      the domain that serves or uses its rings
     3 FEATURES  what that domain takes: SG | GSO | CSUM
-    4 HEADER    4 words: the Ethernet header of every IPv4 datagram that leaves, 14 octets
+    4 HEADER    4 words: the Ethernet header of every IPv4 datagram that leaves, 14 octets;
+    7 SIDE      in the two octets behind it: the slot, if that client is shown another address (its side, clients.py)
 
 Object and row are written together: enter(), describe(), silence(), join(), leave().
 """
@@ -23,6 +24,7 @@ CLIENT = const(1)
 PEER = const(2)
 FEATURES = const(3)
 HEADER = const(4)
+SIDE = const(7)  # | the last two octets of HEADER
 ROW = const(8)  # words
 
 SG = const(1)
@@ -88,6 +90,11 @@ class Interfaces:
         self._end = max(self._end, interface.number + 1)
         if interface.client:
             self.rows[interface.number * ROW + CLIENT] = interface.client.slot
+
+    def side(self, interface):
+        """Set the side of its client: when it has been entered, and when that has changed."""
+        at = interface.number * ROW + SIDE
+        self.rows[at] = self.rows[at] & 0xFFFF | interface.client.side
 
     def leave(self, interface):
         """Remove it from the table; its number is free."""

@@ -16,7 +16,7 @@ from firewall.flows import record
 from firewall.flows.clients import ERROR_COST, NO_RULES, SLOTS, V4
 from firewall.flows.follow import follow
 from firewall.flows.record import (
-    BACK, CLIENT, DST, EGRESS, GENERATION, KIND, LIFE, NEW_PORTS, PORTS, RING, SIDE_CLIENT, SIDE_UPLINK, WORDS,
+    BACK, CLIENT, DST, EGRESS, GENERATION, KIND, LIFE, NEW_DST, NEW_PORTS, PORTS, RING, SIDE_UPLINK, SRC, WORDS,
 )  # fmt: skip
 from firewall.inbound import GROUPS, Inbound
 from firewall.packets import icmp_quote, v4
@@ -85,7 +85,7 @@ class Judge(Inbound):
         wrong = wrong or p.transport()
         if wrong:
             return wrong
-        if ingress.client and self.neighbours.ours(p.dst):
+        if ingress.client and self.neighbours.ours(p.dst, ingress.client):
             return self._ours(p, now)
         if p.kind >= 0 and not p.query:
             return self._icmp_error(p, now) if p.kind in icmp_quote.PASSING else reasons.ICMP_TYPE
@@ -113,7 +113,7 @@ class Judge(Inbound):
     def _flow(self, p, now):
         n = self.neighbours
         client = p.ingress.client
-        half = v4.find(p, n.flows, SIDE_CLIENT if client else SIDE_UPLINK)
+        half = v4.find(p, n.flows, client.side if client else SIDE_UPLINK)
         if half >= 0 and not n.flows.live(half, now):
             n.flows.remove(half >> 1)
             half = -1
@@ -151,13 +151,15 @@ class Judge(Inbound):
             allowed = to == n.inside(proto, byteorder.first(w[there + NEW_PORTS]), dst)
             allowed = allowed and not n.policy.limits(client.address, proto, dst, port)
         else:
-            allowed = (dst in n.clients.by_address) == (w[back + CLIENT] != 0)  # else its way is another now
+            peer = n.clients.by_address.get(dst)
+            allowed = (peer is not None) == (w[back + CLIENT] != 0)  # else its way is another now
+            allowed = allowed and (peer is None or byteorder.swap(w[there + NEW_DST]) == peer.shown)
             allowed = allowed and not n.barred(client.address, proto, dst, port)
             if allowed and not rules.decide(proto, dst, port, kind, now)[0]:
                 allowed = rules.still(proto, dst, port, kind)
                 if not allowed and rules.waiting():
                     return False  # not now, but perhaps soon
-        if not allowed:
+        if not allowed or byteorder.swap(w[there + SRC]) != client.shown or n.ours(dst, client):
             n.flows.remove(half >> 1)
             return False
         w[there + GENERATION] = 0 if n.teaches(proto, dst, port) else n.clients.generations[slot]
@@ -258,7 +260,7 @@ class Judge(Inbound):
             return reasons.ICMP_GUESS
         if len(p.frame) < p.end:
             return reasons.GATHER
-        key = icmp_quote.key(p, SIDE_CLIENT if client else SIDE_UPLINK)
+        key = icmp_quote.key(p, client.side if client else SIDE_UPLINK)
         if key is None:
             return reasons.ICMP_ERROR
         half = n.flows.find(*key)

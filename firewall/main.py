@@ -31,7 +31,6 @@ from firewall.gateway import Gateway
 from firewall.judge import Judge
 from firewall.naming import Naming
 from firewall.neighbours import Neighbours
-from firewall.policy import CLOSED, Policy
 from firewall.qubes import features
 from firewall.qubes.agent import Agent
 from firewall.qubes.settings import Settings
@@ -39,6 +38,7 @@ from firewall.services.notify import Notifier
 from firewall.services.table import Services
 from firewall.stalls import Stalls
 from firewall.status import lines
+from firewall.told import Told
 
 _LARGE = const(23 << 20)  # octets outside the heap; with less: the sizes of a 24 MB domain
 _TICK_MS = const(50)  # between two slices of the flow table
@@ -60,7 +60,7 @@ async def main(store, words):
     firewall.answer()
 
 
-class Firewall:
+class Firewall(Told):
     """settings: told of clients that come and go; it calls what stands under "what settings tell"."""
 
     def __init__(self, store, make_settings, fast=True):
@@ -135,14 +135,6 @@ class Firewall:
     def set_connected(self, addresses):
         """The addresses of all clients that exist, running or not. If dom0 says it, no other gets anything from now on."""
         self.neighbours.set_connected(addresses, only=isinstance(self.settings, Settings))
-
-    def set_policy(self, *settings):
-        """What settings allow and refuse, as Policy takes it. If it fails nothing passes: the old one may be wider."""
-        try:
-            self.neighbours.set_policy(Policy(*settings))
-        except BaseException:
-            self.neighbours.set_policy(CLOSED)
-            raise
 
     # ---- clients ------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from struct import pack
 from micropython import const
 
 from firewall import reasons
-from firewall.flows.record import SIDE_UPLINK, SRC, WORDS
+from firewall.flows.record import CLIENT, SIDE_UPLINK, WORDS
 from firewall.interfaces import UPLINK
 from firewall.names import dns
 from firewall.names.names import Names
@@ -137,7 +137,8 @@ class Naming:
         if len(p.frame) < end:
             return
         try:
-            client = byteorder.swap(self._neighbours.flows.records[(half >> 1) * WORDS + SRC])
+            n = self._neighbours
+            client = n.clients.by_slot[n.flows.records[(half >> 1) * WORDS + CLIENT]].address
             message = bytes(memoryview(p.frame)[p.l4 + udp.SIZE : end])
             if not half & 1:
                 self.names.asked(client, half >> 1, message, now)

@@ -33,6 +33,7 @@ class Neighbours:
         self.gateway = 0  # the address clients know us by (/qubes-netvm-gateway); 0: the uplink's
         self.connected = frozenset()
         self._only = False  # whoever connected does not name gets nothing
+        self._shown = {}  # client's address -> (the one that it is shown, and the gateway)
         self.policy = Policy()
         self.teachers = frozenset()  # see set_teachers()
         self.broadcast = -1  # of the uplink's network, if it is one
@@ -41,9 +42,10 @@ class Neighbours:
         self.mac = bytes(6)  # ours on the uplink
         self._bucket = Bucket()
 
-    def ours(self, address):
-        """True for an address that is the firewall's own, on either side."""
-        return address != 0 and (address == self.gateway or address == self.nat.address)
+    def ours(self, address, client=None):
+        """True for an address that is the firewall's own, on either side, or as this client knows it."""
+        known = address == self.gateway or address == self.nat.address or client and address == client.gateway
+        return address != 0 and bool(known)
 
     def attach(self, address, number, mac, mtu=1500):
         """A client's interface is there, under a number that is free: the Interface. None: too many clients.
@@ -62,6 +64,7 @@ class Neighbours:
         try:
             interface = Interface(number, client, client.bucket)
             if not known:
+                client.show(*self._shown.get(address, (address, 0)))
                 self.accounts.begin(client.slot, address)
             client.interfaces.append(interface)
             self.change(interface, mac, mtu)
@@ -74,6 +77,7 @@ class Neighbours:
                 self.clients.detach(client)
             raise
         self.interfaces.enter(interface)
+        self.interfaces.side(interface)
         return interface
 
     def change(self, interface, mac, mtu):
@@ -114,8 +118,25 @@ class Neighbours:
             self._judge_again()
 
     def named(self, address):
-        """True unless dom0 has said which clients are ours, and this is none."""
-        return not self._only or address in self.connected
+        """True unless dom0 has said which clients are ours, by the addresses they are shown, and this is none."""
+        return not self._only or (self._shown[address][0] if address in self._shown else address) in self.connected
+
+    def set_shown(self, address, shown, gateway=0):
+        """A client with this address has another on its side, and a gateway (0: as all). Flows are judged again.
+
+        Both ways packets are translated between the two; all that dom0 says of the client names the first, but for
+        set_connected(). shown: the address itself, if there is no other.
+        """
+        if shown == address:
+            self._shown.pop(address, None)
+        else:
+            self._shown[address] = shown, gateway
+        client = self.clients.by_address.get(address)
+        if client:
+            client.show(*self._shown.get(address, (address, 0)))
+            for interface in client.interfaces:
+                self.interfaces.side(interface)
+        self._judge_again()
 
     def set_pairs(self, pairs):
         """Who may talk to whom, (sender, receiver) each; nothing else is set."""

@@ -128,6 +128,10 @@ class Network:
         """/connected-ips: clients that exist, running or not. only: as the image has it, others get nothing."""
         self.neighbours.set_connected([parse4(text) for text in addresses], only)
 
+    def show(self, ip, shown, gateway="0.0.0.0"):
+        """A client with this address is shown another, and another gateway; frames of its wire have them."""
+        self.neighbours.set_shown(parse4(ip), parse4(shown), parse4(gateway))
+
     def allow(self, *pairs):
         """Let (sender, receiver) talk to each other, as the setting for it does."""
         self.neighbours.set_pairs([(parse4(a), parse4(b)) for a, b in pairs])

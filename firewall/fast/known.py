@@ -42,6 +42,7 @@ _ROW_MTU = const(0)  # 0: nobody is there
 _ROW_CLIENT = const(1)
 _ROW_FEATURES = const(3)
 _ROW_HEADER = const(4)
+_ROW_SIDE = const(7)
 _SG = const(1)
 _GSO = const(2)
 _CSUM = const(4)
@@ -147,6 +148,8 @@ def known(t, frame: ptr8, have: int, octets: int, offloads: int, parts: int, num
         kind = proto | _SIDE_UPLINK
     elif dst == scalars[_OURS] or dst == scalars[_GATEWAY] or dst == scalars[_BROADCAST]:
         return 0 - 1
+    else:
+        kind = proto | rows[number * _ROW + _ROW_SIDE] & 0xFFFF0000
     # ---- transport ----
     blank = offloads & _BLANK
     gso = offloads >> 16

@@ -11,6 +11,7 @@ the same however many flows there are:
 """
 from micropython import const
 
+from firewall.flows.record import SIDE_CLIENT, SIDE_SLOT
 from firewall.flows.state import RANKS
 from firewall.rules.matcher import RuleList, refusal
 
@@ -48,6 +49,9 @@ class Client:
     """address: what dom0 knows it by. addresses: all it may send from, of each family. rules: a RuleList for each
     family.
 
+    shown: the address that it has on its side, which its flows' records have. gateway: what it takes us for there, 0:
+    what all do. side: of its flows' keys (record.py).
+
     flows: how many it has. first, last: ends of its lists (record + 1), one for each rank of state.py.
 
     mapped: how many mappings it has, for each pool of ports (nat.POOLS). maps_first, maps_last: ends of their lists.
@@ -55,12 +59,19 @@ class Client:
 
     def __init__(self, address, slot):
         self.address = address
-        self.addresses = {address}
         self.slot = slot
+        self.show(address, 0)
         self.interfaces = []  # the newest last
         self.rules = {V4: NO_RULES}
         self.bucket = Bucket()
         self.clear()
+
+    def show(self, shown, gateway):
+        """It has this address on its side from now on. Its flows under another are to be judged again."""
+        self.shown = shown
+        self.gateway = gateway
+        self.addresses = {shown}
+        self.side = SIDE_CLIENT if shown == self.address else self.slot << SIDE_SLOT
 
     def clear(self):
         """It has no flows."""
@@ -102,8 +113,7 @@ class Clients:
     def detach(self, client):
         """All its flows are invalid from now on. The table removes them later, and calls release() after the last."""
         self.leaving.append(client)  # first: it may want memory
-        for address in client.addresses:
-            del self.by_address[address]
+        del self.by_address[client.address]
         self.lives[client.slot] = self._next()
         self.generations[client.slot] = self._next()
         if not client.flows:

@@ -22,7 +22,7 @@ from firewall import reasons
 from firewall.flows import record
 from firewall.flows import state as flowstate
 from firewall.flows.ports import Ports
-from firewall.flows.record import ANSWER, BACK, CLIENT, EGRESS, INBOUND, PORTS, RING, SIDE_CLIENT, SIDE_UPLINK, WORDS
+from firewall.flows.record import ANSWER, BACK, CLIENT, EGRESS, INBOUND, PORTS, RING, SIDE_UPLINK, WORDS
 from firewall.wire import byteorder, ipv4
 from firewall.wire.checksum import delta16, delta32, fold
 
@@ -105,7 +105,7 @@ class Nat:
         """Enter the flow of packet p, the first that we see of it, that leaves by the interface egress: its record, or -reason.
 
         picked: p goes on with a TCP connection that began before we did; only its own port will do, which the remote knows.
-        Out by the uplink it is translated; to another client it is not.
+        Out by the uplink it is translated; to another client only where one of both is shown another address.
         """
         flows = self._flows
         client = p.ingress.client
@@ -114,7 +114,7 @@ class Nat:
         if not flows.room(client, now):
             return -reasons.FLOW_LIMIT
         src, dst, ports = byteorder.swap(p.src), byteorder.swap(p.dst), p.ports
-        own, new_ports, kind_back = src, ports, proto | SIDE_CLIENT
+        kind, new_dst, new_ports = proto | client.side, dst, ports
         mapped = None
         address = transport = 0  # checksum deltas
         if peer is None:
@@ -123,16 +123,14 @@ class Nat:
             if proto == ipv4.TCP or proto == ipv4.UDP or proto == ipv4.ICMP:
                 inside = byteorder.first(ports)
                 outside = self._forwarded.get((proto << 16 | inside, client.address), -1) if self._forwarded else -1
-                if outside >= 0:
-                    pass  # it is known by this port, to all who are let in
-                elif proto != ipv4.TCP:
-                    mapped = flows.mappings.find(client, src, ports & 0xFFFF, proto | SIDE_CLIENT)
+                if outside < 0 and proto != ipv4.TCP:
+                    mapped = flows.mappings.find(client, src, ports & 0xFFFF, kind)
                     if mapped >= 0:
                         outside = byteorder.first(flows.mappings.outside(mapped))
                     else:
                         outside = self._port(client, proto, inside)
                         mapped = -1 - _pool(proto, inside)
-                else:
+                elif outside < 0:
                     outside = self._tcp_port(client, inside, dst, own, ports, picked, now)
                 if outside < 0:
                     return -reasons.PORT_LIMIT
@@ -140,17 +138,23 @@ class Nat:
                 transport = delta16(inside, outside)
                 if proto != ipv4.ICMP:
                     transport = fold(transport + address)
+        else:
+            own, new_dst, kind_back = byteorder.swap(client.address), byteorder.swap(peer.shown), proto | peer.side
+            if new_dst != dst or own != src:
+                address = fold(delta32(p.src, client.address) + delta32(p.dst, peer.shown))
+                transport = 0 if proto == ipv4.ICMP else address
         ports_back, new_ports_back = _answering(proto, new_ports), _answering(proto, ports)
-        if self._live_half(dst, own, ports_back, kind_back, now) >= 0:
+        key = new_dst, own, ports_back, kind_back
+        if self._live_half(*key, now) >= 0:
             return -reasons.PROTOCOL_BUSY
         slot, slot_back = client.slot, peer.slot if peer else 0
         state = flowstate.PICKED if picked else flowstate.fresh(proto)
         egress_word = egress.number | state << 16
         generation, life = flows.clients.generations[slot], flows.clients.lives[slot_back]
         deltas = byteorder.ports(address, transport)
-        there = (src, dst, ports, proto | SIDE_CLIENT, own, dst, new_ports, deltas, egress_word, slot, generation)
+        there = (src, dst, ports, kind, own, new_dst, new_ports, deltas, egress_word, slot, generation)
         deltas ^= 0xFFFFFFFF  # minus, in ones' complement
-        back = (dst, own, ports_back, kind_back, dst, src, new_ports_back, deltas, p.ingress.number, slot_back, life)
+        back = key + (dst, src, new_ports_back, deltas, p.ingress.number, slot_back, life)
         number = flows.add(client, there, back, mapped, now)
         if number < 0:
             return -reasons.FLOW_LIMIT
@@ -159,27 +163,25 @@ class Nat:
         return number
 
     def let_in(self, p, egress, inside, now):
-        """Enter the flow of packet p from the uplink, the first of it, to a client's port: its record, or -reason.
-
-        The record is as if the client had begun it: the way there is the client's.
-        """
+        """Enter the flow of packet p from the uplink, as if that of egress began it: its record, or -reason."""
         flows = self._flows
         client = egress.client
         if not flows.room(client, now):
             return -reasons.FLOW_LIMIT
         proto, ports_back = p.proto, p.ports
-        remote, own, src = byteorder.swap(p.src), byteorder.swap(p.dst), byteorder.swap(client.address)
+        remote, own, src = byteorder.swap(p.src), byteorder.swap(p.dst), byteorder.swap(client.shown)
         new_ports = _answering(proto, ports_back)
         outside = byteorder.first(new_ports)
         ports = new_ports & 0xFFFF0000 | byteorder.swap(inside << 16)
-        if self._live_half(src, remote, ports, proto | SIDE_CLIENT, now) >= 0:
+        kind = proto | client.side
+        if self._live_half(src, remote, ports, kind, now) >= 0:
             return -reasons.PROTOCOL_BUSY  # the client has one by another port
-        address = delta32(client.address, p.dst)
+        address = delta32(client.shown, p.dst)
         deltas = byteorder.ports(address, fold(delta16(inside, outside) + address))
         egress_word = p.ingress.number | flowstate.fresh(proto) << 16
         generation, life = flows.clients.generations[client.slot], flows.clients.lives[0]
         slot = client.slot
-        there = (src, remote, ports, proto | SIDE_CLIENT, own, remote, new_ports, deltas, egress_word, slot, generation)
+        there = (src, remote, ports, kind, own, remote, new_ports, deltas, egress_word, slot, generation)
         deltas ^= 0xFFFFFFFF
         new_back = _answering(proto, ports)
         back = (remote, own, ports_back, proto | SIDE_UPLINK, remote, src, new_back, deltas, egress.number, 0, life)

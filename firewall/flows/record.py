@@ -7,7 +7,7 @@ each:
      0 SRC         source address          \\
      1 DST         destination address      | the key: what a packet of this half has when it
      2 PORTS       both ports               | comes in (0 for a half that is free: KIND)
-     3 KIND        protocol | side << 8    /
+     3 KIND        protocol | side << 8    /  of a client that is shown another address: | its slot << 16
      4 NEW_SRC     what SRC becomes
      5 NEW_DST     what DST becomes
      6 NEW_PORTS   what PORTS becomes
@@ -54,6 +54,7 @@ BACK = const(16)  # words from a half there to its half back
 
 SIDE_CLIENT = const(0x000)  # the packet came from a client
 SIDE_UPLINK = const(0x100)
+SIDE_SLOT = const(16)  # bits, to the slot of a client that is shown another address: such ones are no two clients'
 
 INBOUND = const(1)
 

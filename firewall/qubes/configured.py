@@ -32,6 +32,11 @@ _TABLE = (
 _OPENING = ("allow-", "forward-", "name-")  # kinds that limit nobody
 
 
+def forgotten(database):
+    """Whether keys are missing because dom0's daemon was started anew, and has nothing any more."""
+    return not database.synced and not any(key in database.copy.values for key in _CREATED)
+
+
 class Configured:
     """firewall: what it has of set_policy(), set_rates(), set_notify() and names is used, see _put_in_force()."""
 
@@ -73,10 +78,10 @@ class Configured:
             found[key] = parse(value.decode()) if good else None
             if found[key] is None:
                 _log.error("%s: %r, expected: %s: %s", path, value[:40], expected, closed)  # at any level
-        elif self._database.synced or kind in _OPENING or any(key in self._database.copy.values for key in _CREATED):
-            found.pop(key, None)
+        elif forgotten(self._database) and kind not in _OPENING:
+            return  # that lifts no limit
         else:
-            return  # a daemon that was started anew has nothing any more: that lifts no limit
+            found.pop(key, None)
         self._due.update(effects)
         self._put_in_force()
 

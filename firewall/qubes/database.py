@@ -49,7 +49,7 @@ class Database:
         self._watches = []  # (path or prefix that ends in "/", function, keep)
         self._told = {}  # watched path -> the value that its function has taken: what failed is told anew
         self.committing = None  # (address, copy, steps or None): a tree that is being packed; nothing else goes on
-        self._fresh = None
+        self.fresh = None  # the copy that is being read
         self._inbox = None
         self._out = bytearray()
         self._own = {}  # path -> value, to be written to dom0; None: to be removed there
@@ -66,14 +66,14 @@ class Database:
     def keep(self, address):
         """This address is attached: its rule tree is not to be forgotten, until let_go()."""
         self.copy.trees.keep(address)
-        if self._fresh:
-            self._fresh.trees.keep(address)
+        if self.fresh:
+            self.fresh.trees.keep(address)
 
     def let_go(self, address):
         """It is no longer attached."""
         self.copy.trees.let_go(address)
-        if self._fresh:
-            self._fresh.trees.let_go(address)
+        if self.fresh:
+            self.fresh.trees.let_go(address)
 
     def write(self, path, value):
         """Set a key in dom0, as soon as there is a connection. Of several values for one key only the last matters.
@@ -110,7 +110,7 @@ class Database:
         self._own = {path: value for path, value in self._unanswered.items() if value is not None}
         self._unanswered = {}
         self._there = set()
-        self._fresh = Copy(self.copy)
+        self.fresh = Copy(self.copy)
         self.committing = None
         self._inbox = messages.Inbox()
         self._out = bytearray(messages.pack(messages.MULTIREAD, ""))
@@ -177,16 +177,16 @@ class Database:
     # ---- what messages do ---------------------------------------------------------------------
 
     def _content(self, path, value):
-        if self._fresh is None:
+        if self.fresh is None:
             raise PeerError("QubesDB: content that was not asked for")
         if path:
-            self._store(self._fresh, path, value)
+            self._store(self.fresh, path, value)
             return
         for path, value in self._own.items():
             self._set_handled(path, value)  # counted by us, and not told yet
-        self.copy = self._fresh
+        self.copy = self.fresh
         self.copy.trees.before = None
-        self._fresh = None
+        self.fresh = None
         after = self.copy.values
         for name in list(self._told):
             if name not in after:
@@ -198,8 +198,8 @@ class Database:
         self.on_synced()
 
     def _write(self, path, value):
-        if self._fresh:
-            self._store(self._fresh, path, value)
+        if self.fresh:
+            self._store(self.fresh, path, value)
             return
         self._store(self.copy, path, value)
         if path in self.copy.values:
@@ -219,7 +219,7 @@ class Database:
                 self.committing = address, copy, None
                 self._go_on()
         elif path.startswith(HANDLED):
-            if copy is self._fresh:
+            if copy is self.fresh:
                 self._set_handled(path, value)
         elif not self._wanted(path, value):
             copy.values.pop(path, None)
@@ -257,10 +257,10 @@ class Database:
 
     def _set_handled(self, path, value):
         if path.startswith(HANDLED) and value.isdigit():
-            self._fresh.trees.set_handled(path[len(HANDLED) :], int(value[:9]))
+            self.fresh.trees.set_handled(path[len(HANDLED) :], int(value[:9]))
 
     def _remove(self, path):
-        copy = self._fresh or self.copy
+        copy = self.fresh or self.copy
         directory = path.endswith("/")
         for name in [name for name in self._there if name == path or (directory and name.startswith(path))]:
             self._there.discard(name)

@@ -11,6 +11,7 @@ firewall gets, whenever it changes,
     set_connected(addresses)                 of all clients that exist, running or not
     seeded()                                 more randomness was mixed in; at the first reading before any set_rules()
     set_policy(...), set_rates(...)          what configured.py has read
+    set_shown(address, shown, gateway)       of a client that is shown another address, and gateway (0: ours)
 
 Source: Qubes' VM interface document (vm-interface.rst); core-admin qubes/vm/mix/net.py.
 """
@@ -20,7 +21,8 @@ import supervisor
 import xen
 from log import Log
 
-from firewall.qubes.configured import Configured
+from firewall.qubes import values
+from firewall.qubes.configured import Configured, forgotten
 from firewall.qubes.connection import Connection
 from firewall.qubes.database import Database
 from firewall.qubes.resolved import Resolved
@@ -35,6 +37,7 @@ _NETWORK = (_OWN, _GATEWAY, _OURS)
 _RESOLVERS = ("/qubes-primary-dns", "/qubes-secondary-dns")
 _CONNECTED = "/connected-ips"
 _MAPPED = "/mapped-ip/"
+_IP, _SHOWN_GATEWAY = "visible-ip", "visible-gateway"
 _SEED = "/qubes-random-seed"
 _READY = "/qubes-iptables-error"
 
@@ -46,7 +49,7 @@ class Settings:
         """names: what host names in rules resolve to, see rules/names.py; without: the firewall's own, or none."""
         self.firewall = firewall
         self.addresses = {}  # key -> address as an int; the last good one
-        self.mapped = {}  # client's address -> the other one that it believes to have
+        self.shown = {}  # client's address -> {"visible-ip": what it believes, "visible-gateway": the same}
         self.network = None  # what set_network() was told last
         self.database = Database(self._commit, self._synced)
         self.connection = Connection(store, self.database)
@@ -58,7 +61,7 @@ class Settings:
         for key in _NETWORK + _RESOLVERS:
             self.database.watch(key, self._address)
         self.database.watch(_CONNECTED, self._connected)
-        self.database.watch(_MAPPED, self._map, _is_mapped)
+        self.database.watch(_MAPPED, self._map, self._is_mapped)
         self.database.watch(_SEED, self._seed)
 
     def start(self):
@@ -135,12 +138,34 @@ class Settings:
             self.firewall.set_connected(address for address in found if address >= 0)
 
     def _map(self, path, value):
-        address = parse4(path[len(_MAPPED) :].partition("/")[0])
-        if value is None:
-            self.mapped.pop(address, None)
-        else:
-            self.mapped[address] = parse4(_text(value))
-            _log.warning("%s shows itself another address, %s: not supported", text4(address), _text(value))
+        address, name = _mapped(path)
+        if value is None and forgotten(self.database):
+            return
+        told = self.shown.setdefault(address, {})
+        told[name] = value and values.client(_text(value))
+        shown = told.get(_IP) or address
+        gateway = told.get(_SHOWN_GATEWAY) or 0
+        if not any(told.values()):
+            del self.shown[address]
+        if value is not None and not told[name]:
+            _log.error("%s is no IPv4 address of a host: %r", path, value[:40])
+        elif shown != address:
+            _log.info("%s is shown the address %s, gateway %s", *[text4(each) for each in (address, shown, gateway)])
+        show = getattr(self.firewall, "set_shown", None)
+        if show:
+            show(address, shown, gateway)
+
+    def _is_mapped(self, path, value):
+        """Whether a client is shown another address than its own, or gateway beside it: else its key is of no use."""
+        address, name = _mapped(path)
+        if address < 0:
+            return False
+        if name == _IP:
+            return parse4(_text(value)) != address
+        if name != _SHOWN_GATEWAY:
+            return False
+        copy = self.database.fresh or self.database.copy
+        return path[: -len(name)] + _IP in copy.values or text4(address) in self.lists.in_force
 
     def _seed(self, _, value):
         """Mix it in; whatever it is, it makes nothing weaker."""
@@ -153,10 +178,10 @@ class Settings:
             self.firewall.seeded()
 
 
-def _is_mapped(path, value):
-    """Whether a client is shown another address than its own: only then is its key of use."""
+def _mapped(path):
+    """(client's address, -1 if it is none, and the key's name) of a key below _MAPPED."""
     address, _, name = path[len(_MAPPED) :].partition("/")
-    return name == "visible-ip" and parse4(_text(value)) not in (-1, parse4(address))
+    return parse4(address), name
 
 
 def _text(value):

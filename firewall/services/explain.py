@@ -72,16 +72,16 @@ async def _answer(firewall, json, line):
     if not asked:
         why = "%s: %s" % (done, reasons.NAMES[reason] if reason else "the firewall answers it itself")
     elif rules is NO_RULES or rules is DENY:
-        why = "%s, as is everything from this client: %s" % (done, told.denied(firewall, p.src))
+        why = "%s, as is everything from this client: %s" % (done, told.denied(firewall, client.address))
     elif rule is None:
         why = "%s: no rule matches, and the policy is %s" % (done, verdict)
     else:
-        why = "%s by rule %d%s" % (done, rule, await _text(firewall, p.src, rule))
+        why = "%s by rule %d%s" % (done, rule, await _text(firewall, client.address, rule))
     if not json:
         return "%s: %s" % (shown, told.quoted(why)[1:-1])
     kind = port if p.proto == ipv4.ICMP else -1
     return _JSON % (
-        text4(p.src), told.protocol(p.proto), text4(p.dst), 0 if kind >= 0 else max(port, 0), verdict,
+        text4(client.address), told.protocol(p.proto), text4(p.dst), 0 if kind >= 0 else max(port, 0), verdict,
         -1 if rule is None else rule, told.quoted(why), kind)  # fmt: skip
 
 
@@ -118,7 +118,7 @@ def _packet(firewall, line):
         raise _Wrong("port: got %s, expected nothing: this protocol has none" % words[3])
     p = Packet()
     p.ingress = client.interfaces[-1]
-    p.src, p.dst, p.proto = address, dst, proto
+    p.src, p.dst, p.proto = client.shown, dst, proto
     p.kind = port if icmp else -1
     p.query = p.kind in QUERIES
     p.frame, p.l4 = bytes((0, 0, max(port, 0) >> 8, max(port, 0) & 0xFF)), 0

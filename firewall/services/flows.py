@@ -2,7 +2,7 @@
 from micropython import const
 
 from firewall.flows import state as flowstate
-from firewall.flows.record import BACK, CLIENT, DST, EGRESS, KIND, NEW_PORTS, OCTETS, PACKETS, PORTS, SEEN, SRC, WORDS
+from firewall.flows.record import BACK, CLIENT, DST, EGRESS, KIND, NEW_PORTS, OCTETS, PACKETS, PORTS, SEEN, WORDS
 from firewall.services import told
 from firewall.wire import byteorder, ipv4
 from firewall.wire.address import text4
@@ -46,7 +46,7 @@ def _flow(firewall, json, record, now):
     at = record * WORDS
     back = at + BACK
     proto, state = w[at + KIND] & 0xFF, w[at + EGRESS] >> 16
-    client, to = byteorder.swap(w[at + SRC]), byteorder.swap(w[at + DST])
+    client, to = firewall.neighbours.clients.by_slot[w[at + CLIENT]].address, byteorder.swap(w[at + DST])
     ported = proto == ipv4.TCP or proto == ipv4.UDP
     port, to_port = byteorder.first(w[at + PORTS]), byteorder.second(w[at + PORTS]) if ported else 0
     outside = 0 if w[back + CLIENT] else byteorder.first(w[at + NEW_PORTS])

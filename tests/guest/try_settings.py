@@ -2,6 +2,7 @@
 
     rules A DECISION   after each list put in force: may a TCP packet to 192.0.2.7 port 443 leave?
     seeded   when more randomness was mixed in
+    shown ADDRESS ANOTHER GATEWAY,
     ours A,  network OWN GATEWAY OURS,  connected A B C,  memory FREE-HEAP: each when it changes; memory every second
 
 The words attach:A and detach:A in our xenstore node data/do (in the simulation) are obeyed, one at a time;
@@ -41,6 +42,9 @@ class Told:
 
     def set_network(self, own, gateway, ours):
         print("network %s" % " ".join(text4(address) for address in (own, gateway, ours)))
+
+    def set_shown(self, address, shown, gateway):
+        print("shown %s" % " ".join(text4(each) for each in (address, shown, gateway)))
 
     def set_connected(self, addresses):
         print("connected %s" % " ".join(text4(address) for address in addresses))

@@ -30,7 +30,7 @@ RECORD = (
     "SEEN PACKETS OCTETS LIFE BACK SIDE_UPLINK TTL_DELTA"
 ).split()
 ROW = {"_NUMBERS": "NUMBERS", "_ROW": "ROW", "_ROW_MTU": "MTU", "_ROW_CLIENT": "CLIENT", "_ROW_FEATURES": "FEATURES",
-       "_ROW_HEADER": "HEADER", "_SG": "SG", "_GSO": "GSO", "_CSUM": "CSUM"}
+       "_ROW_HEADER": "HEADER", "_ROW_SIDE": "SIDE", "_SG": "SG", "_GSO": "GSO", "_CSUM": "CSUM"}
 NETIF = {"_" + name: getattr(netif, name) for name in (
     "MORE_DATA", "EXTRA_INFO", "EXTRA_GSO", "GSO_TCPV4", "NULL", "TX_WORDS", "RX_WORDS", "OKAY")}
 

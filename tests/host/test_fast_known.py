@@ -43,6 +43,8 @@ ADDRESSES = [parse4("10.137.0.%d" % i) for i in (21, 22)]
 SERVERS = [parse4("192.0.2.%d" % i) for i in (1, 2, 3)]
 SERVERS.append(parse4("10.138.0.255"))  # may become a broadcast address
 OURS, GATEWAY = parse4("10.138.0.2"), parse4("10.137.0.1")
+SHOWN = parse4("192.168.1.128")
+own = list(ADDRESSES)  # what each client has on its side: its own, or the one that both may be shown
 MAC = b"\\x00\\x16\\x3e\\x5e\\x6c\\x00"
 ACCEPT = {"policy": b"accept"}
 SOME = {"policy": b"drop", "0000": b"action=accept dsthost=192.0.2.1 proto=tcp",
@@ -151,12 +153,14 @@ for step in range(STEPS):
     luck = pick(1000) / 10
     now = now + pick(20) if pick(600) else now + (70000, 125000, 260000, 660000, 8000000)[pick(5)]
     if luck < 0.4:
-        what = pick(8)
+        what = pick(9)
         place = 1 + pick(3)
         takes[pick(4)] = pick(8) if pick(3) == 0 else 7
         who = pick(2)
         mtu = (1500, 1280, 9000)[pick(3)]
         pick_once = pick(4)
+        if what == 8:
+            own[who] = SHOWN if pick_once else ADDRESSES[who]
         for world in worlds:
             n = world.n
             if what == 0:
@@ -178,6 +182,8 @@ for step in range(STEPS):
                 n.set_connected([SERVERS[0]] if who else [])
             elif what == 5:
                 n.gateway = (GATEWAY, SERVERS[1])[who]
+            elif what == 8:
+                n.set_shown(ADDRESSES[who], own[who], SERVERS[2] if place == 3 else 0)
             elif what == 7:
                 # the client has one more, or the number is another client's
                 if n.interfaces.by_number[place]:
@@ -196,7 +202,8 @@ for step in range(STEPS):
         dst = SERVERS[pick(4)] if pick(5) else ADDRESSES[1 - who]
         size = (0, 4, 100, 1400, 1472, 3000)[pick(6)]
         flags = 0 if proto == 1 else FLAGS[pick(len(FLAGS))]
-        octets = packet(ADDRESSES[who], 7000 + pick(3), dst, (80, 443, 7000)[pick(3)], proto, flags, size)
+        src = own[who] if pick(20) else ADDRESSES[who]
+        octets = packet(src, 7000 + pick(3), dst, (80, 443, 7000)[pick(3)], proto, flags, size)
     else:
         number, frame = heard[pick(len(heard))]
         octets = bytearray(frame)
