@@ -109,6 +109,27 @@ def test_keys_walk_through_the_screens(scene_session):
     assert place.filter == "" and press("q") is False
 
 
+@pytest.mark.parametrize("words", ["down down down down enter", "down r", ""])
+def test_rows_that_go_leave_no_empty_screen(scene_session, words):
+    """Flows end and a filter leaves few: what was chosen is then the last one, and the rows that are there are
+    shown."""
+    place, world = draw.Place(), scene_session.world
+    for key in words.split():
+        keys.press(place, world, key)
+        scene_session.look(place.who if place.screen == "flows" else None)
+        for now in (5000, 5001):
+            scene_session.step(now)
+    place.row = 500
+    for height in (4, 6, 24):
+        assert len([line for line in draw.draw(world, place, 80, height) if line]) > 2
+    keys.press(place, world, "up")
+    assert place.row < 10
+    place.filter, place.row = "1", 0
+    for _ in range(100):
+        keys.press(place, world, "down")
+    assert 0 < place.row == len(place.listed(world)) - 1
+
+
 def test_one_who_looks_at_a_qube_that_goes(scene_session):
     place = draw.Place()
     place.screen, place.who = "flows", ("sys-gone", "10.9.9.9")

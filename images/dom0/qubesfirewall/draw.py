@@ -172,46 +172,10 @@ def flows(world, place, width, height, clock):
     firewall, client = place.of(world)
     if client is None:
         return qubes(world, place, width, height, clock)
-    room = max(width - 53, 10)
-    head = "%-5s %s %5s %-7s %-7s %8s %8s %6s" % (
-        "PROTO",
-        cut("TO", room),
-        "PORT",
-        "ALLOWED",
-        "STATE",
-        "DOWN",
-        "UP",
-        "IDLE",
-    )
-    rows = [row for row in firewall.flows_of(client.address) if _matches(row, place.filter)]
-    body = [
-        [
-            (
-                "%s: %d flow%s through %s" % (_who(client), len(rows), "" if len(rows) == 1 else "s", firewall.name),
-                "heading",
-            )
-        ],
-        [(head, "head")],
-    ]
-    for number, row in enumerate(rows):
-        by = "rule %d" % row["rule"] if row["rule"] >= 0 else "policy"
-        line = "%s %s %5s %s %s %8s %8s %6s" % (
-            cut(row["proto"], 5),
-            _target(row, room),
-            row["to_port"] or "-",
-            cut(by, 7),
-            cut(row["state"], 7),
-            amount(row["in_octets"]),
-            amount(row["out_octets"]),
-            span(row["idle"]),
-        )
-        body.append([(line, "chosen" if number == place.row else "")])
-    if not rows:
-        body.append([("    no flow", "dim")])
-    place.line = place.row + 2
-    return frame(
-        _title(clock, width, place), body, _foot("flows", place), width, height, place.scrolled(len(body), height - 2)
-    )
+    form = "%%-5s %%-%ds %%5s %%-7s %%-7s %%8s %%8s %%6s" % max(width - 53, 10)
+    rows = place.listed(world)
+    title = "%s: %d flow%s through %s" % (_who(client), len(rows), "" if len(rows) == 1 else "s", firewall.name)
+    return _list(place, width, height, clock, title, form, FLOWS, map(_flow, rows), "no flow")
 
 
 def refused(world, place, width, height, clock):
@@ -219,37 +183,49 @@ def refused(world, place, width, height, clock):
     firewall, client = place.of(world)
     if client is None:
         return qubes(world, place, width, height, clock)
-    room = max(width - 52, 10)
-    rows = [row for row in firewall.refused_of(client.address) if _matches(row, place.filter)]
-    head = "%-5s %s %5s %-22s %5s %10s" % ("PROTO", cut("TO", room), "PORT", "REFUSED BY", "TIMES", "LAST")
-    body = [[("%s: refused by %s" % (_who(client), firewall.name), "heading")], [(head, "head")]]
-    for number, row in enumerate(rows):
-        ago = max(firewall.now * 1000 - row["last"], 0)
-        line = "%s %s %5s %s %5s %10s" % (
-            cut(row["proto"], 5),
-            _target(row, room),
-            row["to_port"] or "-",
-            cut(model.reason(row), 22),
-            count(row["count"]),
-            span(ago) + " ago",
-        )
-        body.append([(line, "chosen" if number == place.row else "")])
-    if not rows:
-        body.append([("    nothing was refused", "dim")])
+    form = "%%-5s %%-%ds %%5s %%-22s %%5s %%10s" % max(width - 52, 10)
+    title = "%s: refused by %s" % (_who(client), firewall.name)
+    lines = [_refusal(row, firewall.now) for row in place.listed(world)]
+    return _list(place, width, height, clock, title, form, REFUSED, lines, "nothing was refused")
+
+
+FLOWS = "PROTO", "TO", "PORT", "ALLOWED", "STATE", "DOWN", "UP", "IDLE"
+REFUSED = "PROTO", "TO", "PORT", "REFUSED BY", "TIMES", "LAST"
+
+
+def _flow(row):
+    by = "rule %d" % row["rule"] if row["rule"] >= 0 else "policy"
+    carried = amount(row["in_octets"]), amount(row["out_octets"])
+    return (row["proto"], row, row["to_port"] or "-", by, row["state"]) + carried + (span(row["idle"]),)
+
+
+def _refusal(row, now):
+    ago = span(max(now * 1000 - row["last"], 0)) + " ago"
+    return row["proto"], row, row["to_port"] or "-", model.reason(row), count(row["count"]), ago
+
+
+def _list(place, width, height, clock, title, form, names, lines, nothing):
+    """A screen with a line for each of `lines`: values for a form, whose widths cut them; a row stands for its other
+    end."""
+    widths = [int(each.lstrip("%-").rstrip("s")) for each in form.split()]
+    body = [[(title, "heading")], [(form % names, "head")]]
+    for number, values in enumerate(lines):
+        texts = [
+            _target(each, wide) if isinstance(each, dict) else cut(str(each), wide)
+            for each, wide in zip(values, widths)
+        ]
+        body.append([(form % tuple(text.strip() for text in texts), "chosen" if number == place.row else "")])
+    if len(body) == 2:
+        body.append([("    " + nothing, "dim")])
     place.line = place.row + 2
-    return frame(
-        _title(clock, width, place), body, _foot("refused", place), width, height, place.scrolled(len(body), height - 2)
-    )
+    top = place.scrolled(len(body), height - 2)
+    return frame(_title(clock, width, place), body, _foot(place.screen, place), width, height, top)
 
 
 def _target(row, width):
     """Name and address of the other end; the name alone if both do not fit."""
     both = model.target(row)
     return cut(both if len(both) <= width else row["name"] or row["to"], width)
-
-
-def _matches(row, text):
-    return not text or any(text in str(each).lower() for each in (row["name"], row["to"], row["proto"], row["to_port"]))
 
 
 def _who(client):
@@ -302,8 +278,21 @@ class Place:
         client = firewall.clients.get(self.who[1]) if firewall else None
         return firewall, client
 
+    def listed(self, world):
+        """The rows of the screen that can be chosen: of flows, of refusals, or (firewall's name, client's address)."""
+        firewall, client = self.of(world)
+        if self.screen == "qubes" or client is None:
+            return [(each.name, client.address) for each, clients in world.rows(self.filter) for client in clients]
+        rows = (firewall.flows_of if self.screen == "flows" else firewall.refused_of)(client.address)
+        return [row for row in rows if self._matches(row)]
+
+    def _matches(self, row):
+        texts = (row["name"], row["to"], row["proto"], row["to_port"])
+        return not self.filter or any(self.filter in str(each).lower() for each in texts)
+
     def scrolled(self, lines, room):
-        """The first line shown, so that the chosen one is."""
+        """The first line shown, so that the chosen one is; rows may have gone since it was chosen."""
+        self.line = min(self.line, max(lines - 1, 0))
         if room <= 0:
             return 0
         self.top = min(self.top, max(lines - room, 0), self.line)

@@ -10,10 +10,9 @@ def press(place, world, key):
         return False
     if key == "/":
         place.asking, place.row, place.top = True, 0, 0
-    elif key in ("up", "k"):
-        place.row = max(place.row - 1, 0)
-    elif key in ("down", "j"):
-        place.row = min(place.row + 1, max(rows(place, world) - 1, 0))
+    elif key in ("up", "k", "down", "j"):
+        last = max(len(place.listed(world)) - 1, 0)  # rows come and go by themselves
+        place.row = max(min(place.row, last) - 1, 0) if key in ("up", "k") else min(place.row + 1, last)
     elif key in ("escape", "back"):
         if place.screen != "qubes":
             _leave(place, world)
@@ -37,13 +36,9 @@ def _ask(place, key):
         place.filter += key.lower()
 
 
-def _clients(place, world):
-    return [(firewall.name, client.address) for firewall, clients in world.rows(place.filter) for client in clients]
-
-
 def _open(place, world, screen):
     if place.screen == "qubes":
-        listed = _clients(place, world)
+        listed = place.listed(world)
         if not listed:
             return
         place.who = listed[min(place.row, len(listed) - 1)]
@@ -52,15 +47,6 @@ def _open(place, world, screen):
 
 def _leave(place, world):
     place.screen, place.filter, place.top = "qubes", "", 0
-    listed = _clients(place, world)
+    listed = place.listed(world)
     place.row = listed.index(place.who) if place.who in listed else 0
     place.who = None
-
-
-def rows(place, world):
-    """How many rows can be chosen on the screen."""
-    firewall, client = place.of(world)
-    if place.screen == "qubes" or client is None:
-        return len(_clients(place, world))
-    found = firewall.flows_of(client.address) if place.screen == "flows" else firewall.refused_of(client.address)
-    return len(found)
