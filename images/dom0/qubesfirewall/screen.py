@@ -1,6 +1,7 @@
 """curses: puts the grid of draw.py on a terminal and gives keys their names. All else is elsewhere."""
 
 import curses
+import os
 import select
 import sys
 import time
@@ -24,6 +25,7 @@ FRAME, BUSY = 0.25, 0.05  # seconds between two looks, when nothing came and whe
 
 def run(session, place):
     """Show a session until the person leaves."""
+    os.environ.setdefault("ESCDELAY", "25")  # ms: else the Escape key takes a second
     curses.wrapper(_loop, session, place)
 
 
