@@ -1,9 +1,12 @@
 """What services tell of a whole firewall: each form, and that it is true."""
+import random
+
 import pytest
 from packets import SYN, echo, tcp, udp
 from seeing import Seeing
 
 A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"
+SERVICES = "Status", "Flows", "Counters", "Watch", "Refused", "Explain", "Capture"
 RULES = ("action=accept proto=tcp dstports=80-80", "action=drop proto=udp dstports=99-99", "action=accept proto=udp",
          "action=accept proto=icmp")
 STATUS = {"version", "digest", "uptime", "uplink", "memory", "flows", "gap"}
@@ -293,3 +296,33 @@ def test_names_are_what_the_client_asked_for(see, name, shown):
         assert set(found[A]) <= set("abcdefghijklmnopqrstuvwxyz0123456789-._")
     else:
         assert found[A] == shown and "(%s)" % shown in " ".join(see.lines("firewall.Flows+" + A))
+
+
+def test_whatever_is_asked_the_answer_is_ascii_and_the_firewall_lives(see):
+    """Arguments and stdin out of a hat, from dom0 as far as its daemon lets them through."""
+    a, b = traffic(see)
+    draw = random.Random(12)
+    words = ["json", "10.137.0.21", "uplink", "tcp", "udp", "icmp", "53", "0", "-1", "99999", "", ".", "a" * 60,
+             "1.2.3.4", "10.137.0.021", "%s", "{}", "\\n", "json json", "\x7f", "'", '"']
+    lines = [b"10.137.0.21 tcp 192.0.2.1 80", b"\0" * 40, b"\xff\xfe", b"10.137.0.21 icmp 1.2.3.4 -1", b"%d %s",
+             b" " * 600, b""]
+    names = [name for name in SERVICES if name not in ("Watch", "Refused", "Capture")]
+    for n in range(150):
+        argument = "+".join(draw.choice(words) for _ in range(draw.randrange(5)))
+        name = draw.choice(names)
+        call = see.call("firewall." + name + ("+" + argument if argument else ""),
+                        b"\n".join(draw.choice(lines) for _ in range(draw.randrange(6))))
+        see.machine.until(lambda: call.gone, 20, "the end of %r" % argument)
+        assert call.code in (0, 1, 2, 127), (name, argument)
+        said = call.stdout + call.stderr.encode("latin-1")
+        assert all(0x20 <= octet < 0x7F or octet == 0x0A for octet in said), (name, argument)
+        assert (call.code == 0) == (not call.stderr), (name, argument)
+    for n in range(60):
+        argument = "+".join(draw.choice(words) for _ in range(draw.randrange(1, 5)))
+        call = see.call("firewall.%s+%s" % (draw.choice(("Watch", "Refused", "Capture")), argument))
+        see.machine.advance(0.1)
+        if not call.gone:
+            call.close()
+        see.machine.advance(0.3)
+    see.machine.advance(2)
+    assert see.dom0.left == [] and see.dom0.daemon.ports == {} and a.pings() and b.pings()
