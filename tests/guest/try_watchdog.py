@@ -28,7 +28,7 @@ async def mode_cleared(seconds):
 async def mode_on(seconds):
     watchdog.on()
     watchdog.on()
-    print("on")
+    print("is on")
 
 
 async def mode_off(seconds):
@@ -44,7 +44,7 @@ async def mode_again(seconds):
     watchdog.on()
     watchdog.off()
     watchdog.on()
-    print("on")
+    print("is on")
 
 
 async def mode_task(seconds):

@@ -37,7 +37,7 @@ def test_a_hang_ends_as_crashed(lab, guest):
     hung.wait_for("hangs")
     assert hung.wait_for_end(30) == "watchdog"
     lives = guest("try_watchdog", "mode=on")
-    lives.wait_for("on\n")
+    lives.wait_for("is on")
     lab.run(["sleep", "70"], timeout=120)
     assert lives.state() == "running"
     lives.pause()
