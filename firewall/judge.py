@@ -179,13 +179,14 @@ class Judge(Inbound):
             if p.proto != ipv4.TCP or p.flags & tcp.RST:
                 return reasons.NO_FLOW
             return self._reset(p, reasons.NO_FLOW, now)
-        barred = n.barred(client.address, p.proto, p.dst, p.destination_port())
+        port = p.destination_port()
+        barred = n.barred(client.address, p.proto, p.dst, port)
         if barred:
             return (self._reset if picked and barred != reasons.NOT_ATTACHED else self._refuse)(p, barred, now)
         peer = n.clients.by_address.get(p.dst)
         if peer is None and n.uplink is None:
             return self._refuse(p, reasons.NO_UPLINK, now, icmp.NET_UNREACHABLE)
-        accept, rule = client.rules[V4].decide(p.proto, p.dst, p.destination_port(), p.kind, now)
+        accept, rule = client.rules[V4].decide(p.proto, p.dst, port, p.kind, now)
         self._accounts.decided(client.slot, rule)
         if not accept:
             if picked:

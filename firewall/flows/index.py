@@ -11,6 +11,7 @@ Nothing here allocates: a flow that enters or leaves must not stop half-way for 
 """
 from micropython import const
 
+from firewall.flows.entering import MACHINE_CODE
 from firewall.flows.record import BACK
 
 _BUCKET = const(16)  # slots: 64 octets
@@ -95,7 +96,7 @@ class Index:
 
     def remove(self, half, w0, w1, w2, w3):
         """Forget half, which is there under this key."""
-        at = self._where(half, w0, w1, w2, w3)
+        at = self.where(half, w0, w1, w2, w3)
         last = at | _BUCKET - 1
         while not self.slots[last]:
             last -= 1
@@ -104,9 +105,10 @@ class Index:
 
     def replace(self, half, new, w0, w1, w2, w3):
         """Another half stands for the key from now on."""
-        self.slots[self._where(half, w0, w1, w2, w3)] += new - half
+        self.slots[self.where(half, w0, w1, w2, w3)] += new - half
 
-    def _where(self, half, w0, w1, w2, w3):
+    def where(self, half, w0, w1, w2, w3):
+        """Which slot holds half, which is there under this key."""
         h = self._hash(w0, w1, w2, w3)
         bucket = h & self.buckets
         tag = (h >> self.shift & _TAG_MASK) or 1
@@ -125,3 +127,10 @@ class Index:
             i += 1
         self.slots[i] = slot
         return True
+
+
+Fastest = Index
+if MACHINE_CODE:
+    from firewall.fast import entries
+
+    Fastest = entries.quick(Index)

@@ -13,7 +13,7 @@ from micropython import const
 
 from firewall.flows import state
 from firewall.flows.clients import SLOTS
-from firewall.flows.index import Index
+from firewall.flows.index import Fastest
 from firewall.flows.lists import Lists
 from firewall.flows.record import BACK, CLIENT, EGRESS, GENERATION, KIND, LIFE, NEW_PORTS, PORTS, RING, SRC, WORDS
 from firewall.wire import byteorder
@@ -28,7 +28,7 @@ _HELD = const(0x10000)  # the list of those with a HELD flow; above: the pool
 class Mappings:
     def __init__(self, capacity, words_of, records, clients, slots, key):
         """capacity: mappings. words_of(n): a zeroed u32 view. records: of the flows. slots, key: of the index."""
-        self.index = Index(slots, records, key, CLIENT, 0xFFFF)
+        self.index = Fastest(slots, records, key, CLIENT, 0xFFFF)
         self.on_end = None  # called with (pool, port outside)
         self._w = records
         self._entries = words_of(capacity * _ENTRY)

@@ -38,7 +38,7 @@ class Nat:
 
     def __init__(self, flows, words_of, random):
         """words_of(n): a zeroed u32 view of n words. random(octets) -> bytes."""
-        self.address = 0
+        self.address = self._word = 0
         self._flows = flows
         self._random = random
         self._ports = {ipv4.UDP: Ports(words_of), ipv4.ICMP: Ports(words_of)}
@@ -100,6 +100,7 @@ class Nat:
                 if each >> 16 == ipv4.UDP:
                     self._ports[ipv4.UDP].take(each & 0xFFFF)
         self.address = address
+        self._word = byteorder.swap(address)
 
     def open(self, p, egress, picked, now):
         """Enter the flow of packet p, the first that we see of it, that leaves by the interface egress: its record, or -reason.
@@ -113,12 +114,12 @@ class Nat:
         proto = p.proto
         if not flows.room(client, now):
             return -reasons.FLOW_LIMIT
-        src, dst, ports = byteorder.swap(p.src), byteorder.swap(p.dst), p.ports
+        src, dst, ports = p.src_word, p.dst_word, p.ports
         kind, new_dst, new_ports = proto | client.side, dst, ports
-        mapped = None
+        mapped, looked_up = None, False  # looked_up: nobody has the half back
         address = transport = 0  # checksum deltas
         if peer is None:
-            own, kind_back = byteorder.swap(self.address), proto | SIDE_UPLINK
+            own, kind_back = self._word, proto | SIDE_UPLINK
             address = delta32(p.src, self.address)
             if proto == ipv4.TCP or proto == ipv4.UDP or proto == ipv4.ICMP:
                 inside = byteorder.first(ports)
@@ -131,10 +132,10 @@ class Nat:
                         outside = self._port(client, proto, inside)
                         mapped = -1 - _pool(proto, inside)
                 elif outside < 0:
-                    outside = self._tcp_port(client, inside, dst, own, ports, picked, now)
+                    outside, looked_up = self._tcp_port(client, inside, dst, own, ports, picked, now), True
                 if outside < 0:
                     return -reasons.PORT_LIMIT
-                new_ports = ports & 0xFFFF0000 | byteorder.swap(outside << 16)
+                new_ports = ports if outside == inside else ports & 0xFFFF0000 | byteorder.swap(outside << 16)
                 transport = delta16(inside, outside)
                 if proto != ipv4.ICMP:
                     transport = fold(transport + address)
@@ -144,17 +145,16 @@ class Nat:
                 address = fold(delta32(p.src, client.address) + delta32(p.dst, peer.shown))
                 transport = 0 if proto == ipv4.ICMP else address
         ports_back, new_ports_back = _answering(proto, new_ports), _answering(proto, ports)
-        key = new_dst, own, ports_back, kind_back
-        if self._live_half(*key, now) >= 0:
+        if not looked_up and self._live_half(new_dst, own, ports_back, kind_back, now) >= 0:
             return -reasons.PROTOCOL_BUSY
         slot, slot_back = client.slot, peer.slot if peer else 0
-        state = flowstate.PICKED if picked else flowstate.fresh(proto)
-        egress_word = egress.number | state << 16
+        egress_word = egress.number | (flowstate.PICKED if picked else flowstate.fresh(proto)) << 16
         generation, life = flows.clients.generations[slot], flows.clients.lives[slot_back]
         deltas = byteorder.ports(address, transport)
         there = (src, dst, ports, kind, own, new_dst, new_ports, deltas, egress_word, slot, generation)
         deltas ^= 0xFFFFFFFF  # minus, in ones' complement
-        back = key + (dst, src, new_ports_back, deltas, p.ingress.number, slot_back, life)
+        ingress = p.ingress.number
+        back = (new_dst, own, ports_back, kind_back, dst, src, new_ports_back, deltas, ingress, slot_back, life)
         number = flows.add(client, there, back, mapped, now)
         if number < 0:
             return -reasons.FLOW_LIMIT

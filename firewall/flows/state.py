@@ -18,6 +18,8 @@ from firewall.wire import ipv4, tcp
 (OTHER_NEW, OTHER_REPLIED, OTHER_ASSURED) = range(6, 9)
 (SYN_SENT, OPENING, OPEN, FIN_THERE, FIN_BACK, CLOSED, RESET, PICKED) = range(9, 17)
 
+_FRESH = {ipv4.TCP: SYN_SENT, ipv4.UDP: UDP_NEW, ipv4.ICMP: ICMP_NEW}
+
 # events: what a packet says, DATA for all that is not TCP; those of the way back are 4 higher
 (DATA, SYN, FIN, RST) = range(4)
 
@@ -65,7 +67,7 @@ RANK = bytes((0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 0, 2, 1, 1, 0, 0, 0))
 
 def fresh(proto):
     """The state of a flow's first packet."""
-    return {ipv4.TCP: SYN_SENT, ipv4.UDP: UDP_NEW, ipv4.ICMP: ICMP_NEW}.get(proto, OTHER_NEW)
+    return _FRESH.get(proto, OTHER_NEW)
 
 
 def event(flags):

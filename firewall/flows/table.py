@@ -10,10 +10,13 @@ tasks (sweeping, burying a client) go in slices through tick().
     table full: who has less than SHARE takes from the largest holder, its oldest of the lowest rank, of those HELD
                 the longest idle of the _LOOKS oldest; others recycle their own
 """
+from array import array
+
 from micropython import const
 
 from firewall.flows import state as flowstate
-from firewall.flows.index import KEY_OCTETS, Index
+from firewall.flows.entering import ended, write
+from firewall.flows.index import KEY_OCTETS, Fastest
 from firewall.flows.lists import Lists
 from firewall.flows.mappings import Mappings
 from firewall.flows.record import BACK, CLIENT, DST, EGRESS, GENERATION, KIND, LIFE, NEXT, PREV, SEEN, WORDS
@@ -37,12 +40,12 @@ class Flows:
         self.share = share
         self._slots = (words(capacity * 4), words(capacity * 2))
         self._random = random
-        self.index = Index(self._slots[0], self.records, random(KEY_OCTETS))
+        self.index = Fastest(self._slots[0], self.records, random(KEY_OCTETS))
         self.find = self.index.find  # (SRC, DST, PORTS, KIND) -> half or -1; it may be stale: live()
         self.mappings = Mappings(capacity, words, self.records, clients, self._slots[1], random(KEY_OCTETS))
         self._lists = Lists(self.records, WORDS, PREV)  # of clients, for each rank
         self._zeros = words(_ZEROS)
-        self._blank = self._zeros[:WORDS]
+        self._timeouts = array("I", flowstate.TIMEOUT)
         self._fresh = 0  # records from here on were never used
         self._free = 0  # record + 1 of a list through PREV
         self._cursor = 0
@@ -112,18 +115,13 @@ class Flows:
         w = self.records
         at = record * WORDS
         free = w[at + PREV]  # if it comes from the list
-        w[at : at + WORDS] = self._blank
-        w[at + PREV] = free
         # from here on nothing is allocated: a flow is entered whole, or not at all
         if not self.index.add(half, there[0], there[1], there[2], there[3]):
             return -1
         if not self.index.add(half + 1, back[0], back[1], back[2], back[3]):
             self.index.remove(half, there[0], there[1], there[2], there[3])
             return -1
-        for i in range(GENERATION + 1):
-            w[at + i] = there[i]
-            w[at + BACK + i] = back[i]
-        w[at + SEEN] = w[at + BACK + SEEN] = now & 0xFFFFFFFF
+        write(w, at, there, back, now & 0xFFFFFFFF)
         w[at + BACK + LIFE] = back[CLIENT]
         if mapped is not None:
             if mapped >= 0:
@@ -212,23 +210,21 @@ class Flows:
                 self._remove_one(client)
             if not client.flows:
                 self.clients.release(client)
-        w = self.records
         lives = self.clients.lives
         left = self._fresh  # once round, not further
         while left and visits > 0:
             if self._cursor >= self._fresh:
                 self._cursor = 0
-            at = self._cursor * WORDS
-            left -= 1
-            visits -= 1
-            if w[at + KIND]:
-                state = w[at + EGRESS] >> 16
-                back = at + BACK
-                ended = w[back + GENERATION] != lives[w[back + LIFE]]  # its mapping, or who gets it
-                if ended or flowstate.idle(state, now, w[at + SEEN], w[back + SEEN]) > flowstate.TIMEOUT[state]:
-                    self.remove(self._cursor)
-                    visits -= _REMOVAL
-            self._cursor += 1
+            begin = self._cursor
+            end = min(begin + min(left, visits), self._fresh)
+            found = ended(self.records, lives, self._timeouts, begin, end, now)
+            self._cursor = end
+            if found < end:
+                self.remove(found)
+                self._cursor = found + 1
+                visits -= _REMOVAL
+            left -= self._cursor - begin
+            visits -= self._cursor - begin
 
     def going_to(self, words, found, first, count):
         """Add to found the words, addresses, that flows in count records from first on go to. False: no records."""

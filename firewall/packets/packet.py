@@ -15,6 +15,7 @@ from firewall.wire.byteorder import ports as ports_word
 IP = const(14)  # where the IPv4 header begins
 CHECKED = const(0)  # transport(), v4.read(): nothing is wrong
 
+_STEPS = tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN  # flags that say where in its life a connection is
 QUERIES = (icmp.ECHO, icmp.TIMESTAMP)
 _PARSE = {ipv4.TCP: tcp.parse, ipv4.UDP: udp.parse, ipv4.ICMP: icmp.parse}
 # transports whose ports we do not read, though their checksum, at the same octet as UDP's, covers the addresses (RFC 3828,
@@ -26,7 +27,8 @@ ANSWERS = {icmp.ECHO_REPLY: icmp.ECHO, icmp.TIMESTAMP_REPLY: icmp.TIMESTAMP}
 class Packet:
     """ingress: the interface where it came in. frame: the buffer, with Ethernet header; end: behind the datagram.
 
-    size, total, fragment, ttl, proto, src, dst: as ipv4.parse_quoted() returns them. l4: where the transport header begins.
+    size, total, fragment, ttl, proto, src, dst: as ipv4.parse_quoted() returns them. src_word, dst_word: of src and dst, by
+    v4.find(). l4: where the transport header begins.
     ports: its PORTS word (record.py), 0 if it has none. flags: of TCP. kind: the type of ICMP, -1 otherwise. query:
     it begins or answers a query of ICMP. blank: the transport checksum holds only the pseudo-header's sum (netif.h,
     csum_blank). gso: payload octets of each segment that a super-frame stands for, else 0. unseeded, of a
@@ -95,10 +97,10 @@ class Packet:
 
     def goes_on(self):
         """True if a TCP connection could be known by it that began before we did: an ACK, no SYN, RST or FIN."""
-        return self.proto == ipv4.TCP and self.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN) == tcp.ACK
+        return self.proto == ipv4.TCP and self.flags & _STEPS == tcp.ACK
 
     def begins(self):
         """True if it may be the first packet of a flow: a lone SYN, a query, anything not TCP or ICMP."""
         if self.proto == ipv4.TCP:
-            return self.flags & (tcp.SYN | tcp.ACK | tcp.RST | tcp.FIN) == tcp.SYN
+            return self.flags & _STEPS == tcp.SYN
         return self.proto != ipv4.ICMP or self.kind in QUERIES

@@ -51,8 +51,8 @@ def read(p, ingress, frame, octets, blank, gso):
 
 def find(p, flows, side):
     """The half of flows that packet p belongs to, which came in on that side; -1: none. It may be stale: flows.live()."""
-    src, dst = unpack_from("<II", p.frame, IP + ipv4.SRC)
-    return flows.find(src, dst, p.ports, p.proto | side)
+    p.src_word, p.dst_word = unpack_from("<II", p.frame, IP + ipv4.SRC)
+    return flows.find(p.src_word, p.dst_word, p.ports, p.proto | side)
 
 
 def rewrite(p, w, at):

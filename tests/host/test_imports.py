@@ -28,7 +28,7 @@ MAY = {
     "reasons": set(),
     "wire": set(),
     "rules": {"wire", "steps"},
-    "flows": {"reasons", "wire", "rules"},
+    "flows": {"reasons", "wire", "rules", "fast"},
     "packets": {"reasons", "wire", "rules", "flows"},
     "fast": set(),
     "bursts": {"ground", "net", "reasons", "wire", "flows", "fast", "interfaces", "turns"},
