@@ -46,7 +46,7 @@ def measure(options, note=lambda figures: None):
     """The result: see table.py. note(figures): called with what there is, behind each job."""
     names = [name for name in table.JOBS if name in options.jobs]
     pace = jobs.QUICK if options.quick else jobs.FULL
-    clients = 4 if {"up8", "down8"} & set(names) else 1
+    clients = 4 if {"up8", "down8"} & set(names) else 2 if "pair" in names else 1
     progress = Progress(1 + len(options.firewalls) * (len(names) + 1))
     figures, failed = {}, []  # a job that failed leaves its figures out, and the others go on
     progress.say("boot Xen and dom0")

@@ -12,7 +12,7 @@ _AT_ONCE, _SECONDS = 0, 0.6  # rate of a flood; s between the two moments
 POINTS = (
     [Point("flows", n, n, 1, 1, _AT_ONCE) for n in (1, 1000, 16000, 64000)]
     + [Point("rules", n, 100, n, 1, _AT_ONCE) for n in (1, 100, 1000, 4000)]
-    + [Point("clients", n, 100, 1, n, _AT_ONCE) for n in (1, 2, 4)]
+    + [Point("clients", n, 100, 1, n, _AT_ONCE) for n in (1, 4, 8)]
     + [Point("packets a second", n, 100, 1, 1, n) for n in (500, 2000, 4000)]
 )
 CLIENTS = max(point.clients for point in POINTS)

@@ -92,6 +92,20 @@ def down8(machine, pace):
     return _bulk(machine, pace, "down", "down8", 2, 4)
 
 
+def pair(machine, pace):
+    """TCP from the first client to the second, which a setting allows.
+
+    What arrives, no counter in dom0 sees; who sends says it for the whole of his run, so the moments lie around it.
+    """
+    sender, receiver = machine.clients[:2]
+    machine.allow(sender, receiver)
+    pid = receiver.sh("serve /run/counters > /dev/null 2>&1 & echo $!").strip()
+    window, said = _run(machine, {0: "traffic up %s %g 1" % (receiver.ip, pace.seconds)}, Pace(0.0, pace.seconds + 1.0, 0))
+    receiver.sh("kill %s" % pid)
+    octets, ns = map(int, re.search(r"octets (\d+) ns (\d+)", said[0]).groups())
+    return {"pair_rate": octets * 8e3 / ns if octets else None, "pair_cpu": window.each("firewall", octets / 1024)}
+
+
 def _datagrams(machine, pace, name, rate):
     """UDP towards the internet."""
     window, _ = _run(machine, {0: "traffic send %s %s %d %d" % (SERVER, _long(pace), rate, OCTETS)}, pace)

@@ -20,10 +20,11 @@ from .sites import LinuxSite, OurSite
 
 VARIANTS = ("ours", "linux", "flowtable")
 SERVER, NOBODY = "192.0.2.1", "198.51.100.1"  # NOBODY: the netvm drops without a word what goes there
-ADDRESSES = ("10.137.0.20", "10.137.0.21", "10.137.0.22", "10.137.0.23")
+ADDRESSES = tuple("10.137.0.%d" % i for i in range(20, 28))
 COUNTERS = "/run/counters"
 COUNTED = ("taken", "given", "greeted", "drained", "flooded")  # as in traffic/serve.c
 _LONG = 120  # s of the lab's clock
+_AWAIT = "for i in $(seq 100); do ping -c 1 -W 1 %s > /dev/null && exit 0; done; exit 1"
 
 
 class Machine:
@@ -94,7 +95,7 @@ class Machine:
                 site.clients[client.name] = client
             old.clients = {}
         for client in self.clients:
-            client.sh("for i in $(seq 100); do ping -c 1 -W 1 %s > /dev/null && exit 0; done; exit 1" % SERVER, _LONG)
+            client.sh(_AWAIT % SERVER, _LONG)
 
     def _detached(self, site):
         """All clients of a site, without their interfaces now."""
@@ -128,6 +129,11 @@ class Machine:
     def lead_back(self):
         """Have the netvm send what is for the firewall to the one in use: both have the same address."""
         self.netvm.sh("ip route replace %s dev %s" % (FIREWALL, self.site.uplink))
+
+    def allow(self, sender, receiver):
+        """Let one client begin flows to another, from now on."""
+        self.site.allow(sender.ip, receiver.ip)
+        sender.sh(_AWAIT % receiver.ip, _LONG)
 
     @property
     def clients(self):

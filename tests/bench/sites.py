@@ -31,6 +31,10 @@ class OurSite(_BenchSite):
         """It has been unpaused: wait until it is ready for more."""
         self.await_firewall()
 
+    def allow(self, sender, receiver):
+        """Let the client with one address begin flows to another, by a setting."""
+        self.database.write("/vm-config/fw-allow-1", "%s>%s" % (sender, receiver))
+
 
 class LinuxSite(_BenchSite):
     """The same attributes as a Site; its database is a Nftables."""
@@ -62,6 +66,10 @@ class LinuxSite(_BenchSite):
     def client_words(self, ip):
         """Its vif script is run by `xl devd` in it."""
         return super().client_words(ip) + ",script=vif-site"
+
+    def allow(self, sender, receiver):
+        """As OurSite's, by a rule in the chain that Qubes leaves to its owner."""
+        self.firewall.sh("nft add rule ip qubes custom-forward ip saddr %s ip daddr %s accept" % (sender, receiver))
 
     def flowtable(self, on):
         """Have it carry flows past its rules, or not; over the interfaces that there are now."""

@@ -35,6 +35,8 @@ ROWS = (
     _row("ping_idle_p99", "ping, idle, 99th percentile", "ms", "ping_idle", LESS, 1.0),
     _row("ping_busy", "ping, TCP up meanwhile, mean", "ms", "ping_busy", LESS, 1.0),
     _row("ping_busy_p99", "ping, TCP up meanwhile, 99th pct.", "ms", "ping_busy", LESS, 1.0),
+    _row("pair_rate", "TCP client to client, 1 stream", "Mbit/s", "pair", MORE, 1.25),
+    _row("pair_cpu", "firewall CPU, client to client", "ns/KiB", "pair", LESS, None),
     _row("idle", "firewall CPU, idle, a few flows", "ms/s", "idle", LESS, 0.3),
     _row("start", "unpause to first forwarded ping", "s", "start", LESS, 0.025),
     _row("up24_rate", "TCP up, ours in 24 MB", "Mbit/s", "small", MORE, None),
@@ -43,7 +45,7 @@ ROWS = (
 )
 # in the order in which they are done: what leaves many flows comes late
 JOBS = ("idle", "ping_idle", "ping_busy", "up", "down", "up8", "down8", "slow", "flood_up", "flood_down",
-        "connect10", "connect200", "start", "small", "flows")
+        "connect10", "connect200", "pair", "start", "small", "flows")
 QUICK = ("idle", "ping_idle", "up", "down", "slow", "flood_up", "connect10")
 
 

@@ -133,6 +133,32 @@ def test_a_flood_downwards_is_what_the_client_received():
     assert found["flood_down_cpu"] == 50000
 
 
+class Paired(Scripted):
+    """A scripted machine with two clients."""
+
+    def __init__(self, said):
+        super().__init__(said)
+        self.clients = [self.client("10.137.0.20"), self.client("10.137.0.21")]
+        self.allowed, self.typed = [], []
+
+    def client(self, ip):
+        return argparse.Namespace(ip=ip, sh=lambda text: self.typed.append((ip, text)) or "77\n")
+
+    def allow(self, sender, receiver):
+        self.allowed.append((sender.ip, receiver.ip))
+
+
+def test_from_client_to_client_counts_what_the_sender_says():
+    """The one sends, by a pair that is allowed in this direction; the other serves, and is stopped."""
+    machine = Paired("octets 102400000 ns 2000000000\n")
+    found = jobs.pair(machine, jobs.QUICK)
+    assert found == {"pair_rate": pytest.approx(409.6), "pair_cpu": 2000}
+    assert machine.allowed == [("10.137.0.20", "10.137.0.21")]
+    assert machine.commands == {0: "traffic up 10.137.0.21 1 1"}
+    assert [ip for ip, _ in machine.typed] == ["10.137.0.21"] * 2 and machine.typed[1][1] == "kill 77"
+    assert jobs.pair(Paired("octets 0 ns 2000000000\n"), jobs.QUICK) == {"pair_rate": None, "pair_cpu": None}
+
+
 def test_pings_beside_a_load_that_stands_still_are_none():
     said = "pings 100 answered 98 mean 500000 p50 1 p99 900000 worst 1 ns 1\n"
     assert jobs.ping_busy(Scripted(said, taken=10), jobs.QUICK)["ping_busy"] is None
