@@ -162,7 +162,7 @@ class Judge(Inbound):
         if not allowed or byteorder.swap(w[there + SRC]) != client.shown or n.ours(dst, client):
             n.flows.remove(half >> 1)
             return False
-        w[there + GENERATION] = 0 if n.teaches(proto, dst, port) else n.clients.generations[slot]
+        w[there + GENERATION] = 0 if proto == ipv4.UDP and n.teaches(dst, port) else n.clients.generations[slot]
         return True
 
     def _open(self, p, now):
@@ -201,7 +201,7 @@ class Judge(Inbound):
         if opened < 0:
             return (self._reset if picked else self._refuse)(p, -opened, now)
         self._accounts.opened(client.slot, opened, now)
-        if n.teaches(p.proto, p.dst, p.destination_port()):
+        if p.proto == ipv4.UDP and n.teaches(p.dst, p.destination_port()):
             n.flows.records[opened * WORDS + GENERATION] = 0
         return self._forward(p, opened * 2, now)
 

@@ -8,6 +8,7 @@ import asyncio
 from struct import pack
 
 from micropython import const
+from steps import in_turns
 
 from firewall import reasons
 from firewall.flows.record import CLIENT, SIDE_UPLINK, WORDS
@@ -22,6 +23,8 @@ from firewall.wire.address import text4
 _TRIES = const(16)  # for a port
 _LOWEST = const(1024)
 _SLICE = const(256)  # records of flows looked at, 0.3 ms, then everybody else has a turn
+_WRITES = const(16)  # keys written in dom0 at a time,
+_PUBLISH = const(100)  # ms until the next
 _SLEEP_LEAST = const(20)  # ms
 _SLEEP_MOST = const(3600000)
 _LOCAL = (0, 127)  # first octets of addresses that no name may have: this host,
@@ -158,32 +161,39 @@ class Naming:
         self.names.on_news = flag.set
         while True:
             wait = self.tick(ns() // 1000000)
-            self._publish()
-            past = self.names.past(ns() // 1000000)
-            if past:
-                await self._prune(past, ns)
+            if self._publish():
+                wait = min(wait, _PUBLISH)
+            if self.names.may_prune(ns() // 1000000):
+                await self._prune(ns)
             try:
                 await asyncio.wait_for_ms(flag.wait(), wait)
             except asyncio.TimeoutError:
                 pass
 
-    async def _prune(self, past, ns):
+    async def _prune(self, ns):
         """Forget past addresses that no flow goes to."""
+        past = await in_turns(self.names.past(ns() // 1000000))
         in_use = set()
         first = 0
         words = {byteorder.swap(address) for address in past}
-        while self._neighbours.flows.going_to(words, in_use, first, _SLICE):
+        while past and self._neighbours.flows.going_to(words, in_use, first, _SLICE):
             first += _SLICE
             await asyncio.sleep_ms(0)
-        self.names.prune(past, {byteorder.swap(word) for word in in_use}, ns() // 1000000)
+        in_use = {byteorder.swap(word) for word in in_use}
+        await in_turns(self.names.prune(past, in_use, ns() // 1000000))
 
     def _publish(self):
-        """Tell dom0 what names resolve to now."""
+        """Tell dom0 what names resolve to now, a client or so at a time. True: there is more to tell."""
         changed, resolved = self.names.changed, self.names.resolved
-        while changed:
+        written = 0
+        while changed and written < _WRITES:
             client = changed.pop()
             if resolved:
-                resolved.update(text4(client), self.names.resolutions(client))
+                count = resolved.update(text4(client), self.names.resolutions(client), _WRITES)
+                written += count
+                if count >= _WRITES:
+                    changed.add(client)  # perhaps not all
+        return len(changed) > 0
 
 
 def _end(p):

@@ -15,7 +15,7 @@ from firewall.interfaces import UPLINK, Interface, Interfaces
 from firewall.packets import replies
 from firewall.packets.reassemble import Reassembly
 from firewall.policy import ANY, Policy
-from firewall.wire import ethernet, ipv4
+from firewall.wire import ethernet
 
 _DNS = const(53)  # the port
 
@@ -174,9 +174,9 @@ class Neighbours:
         self.teachers = frozenset(addresses)
         self._judge_again()
 
-    def teaches(self, proto, dst, port):
-        """True for a flow whose packets teach names. Its generation is none (0), so the fast path does not know it."""
-        return proto == ipv4.UDP and dst in self.teachers and port == _DNS
+    def teaches(self, dst, port):
+        """True for a flow of UDP whose packets teach names. Its generation is 0, so the fast path does not know it."""
+        return port == _DNS and dst in self.teachers
 
     def _judge_again(self):
         for client in self.clients.by_address.values():

@@ -7,6 +7,8 @@ from firewall.names.wildcards import fits, number
 
 _HOSTS = const(2048)  # learnt by all clients together
 _ADDRESSES = const(8192)
+_ROOM = const(32768)  # addresses in the tables of all lists, some 24 octets of heap each
+_MOST = const(8192)  # of one
 
 
 class Client:
@@ -35,6 +37,10 @@ class Clients:
         self._learning = True
         self._serial = 0
         self._hosts = self._addresses = 0  # learnt by all
+
+    def room(self):
+        """Entries that the tables of one list may have for addresses: an even part of what there is for all lists."""
+        return min(_ROOM // max(sum([1 for known in self.clients.values() if known.hosts]), 1), _MOST)
 
     def learnt_by(self, client, host, past):
         """Addresses that a client has learnt for a name or a wildcard of its rules."""

@@ -71,13 +71,14 @@ class Learnt:
         if known is None:
             if len(self.hosts) >= NAMES:
                 self.forget_oldest()
-            known = self.hosts[host] = _Host()
+            known = _Host()
             if len(self._order) < NAMES:
                 self._order.append(host)
             else:
                 self._hand = self._free()
                 self._order[self._hand] = host
                 self._hand += 1
+            self.hosts[host] = known  # last: who is there has a place in the ring, whatever memory there is
         else:
             known.anew = True
         new = False
@@ -86,8 +87,9 @@ class Learnt:
             before = known.found.get(address)
             if before is None:
                 self._room(known, host)
-                self.addresses += 1
             known.found[address] = until if before is None or before < until else before
+            if before is None:
+                self.addresses += 1
             self.by_address[address] = host
             new = new or before is None or before <= now
         return new
@@ -134,10 +136,10 @@ class Learnt:
         self._order[self._hand] = None
 
     def _free(self):
-        """A place in the ring, which is full, that a forgotten name has left."""
+        """A place in the ring, which is full, that is no known name's."""
         for _ in range(NAMES):
             self._hand %= NAMES
-            if self._order[self._hand] is None:
+            if self._order[self._hand] not in self.hosts:
                 return self._hand
             self._hand += 1
         raise AssertionError("more names than places")

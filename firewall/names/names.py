@@ -209,26 +209,34 @@ class Names(Clients):
 
     # ---- past addresses -------------------------------------------------------------------------
 
+    def may_prune(self, now):
+        """True if it is time to look which past addresses still have flows: once a minute, if there are any."""
+        return now >= self._prune_at
+
     def past(self, now):
-        """All past addresses that some list may use, once a minute; else, or if there are none, an empty set."""
+        """In steps: the set of all past addresses that some list may use."""
+        self._prune_at = FOR_EVER
         found = set()
-        if now >= self._prune_at:
-            self._prune_at = FOR_EVER
-            self.table.past(now, found)
-            for known in self.clients.values():
-                for host in known.learnt.hosts:
-                    if self._uses(known, host):
-                        found.update(known.learnt.admits(host, now, True))
-            if found:
-                self._prune_at = now + _PRUNE
-        return found
+        self.table.past(now, found)
+        for client in list(self.clients):
+            yield None
+            known = self.clients.get(client)
+            for host in known.learnt.hosts if known else ():
+                if self._uses(known, host):
+                    found.update(known.learnt.admits(host, now, True))
+        if found:
+            self._prune_at = now + _PRUNE
+        yield found
 
     def prune(self, past, in_use, now):
-        """Forget those of past that no flow goes to; in_use: those that one does."""
+        """In steps: forget those of past that no flow goes to; in_use: those that one does."""
         self.table.prune(past, in_use, now)
-        for known in self.clients.values():
-            addresses = known.learnt.addresses
-            for host in list(known.learnt.hosts):
-                if self._uses(known, host):
-                    known.learnt.prune(host, past, in_use, now)
-            self._addresses += known.learnt.addresses - addresses
+        for client in list(self.clients):
+            yield None
+            known = self.clients.get(client)
+            if known:
+                addresses = known.learnt.addresses
+                for host in list(known.learnt.hosts):
+                    if self._uses(known, host):
+                        known.learnt.prune(host, past, in_use, now)
+                self._addresses += known.learnt.addresses - addresses

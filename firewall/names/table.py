@@ -36,7 +36,8 @@ class Name:
         self.due = now  # ms when it is to be asked for
         self.wake = FOR_EVER  # when the next of its addresses becomes past
         self.patience = now + _PATIENCE
-        self.failures = 0  # in a row, or answers in a row that it does not exist
+        self.failures = 0  # in a row
+        self.gone = 0  # answers in a row that it does not exist
         self.told = False  # in the log: that it is dead
 
     def admits(self, now):
@@ -95,7 +96,7 @@ class Table:
     def soon(self):
         """Ask for all that had no answer without further pause: there is a way now, or another one."""
         for name in self.names.values():
-            if name.failures:
+            if name.failures or name.gone:
                 name.due = 0
 
     def tick(self, now, able):
@@ -106,9 +107,12 @@ class Table:
         wake = FOR_EVER
         for name in self.names.values():
             if name.wake <= now:
+                if any([name.wake <= until <= now for until in name.found.values()]):
+                    self.epoch += 1
                 name.wake = min([until for until in name.found.values() if until > now] or [FOR_EVER])
-                self.epoch += 1
             wake = min(wake, name.wake)
+            if name.answered is None and now < name.patience:
+                wake = min(wake, name.patience)
             if able and not name.asking:
                 wake = min(wake, name.due)
         return wake
@@ -130,13 +134,13 @@ class Table:
                 self.epoch += 1
         elif result == dns.NONE:
             if name.answered is not False:
-                name.failures = 0
                 name.answered = False
                 self.epoch += 1
-            name.due = now + min(_GONE_PAUSE << min(name.failures, 8), 2 * _LAST_PAUSE) + self._some(1000)
-            name.failures += 1
-        else:
+            name.due = now + min(_GONE_PAUSE << min(name.gone, 8), 2 * _LAST_PAUSE) + self._some(1000)
+            name.gone += 1
             name.failures = 0
+        else:
+            name.failures = name.gone = 0
             if name.answered is None:
                 self.epoch += 1
             name.answered = True

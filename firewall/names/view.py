@@ -23,7 +23,7 @@ class View(NoNames):
     def past(self, host):
         name = self.names.table.names.get(host)
         if number(host) or not name:
-            return self.learnt_past(host)
+            return None if self.addresses(host) is None else self.learnt_past(host)
         if name.answered is None and not name.found:
             return self.learnt_past(host) or None
         now = self.names.now
@@ -31,6 +31,9 @@ class View(NoNames):
 
     def learnt_past(self, host):
         return self.names.learnt_by(self.client, host, True)
+
+    def room(self):
+        return self.names.room()
 
     def epoch(self, now):
         known = self.names.clients.get(self.client)

@@ -11,7 +11,7 @@ from firewall.qubes.database import RESOLVED
 from firewall.wire.address import text4
 
 _KEYS = const(512)  # at most, of all clients
-_VALUE = const(3000)  # octets, some 160 addresses
+_VALUE = const(1500)  # octets, some 80 addresses; 256 of these may wait for dom0
 _NOTHING = b"set()"
 
 
@@ -21,10 +21,14 @@ class Resolved:
     def __init__(self, database, connection):
         self._database = database
         self._connection = connection
-        self._written = {}  # path -> value
+        self._written = {}  # path -> hash of the value
 
-    def update(self, client, names):
-        """names: {name: addresses} of all that the rules of this client (text) have, and that were answered."""
+    def update(self, client, names, most):
+        """Tell dom0 what is news, `most` keys or a few more; how many were told.
+
+        names: {name: addresses} of all that the rules of this client (text) have, and that were answered.
+        """
+        told = 0
         base = "%s%s/" % (RESOLVED, client)
         wanted = {}
         for name, addresses in names.items():
@@ -33,12 +37,17 @@ class Resolved:
         for path in [path for path in self._written if path.startswith(base) and path not in wanted]:
             if self._database.remove(path) or self._database.write(path, _NOTHING):
                 del self._written[path]
+                told += 1
         for path, value in wanted.items():
-            if self._written.get(path) == value or path not in self._written and len(self._written) >= _KEYS:
+            if told >= most:
+                break
+            if self._written.get(path) == hash(value) or path not in self._written and len(self._written) >= _KEYS:
                 continue
             if self._database.write(path, value):
-                self._written[path] = value
+                self._written[path] = hash(value)
+                told += 1
         self._connection.wake()
+        return told
 
 
 def _value(addresses):

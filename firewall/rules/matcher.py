@@ -21,6 +21,7 @@ _ANY = const(-1)
 _LAST_COUNTED = const(4094)  # rules from this number on have their hits counted together
 _GROUP = const(60)  # bits that a small int of MicroPython holds (62) with some to spare
 _RULE_OCTETS = const(175)  # of heap for each rule with its part of a group, measured: at most 173
+_ADDRESSES = const(8192)  # of names in a list
 _LIST_OCTETS = const(1600)  # and for each list of groups, however few its rules
 
 
@@ -99,8 +100,9 @@ class RuleList:
 
     def _resolve(self, now):
         """Ask for all names anew. Costs one look-up a rule; once per epoch, whatever the packets."""
+        left = self.names.room() if hasattr(self.names, "room") else _ADDRESSES
         for group in self._named:
-            group.resolve(self.names)
+            left = group.resolve(self.names, left)
         self._epoch = self.names.epoch(now)
 
 
@@ -208,12 +210,15 @@ class _Group:
         self.points, self.point_rules = points.cut()
         self.addresses, self.address_rules = addresses.cut()
 
-    def resolve(self, names):
+    def resolve(self, names, left):
+        """Take what names have now, in at most so many entries; how many are left. Beyond them there is no answer."""
         by_address, by_past = {}, {}
         unanswered = never_answered = 0
         more = hasattr(names, "past")  # else it is a table of addresses, and no more
         for bit, host, accept, targets in self.named:
             found = names.addresses(host)
+            if found and len(found) > left:
+                found = None
             past, learnt = (names.past(host), names.learnt(host)) if more else (None, ())
             if found is None:
                 # closed either way: an accept rule matches nothing, a drop rule everything
@@ -224,19 +229,24 @@ class _Group:
                         never_answered |= bit
                 elif not accept:
                     found = targets
-            _mark(by_address, found, targets, bit)
-            _mark(by_address, learnt, targets, bit)
+            left = _mark(by_address, found, targets, bit, left)
+            left = _mark(by_address, learnt, targets, bit, left)
             if accept:
-                _mark(by_past, past or (), targets, bit)
+                left = _mark(by_past, past or (), targets, bit, left)
+            elif not left:
+                unanswered |= bit
         self.by_address, self.by_past = by_address, by_past
         self.unanswered, self.never_answered = unanswered, never_answered
+        return left
 
 
-def _mark(table, addresses, targets, bit):
-    """Set a rule's bit for these addresses, if they are among its targets."""
+def _mark(table, addresses, targets, bit, left):
+    """Set a rule's bit for these addresses, if they are among its targets and entries are left; how many are then."""
     for address in addresses:
-        if targets is None or address in targets:
+        if left and (targets is None or address in targets):
+            left -= address not in table
             table[address] = table.get(address, 0) | bit
+    return left
 
 
 class _Scale:
