@@ -52,7 +52,7 @@ for _i, _name in enumerate(LAYERS):
         MAY[_name] = _BELOW | set(LAYERS[:_i])
 MAY["forward"].add("bursts")
 MAY["capture"].add("fast")
-MAY["naming"].add("names")
+MAY["naming"] |= {"names", "steps"}
 for _name in ("accounts", "interfaces", "policy", "neighbours", "answers", "inbound", "judge", "turns"):
     MAY[_name] -= {"ground", "xenbus", "net"}
 MAY["main"] |= {"control", "netback", "netfront", "qubes", "names", "services"}
