@@ -9,11 +9,10 @@ from device import CLOSED, CLOSING, CONNECTED, INIT_WAIT, INITIALISING
 from machine import POWEROFF, REBOOT
 from packets import udp
 from passing import SERVER, passes_now
-from rings import EXTRA_INFO, GSO, GSO_TCPV4, MORE_DATA, NULL, OKAY
+from rings import DROPPED, EXTRA_INFO, GSO, GSO_TCPV4, MORE_DATA, NULL, OKAY
 from tests.sim.network import Network
 
 A, B, C = "10.137.0.21", "10.137.0.22", "10.137.0.23"
-DROPPED = -2
 SHUTDOWN = "/local/domain/2/control/shutdown"
 
 
