@@ -138,7 +138,7 @@ def test_100000_mutated_packets(figure):
     figure("mutated packets: in, out, verdicts seen", "%d, %d, %d" % (COUNT, came_out, len(verdicts)))
     # the mutations must reach nearly every question the judge asks
     unseen = {reasons.NAMES[i] for i in range(reasons.COUNT)} - {reasons.NAMES[v] for v in verdicts}
-    settings = {reasons.NAMES[i] for i in (reasons.LAN, reasons.ONLY, reasons.SHUT, reasons.RATE)}  # of which there are none
+    settings = {reasons.NAMES[i] for i in (reasons.LAN, reasons.ONLY, reasons.SHUT, reasons.RATE)}  # there are none
     assert unseen - settings <= {"asked for whole", "no uplink", "flow limit", "no free port", "link that is gone",
                                  "to a client that is not attached", "too many fragments"}, unseen
     assert came_out > COUNT // 20
