@@ -14,12 +14,13 @@ judge fail is dropped and counted by that client's Guard; nobody else notices ei
 import xen
 from loop import Flag
 from micropython import const
+from net import netif
 from net.grantcopy import Copies
 from peererror import PeerError
 from supervisor import Guard
 
 from firewall import turns
-from firewall.bursts.look import ANSWERED, HOLDING, ROOM, SOME
+from firewall.bursts.look import ANSWERED, ASKED, HOLDING, MORE, ROOM, SOME, WAITING, WHO
 from firewall.bursts.through import CALM_SLOTS, Bursts
 from firewall.cutting import SENT
 from firewall.delivery import Delivery
@@ -28,7 +29,10 @@ from firewall.slow import SLOTS, Slow
 
 _PASS_NS = const(1200000)  # a client whose turn has not come by then is the first in the next pass
 _NS_PER_MS = const(1000000)
-_ALL = SOME | ANSWERED | HOLDING  # what may be there, where nobody has looked
+_MANY_NS = const(16000000)  # in as long
+_MANY = const(24)  # slots to the netvm are many
+_TO_DO = SOME | ANSWERED | HOLDING | WAITING
+_ALL = _TO_DO  # what may be there, where nobody has looked
 
 
 class Forwarder:
@@ -47,8 +51,13 @@ class Forwarder:
         self.fast = self.delivery.fast = Bursts(judge, interfaces, pool, self.delivery, self.inward) if fast else None
         self.active = Flag()  # there was something to do since it was last waited for
         self.busy = False  # the uplink has no room: clients keep what they have in their own rings
+        self.many = False  # slots that went to the netvm lately, as counted
+        self._since = self._sent = 0
         self.left = False  # some interface may have frames or pieces that its last turn left
         self.seen = _ALL  # when the rings were last looked at
+        if fast:
+            look = self.fast.look
+            self._look, self._end, self._tables = look.look, look.end, look.tables
         self.slow = Slow(judge, pool, self.delivery, self.inward)
 
     # ---- interfaces come and go ---------------------------------------------------------------
@@ -110,42 +119,61 @@ class Forwarder:
             return True
 
     def _pass(self):
+        """What neighbours have is done within the pass, if time allows, and there need be no other to find nothing."""
+        if not self.fast:
+            return self._plain_pass()
+        seen = self.seen = self._look(self._tables)
+        done = False
+        if seen & _TO_DO or self.left or self.busy:
+            ns = xen.ns()
+            self.fast.begin()
+            if ns - self._since > _MANY_NS:
+                self._count(ns)
+            if seen & (ANSWERED | HOLDING | WAITING):
+                done = self._make_room(ns // _NS_PER_MS)
+            if self._turns(ns // _NS_PER_MS, ns + _PASS_NS):
+                done = True
+        self.delivery.burst()
+        seen = self.seen = self._end(self._tables, 0 if self.left or self.busy else 2 if self.many else 1)
+        if seen & ASKED:
+            if self.fast.post(self.uplink):
+                seen |= MORE
+            self.fast.flush(self.uplink)
+        if done and not self.active.state:
+            self.active.set()
+        if self.busy or seen & (HOLDING | WAITING | ASKED):
+            return done or seen & MORE != 0 or self._rearm()
+        if self.left or seen & (SOME | ANSWERED | MORE):
+            return True
+        self.turns.rest()
+        return False
+
+    def _count(self, ns):
+        """Whether many slots go to the netvm lately. At rest it is asked for an event with each of its answers."""
+        sent = self.uplink.rings.tx.req_prod if self.uplink else 0
+        self.many = ns - self._since < 2 * _MANY_NS and (sent - self._sent & 0xFFFFFFFF) >= _MANY
+        self._sent = sent
+        self._since = ns
+
+    def _plain_pass(self):
         ns = xen.ns()
-        now = ns // _NS_PER_MS
-        fast = self.fast
-        if fast:
-            fast.begin()
-            self._look()
-        done = self._make_room(now)
-        if (self.seen & SOME or self.left or self.busy) and self._turns(now, ns + _PASS_NS):
+        done = self._make_room(ns // _NS_PER_MS)
+        if self._turns(ns // _NS_PER_MS, ns + _PASS_NS):
             done = True
         self.delivery.burst()
-        uplink = self.uplink
-        if uplink and fast:
-            if fast.post(uplink):
+        if self.uplink:
+            if self.uplink.rings.post():
                 done = True
-            fast.flush(uplink)
-        elif uplink:
-            if uplink.rings.post():
-                done = True
-            uplink.rings.flush()
-        if not done:
-            return self._rearm()
-        if not self.active.state:
+            self.uplink.rings.flush()
+        if done:
             self.active.set()
-        # else what came of this pass is done within it, and there need be no other to find nothing
-        return not fast or self.left or self._look() & (SOME | ANSWERED) != 0 or self._rearm()
-
-    def _look(self):
-        """Look at all rings: what there is now, as bursts.look says it."""
-        self.seen = seen = self.fast.look.look()
-        return seen
+        return done or self._rearm()
 
     def _make_room(self, now):
         """Take back what the netvm has sent, and send what waited for clients' buffers. True if there was anything."""
         seen, uplink = self.seen, self.uplink
         done = False
-        if uplink and (seen & ANSWERED or uplink.rings.backlog.waits):
+        if uplink and seen & (ANSWERED | WAITING):
             done = self._guarded(Forwarder._completed, uplink, now)
         if not seen & HOLDING:
             return done
@@ -164,6 +192,11 @@ class Forwarder:
         self.busy = False
         if self.left:
             self.left = self._leaves()
+        if self.fast and not self.left:
+            if not self.seen & SOME:
+                return False
+            if self.seen & SOME == 1:
+                return self._turns_alone(now, until)
         if self.clients and self._is_busy(now):
             return self._turn_of_uplink(now)
         most = len(circle)
@@ -182,7 +215,7 @@ class Forwarder:
                 given += 1
                 passed = 0
                 circle.begin()
-                if xen.ns() > until or self.fast and not self._look() & SOME and not self.left:
+                if xen.ns() > until or self.fast and self._nobody():
                     break
             else:
                 passed += 1
@@ -191,10 +224,30 @@ class Forwarder:
                 passed = 0
         return given > 0
 
+    def _turns_alone(self, now, until):
+        """Turns of the only neighbour that has anything, as long as it is that. True: some were given."""
+        given = 0
+        while True:
+            interface = self.interfaces.by_number[self.seen >> WHO]
+            if interface.number != UPLINK and self._is_busy(now):
+                break
+            self.turns.alone(interface)
+            if not self._turn(interface, now):
+                break
+            given += 1
+            if self._nobody() or self.left or self.seen & SOME > 1 or given == len(self.turns) or xen.ns() > until:
+                break
+        return given > 0
+
+    def _nobody(self):
+        """Look again: True if nobody has anything for a turn."""
+        self.seen = seen = self._look(self._tables)
+        return not (seen & SOME or self.left)
+
     def _is_busy(self, now):
         """The uplink has no room: it is its events that let clients go on."""
         uplink = self.uplink
-        if not self.busy and uplink and (not self.seen & ROOM or uplink.rings.backlog.waits):
+        if not self.busy and uplink and (not self.seen & ROOM or self.seen & WAITING):
             self.busy = uplink.rings.busy(now)
         return self.busy
 
@@ -254,8 +307,14 @@ class Forwarder:
         return interface.rings.retry(self.delivery.outward)
 
     def _receive(self, interface, now):
-        if not (self.fast and self.fast.receive(interface, SLOTS, now, self.slow.judging)):
-            self.slow.receive(interface, now)
+        if self.fast:
+            most = CALM_SLOTS
+            if not self.seen & ROOM and self.uplink and interface.number != UPLINK:
+                # what finds no room costs much more
+                most = max(SLOTS, min(most, self.uplink.rings.tx.room() - netif.SLOTS_MAX))
+            if self.fast.receive(interface, SLOTS, now, self.slow.judging, most):
+                return
+        self.slow.receive(interface, now)
 
     def _go_on(self, interface, now):
         self.slow.go_on(interface, now)
@@ -266,8 +325,6 @@ class Forwarder:
         While the uplink has no room clients are not asked for frames: it is its event that lets them go on.
         """
         self.turns.rest()
-        if self.fast and not self.busy and not self.seen & HOLDING:
-            return self.fast.look.arm() & (SOME | ANSWERED) != 0
         more = self.uplink is not None and self._guarded(Forwarder._rearm_uplink, self.uplink, 0)
         i = 0
         while i < len(self.clients):

@@ -18,9 +18,9 @@ from firewall import reasons
 from firewall.interfaces import NUMBERS, UPLINK
 
 SLOT = const(35)  # of a ring: copied, answered, and its page passed on
-BURST = const(50)  # slots taken by machine code, whatever their number,
-BURST_SLOT = const(11)  # and each of them, with the packet in it if that is a hit
-MISSED_SLOT = const(24)  # of a packet that is none: its parts are made a frame
+BURST = const(20)  # slots taken by machine code, whatever their number,
+BURST_SLOT = const(10)  # and each of them, with the packet in it if that is a hit
+MISSED_SLOT = const(40)  # of a packet that is none: its parts are made a frame
 OPENED = const(100)  # a flow begun, beside the frame that did it
 SENT = const(60)  # a frame of our own making: a reply, a piece
 SEGMENT = const(72)  # one of a super-frame
@@ -114,6 +114,14 @@ class Turns:
         if alone or interface.credit > quantum:
             interface.credit = quantum
         return interface.credit > 0
+
+    def alone(self, interface):
+        """Nobody else has anything: it has a turn, whatever it owes, and its place is passed."""
+        self._again = None
+        self._front = self._circle.index(interface) + 1
+        if self._front == len(self._circle):
+            self._front = 0
+        interface.credit = _QUANTUM
 
     def charge(self, interface):
         """Charge it for the work of its turn, which is over."""

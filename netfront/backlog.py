@@ -7,6 +7,8 @@ nobody a frame. What waits here is at most what was taken from one client when t
 takes less than one frame of the longest kind is as good as none: frames for it are dropped and counted, lest they keep
 in clients' rings what goes elsewhere: pings to us, ARP, other clients.
 """
+from array import array
+
 from log import Log
 from micropython import const
 
@@ -22,11 +24,16 @@ class Backlog:
 
     def __init__(self):
         self.frames = []  # oldest first
-        self.stalled = self.waits = False
+        self.stalled = False
+        self.counters = array("I", (0,))  # 1: what waits says
         self._pages = 0
         self._since = 0  # ms, when it became busy or had taken LONGEST slots more; 0: it is not busy
         self._taken = 0  # how many it had taken then
         self._looked = 0  # ms, when busy() was last asked
+
+    @property
+    def waits(self):
+        return self.counters[0] != 0
 
     def keep(self, frame):
         """Let a frame wait. False: there are too many, and it is the caller's still."""
@@ -34,7 +41,7 @@ class Backlog:
         if self.stalled or self._pages + pages > _MOST_PAGES:
             return False
         self.frames.append(frame)
-        self.waits = True
+        self.counters[0] = 1
         self._pages += pages
         return True
 
@@ -52,8 +59,8 @@ class Backlog:
         """
         missed = now - self._looked
         self._looked = now
-        self.waits = not room or bool(self.frames)
-        if not self.waits:
+        self.counters[0] = not room or len(self.frames) > 0
+        if not self.counters[0]:
             self._since = 0
             if self.stalled:
                 self.stalled = False

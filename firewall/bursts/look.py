@@ -1,70 +1,79 @@
 """What all rings have, in one look: a row of addresses an interface, in the order in which they came."""
+from array import array
+
 import xen
 from micropython import const
 
 from firewall.fast import rings as kernels
+from firewall.fast import uplink_rx, uplink_tx
 from firewall.interfaces import NUMBERS, UPLINK
 
 _ROW = const(8)  # words
-SOME = const(0xFFFF)  # of what look() says: how many interfaces have something for a turn
+_OF_ALL = const(10)  # places in the tables
+# of what is seen:
+SOME = const(0xFFFF)  # how many interfaces have something for a turn
 ANSWERED = const(0x10000)  # the netvm has sent frames
 HOLDING = const(0x20000)  # a client has not given buffers for what is held
-ROOM = const(0x40000)  # the uplink has room for the longest frame
+WAITING = const(0x40000)  # the uplink is without room, or was when last asked
+ROOM = const(0x80000)  # it has room for all that a turn may bring
+MORE = const(0x100000)  # more pages are to be lent to the netvm
+ASKED = const(0x200000)  # machine code does not know how many may be
+WHO = const(22)  # from this bit on: the number of one that has something
 
 
 class Look:
-    """has: an octet by an interface's number, 1: it had something when last looked at."""
+    """has: an octet by an interface's number, 1: it had something when last looked at. tables: what kernels are given.
+
+    look(tables), end(tables, may): see fast/rings.py.
+    """
 
     def __init__(self):
         self.has = bytearray(NUMBERS)
+        self.look = kernels.look
+        self.end = kernels.end
         self._rows = xen.view(xen.mem(4 * _ROW * NUMBERS), "I")
         self._numbers = xen.view(xen.mem(2 * NUMBERS), "H")
-        self._count = 0
-        self._of_clients = (self._rows, self._numbers, self.has)
-        self._tables = self._of_clients
+        self._words = array("I", (0, 0))  # how many, and whether the uplink is one
+        none = (None,) * 5
+        self.tables = [self._rows, self._numbers, self.has, self._words] + list(none) + [xen.mb] + list(none[:4])
 
-    def add(self, number, rings):
-        """These rings have come. MemoryError: they have not."""
+    def add(self, number, rings, arrays):
+        """These rings have come. arrays: what the kernels are given of them. MemoryError: they have not."""
+        last = (rings.counters,)
         if number == UPLINK:
             last = rings.rx.words, rings.rx.counters
-            lent = rings.counters, rings.tx_lent.counters, rings.rx_lent.counters, rings.quarantine.counters
-            tables = self._of_clients + lent
-        else:
-            last = (rings.counters,)
-            tables = self._tables
+            lent = rings.tx_lent.counters, rings.rx_lent.counters, rings.quarantine.counters
+            mine = (rings.counters,) + lent + (rings.backlog.counters,)
         at = _ROW * number
         for memory in (rings.tx.words, rings.tx.counters) + last:
             kernels.enter(self._rows, at, memory)
             at += 2
-        self._tables = tables
-        self._numbers[self._count] = number
-        self._count += 1
+        if number == UPLINK:
+            tables = self.tables
+            for i in range(5):
+                tables[4 + i] = mine[i]
+            tables[_OF_ALL] = uplink_rx.lend
+            tables[_OF_ALL + 1] = arrays[2]
+            tables[_OF_ALL + 2] = uplink_tx.flush
+            tables[_OF_ALL + 3] = arrays[4]
+            self._words[1] = 1
         self.has[number] = 0
+        self._numbers[self._words[0]] = number
+        self._words[0] += 1
 
     def remove(self, number):
         """Its rings are about to go."""
         numbers = self._numbers
         there = 0
-        for i in range(self._count):
+        for i in range(self._words[0]):
             if numbers[i] != number:
                 numbers[there] = numbers[i]
                 there += 1
-        self._count = there
+        self._words[0] = there
         if number == UPLINK:
-            self._tables = self._of_clients
+            self._words[1] = 0
         self.has[number] = 0
 
-    def look(self):
-        """How many interfaces have something for a turn | ANSWERED, HOLDING, ROOM."""
-        return kernels.look(self._tables, self._count)
-
-    def arm(self):
-        """Ask all for an event with the next that they send. As look(): what has come meanwhile."""
-        kernels.arm(self._tables, self._count)
-        xen.mb()
-        return kernels.look(self._tables, self._count)
-
     def sending(self):
-        """The number of a client with copies in the running burst; -1: there is none."""
-        place = kernels.sending(self._tables, self._count, 0)
-        return self._numbers[place] if place < self._count else -1
+        """The number of a client with copies in the running burst; 0: there is none."""
+        return kernels.sending(self.tables)

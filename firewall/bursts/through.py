@@ -55,8 +55,8 @@ class Bursts:
     def add(self, interface, rings):
         """These rings have come for it. MemoryError."""
         way = self._uplink if interface.number == UPLINK else self._clients
-        self._arrays[interface.number] = way.arrays(rings)
-        self.look.add(interface.number, rings)
+        self._arrays[interface.number] = arrays = way.arrays(rings)
+        self.look.add(interface.number, rings, arrays)
 
     def remove(self, interface):
         """Its rings are about to go."""
@@ -78,24 +78,25 @@ class Bursts:
     def finish(self):
         """Clients.finish() of all who have copies in the burst that was done."""
         number = self.look.sending()
-        while number >= 0:
+        while number:
             self._clients.finish(self._by_number[number].rings, self._arrays[number])
             number = self.look.sending()
 
     def begin(self):
-        """A pass begins."""
+        """Turns begin in which time and addresses are others."""
         self._told = False
 
     # ---- through --------------------------------------------------------------------------------
 
-    def receive(self, interface, limit, now, judge_frame):
+    def receive(self, interface, limit, now, judge_frame, calm_limit):
         """Send on what is in order in a neighbour's ring, some `limit` slots or more. True: there was any. PeerError.
 
+        calm_limit: slots, if its last turn had no miss.
         judge_frame(interface, frame, now): the slow path's way for a packet that is a miss.
         """
         way = self._uplink if interface.number == UPLINK else self._clients
         number = interface.number
-        taken = way.take(interface.rings, self._arrays[number], CALM_SLOTS if self._calm[number] else limit)
+        taken = way.take(interface.rings, self._arrays[number], calm_limit if self._calm[number] else limit)
         n = taken & 0xFFFF
         if not n:
             return False

@@ -23,12 +23,18 @@ _CONS = const(2)
 _SENDING = const(0)
 _HELD = const(1)
 _RING = const(256)  # slots
-_LONGEST = const(19)  # slots of a frame
+_ROOMY = const(58)  # slots that a turn may take, and what its last packet has more
 _LIMIT = const(512)  # pages that a netvm may have
-# what look() says, beside how many have something
+_ANSWERS = const(64)  # of the netvm, of which it tells us once where many come
+# what look() and end() say, beside how many have something
+_SOME = const(0xFFFF)
 _ANSWERED = const(0x10000)
 _HOLDING = const(0x20000)
-_ROOM = const(0x40000)
+_WAITING = const(0x40000)
+_ROOM = const(0x80000)
+_MORE = const(0x100000)
+_ASKED = const(0x200000)
+_WHO = const(22)  # from this bit on
 
 
 @micropython.viper
@@ -40,18 +46,21 @@ def enter(rows: ptr32, at: int, memory: ptr32):
 
 
 @micropython.viper
-def look(t, n: int) -> int:
-    """How many interfaces have something for a turn | _ANSWERED, _HOLDING, _ROOM.
+def look(t) -> int:
+    """How many interfaces have something for a turn | _ANSWERED, _HOLDING, _WAITING, _ROOM | one that has << _WHO.
 
-    That is: the netvm has sent frames; a client has not given buffers for what is held; the uplink has room for the
-    longest frame. t: rows, numbers of the n interfaces with rings, what each has (an octet by number, 1: something),
-    then of the uplink: the link's counters, how many pages are lent for tx and for rx, how many are in quarantine.
+    That is: the netvm has sent frames; a client has not given buffers for what is held; the uplink is, or was, without
+    room; it has room for all that a turn may bring. t: rows, numbers of interfaces with rings, what each has (an octet
+    by number, 1: something), words (how many interfaces, 1 if the uplink is one); then of the uplink: the link's
+    counters, how many pages are lent for tx and for rx, how many are in quarantine, whether its backlog waits.
     """
     numbers = ptr16(t[1])
     has = ptr8(t[2])
+    words = ptr32(t[3])
     rows = uint(ptr32(t[0]))
     found = 0
-    for i in range(n):
+    who = 0
+    for i in range(words[0]):
         number = numbers[i]
         row = ptr32(rows + uint(number * _ROW))
         tx = ptr32(row[_TX] | row[_TX + 1] << 32)
@@ -66,28 +75,37 @@ def look(t, n: int) -> int:
         else:
             if tx[_RSP_PROD] != own[_CONS]:
                 found |= _ANSWERED
-            link = ptr32(t[3])
-            tx_lent = ptr32(t[4])
-            rx_lent = ptr32(t[5])
-            kept = ptr32(t[6])
-            if kept[0] == 0 and link[0] >= _LONGEST and _LIMIT - tx_lent[0] - rx_lent[0] >= _LONGEST:
-                if _RING - (own[_PROD] - own[_CONS] & 0xFFFFFFFF) >= _LONGEST:
+            link = ptr32(t[4])
+            tx_lent = ptr32(t[5])
+            rx_lent = ptr32(t[6])
+            kept = ptr32(t[7])
+            waits = ptr32(t[8])
+            if waits[0]:
+                found |= _WAITING
+            if kept[0] == 0 and link[0] >= _ROOMY and _LIMIT - tx_lent[0] - rx_lent[0] >= _ROOMY:
+                if _RING - (own[_PROD] - own[_CONS] & 0xFFFFFFFF) >= _ROOMY:
                     found |= _ROOM
             rx = ptr32(row[_RX] | row[_RX + 1] << 32)
             own = ptr32(row[_RX_OWN] | row[_RX_OWN + 1] << 32)
             if rx[_RSP_PROD] != own[_CONS]:
                 some = 1
         has[number] = some
-        found += some
-    return found
+        if some:
+            found += 1
+            who = number
+    return found | who << _WHO
 
 
 @micropython.viper
-def arm(t, n: int):
-    """Ask all for an event with the next that they send. A fence must follow, and another look(). t: as look()."""
+def arm(t, answers: int):
+    """Ask all for an event with the next that they send, the netvm with so many of its answers. t: as look() has it.
+
+    A fence must follow, and another look().
+    """
     numbers = ptr16(t[1])
+    words = ptr32(t[3])
     rows = uint(ptr32(t[0]))
-    for i in range(n):
+    for i in range(words[0]):
         number = numbers[i]
         row = ptr32(rows + uint(number * _ROW))
         tx = ptr32(row[_TX] | row[_TX + 1] << 32)
@@ -95,23 +113,52 @@ def arm(t, n: int):
         if number:
             tx[_REQ_EVENT] = own[_CONS] + 1
         else:
-            tx[_RSP_EVENT] = own[_CONS] + 1
+            tx[_RSP_EVENT] = own[_CONS] + answers
             rx = ptr32(row[_RX] | row[_RX + 1] << 32)
             own = ptr32(row[_RX_OWN] | row[_RX_OWN + 1] << 32)
             rx[_RSP_EVENT] = own[_CONS] + 1
 
 
 @micropython.viper
-def sending(t, n: int, first: int) -> int:
-    """The place from `first` on, of n, of the next with copies in the running burst; n: there is none. t: as look()."""
+def end(t, may: int) -> int:
+    """The end of a pass: pages for the netvm, what it is to see, and if nobody has anything more, events asked for.
+
+    As look() | _MORE: more pages are due; _ASKED: lend() asks how many. may: events may be asked for; 2: of the netvm's
+    answers only for some, as they are no news while the uplink has room and every pass takes them back. t: as look()
+    has it, then xen.mb, and of the uplink: uplink_rx.lend and what that is given, uplink_tx.flush and what that is
+    given.
+    """
+    words = ptr32(t[3])
+    posted = 0
+    if words[1]:
+        n = int(t[10](t[11], 0 - 1))
+        if n > 0:
+            posted = _MORE
+        elif n < 0:
+            posted = _ASKED
+        t[12](t[13])
+    seen = int(look(t))
+    if may and posted == 0 and seen & (_SOME | _ANSWERED | _HOLDING | _WAITING) == 0:
+        answers = 1
+        if may == 2:
+            answers = _ANSWERS
+        arm(t, answers)
+        t[9]()
+        seen = int(look(t))
+    return seen | posted
+
+
+@micropython.viper
+def sending(t) -> int:
+    """The number of an interface with copies in the running burst; 0: there is none. t: as look() has it."""
     numbers = ptr16(t[1])
+    words = ptr32(t[3])
     rows = uint(ptr32(t[0]))
-    while first < n:
-        number = numbers[first]
+    for i in range(words[0]):
+        number = numbers[i]
         if number:
             row = ptr32(rows + uint(number * _ROW))
             link = ptr32(row[_LINK] | row[_LINK + 1] << 32)
             if link[_SENDING]:
-                break
-        first += 1
-    return first
+                return number
+    return 0

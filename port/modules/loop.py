@@ -90,7 +90,6 @@ class _Passes:
                 wake()
             else:
                 self.strays += 1
-            done = True
             i += 1
         now = xen.own() if n else stepped
         if now - self.began > self.gap.ns:

@@ -57,16 +57,17 @@ def of_links():
     found.update(_SENDING=link["SENDING"], _HELD=link["HELD"])
     kept = constants("../../port/modules/net/quarantine")
     found.update(_LIMIT=kept["LIMIT"], _TX_RESERVE=kept["TX_RESERVE"])
-    found["_LONGEST"] = constants("../../netfront/backlog")["LONGEST"]
+    found["_ROOMY"] = constants("../bursts/through")["CALM_SLOTS"] + netif.SLOTS_MAX
     return found
 
 
 def test_of_all_rings():
     own, look = constants("rings"), constants("../bursts/look")
     known = dict(of_links(), _ROW=4 * look["_ROW"])
-    known.update({"_" + name: look[name] for name in ("ANSWERED", "HOLDING", "ROOM")})
+    known.update({"_" + name: look[name] for name in (
+        "SOME", "ANSWERED", "HOLDING", "WAITING", "ROOM", "MORE", "ASKED", "WHO")})
     for each, value in own.items():
-        if each not in ("_TX", "_TX_OWN", "_RX", "_RX_OWN", "_LINK"):
+        if each not in ("_TX", "_TX_OWN", "_RX", "_RX_OWN", "_LINK", "_ANSWERS"):
             assert known[each] == value, each
 
 
