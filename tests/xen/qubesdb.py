@@ -10,6 +10,7 @@ import os
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _SOURCES = {"qubesdb_service.py": os.path.join(_HERE, "qubesdb_service.py"),
+            "vchans.py": os.path.join(_HERE, "vchans.py"),
             "qubesdb_dom0.py": os.path.join(_HERE, "..", "sim", "qubesdb_dom0.py")}
 
 
