@@ -37,7 +37,7 @@ class Learnt:
         self._order = []  # names, in a ring as soon as it is full
         self._hand = 0  # the oldest
         self._asked = {}  # flow << 16 | identification -> (name, ms)
-        self._questions = [-1] * _QUESTIONS  # their keys, a ring
+        self._questions = None  # their keys, a ring, made with the first
         self._question = 0
 
     def ask(self, flow, message, now):
@@ -46,6 +46,8 @@ class Learnt:
         if asked is None or asked[2] != dns.A:
             return
         key = flow << 16 | asked[0]
+        if self._questions is None:
+            self._questions = [-1] * _QUESTIONS
         if key not in self._asked:
             self._asked.pop(self._questions[self._question], None)
             self._questions[self._question] = key
