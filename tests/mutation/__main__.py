@@ -20,7 +20,6 @@ _PACKETS = ["behaviours", "judge_edges", "nat_cases", "limits", "wire", "icmp", 
 MODULES = {
     "judge": ("firewall/judge.py", "firewall.judge", None, _PACKETS),
     "answers": ("firewall/answers.py", "firewall.answers", None, ["would"] + _PACKETS),
-    "accounts": ("firewall/accounts.py", "firewall.accounts", None, ["accounts"]),
     "nat": ("firewall/flows/nat.py", "firewall.flows.nat", None, _FLOWS),
     "flows": ("firewall/flows/table.py", "firewall.flows.table", None, _FLOWS),
     "follow": ("firewall/flows/follow.py", "firewall.flows.follow", None, ["follow"] + _FLOWS),

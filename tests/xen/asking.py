@@ -27,7 +27,8 @@ class Asking:
         end = lab.clock() + 30
         while not self.ask("state")["agreed"]:
             if lab.clock() > end:
-                raise LabError("no qrexec of %s: %s" % (domain.name, lab.read(self.log).decode()))
+                raise LabError("no qrexec of %s: %s" % (domain.name, self.ask("state")))
+            lab.run(["sleep", "0.5"])
 
     def ask(self, *request):
         return self.lab.call("asked.ask", self.domid, *request)

@@ -63,7 +63,8 @@ class Channel:
         octets = b""
         if n > 0:
             buffer = ctypes.create_string_buffer(n)
-            octets = buffer.raw[: max(_lib.libxenvchan_read(self.handle, buffer, n), 0)]
+            n = _lib.libxenvchan_read(self.handle, buffer, n)
+            octets = buffer.raw[: max(n, 0)]
         end.feed(octets)
         n = min(_lib.libxenvchan_buffer_space(self.handle), len(end.out))
         n = max(_lib.libxenvchan_write(self.handle, bytes(end.out[:n]), n), 0) if n > 0 and not self.gone() else 0

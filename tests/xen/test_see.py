@@ -16,7 +16,7 @@ from tests.xen.site import CLIENTS
 from tests.xen.steps import payload
 
 RULES = ["action=drop proto=tcp dstports=22-22", "action=drop dst4=192.0.2.2/32", "action=accept"]
-OCTETS = 3000000
+OCTETS = 1000000
 NAMES = "rx_packets", "rx_bytes", "tx_packets", "tx_bytes"
 MOVED = "from_packets", "from_octets", "to_packets", "to_octets"
 LIMIT = 600
