@@ -5,6 +5,7 @@ are read before the judge lets them pass (judge.teaches), unchanged and at once,
 53: such flows are unknown to the fast path.
 """
 import asyncio
+import gc
 from struct import pack
 
 from micropython import const
@@ -25,6 +26,7 @@ _LOWEST = const(1024)
 _SLICE = const(256)  # records of flows looked at, 0.3 ms, then everybody else has a turn
 _WRITES = const(16)  # keys written in dom0 at a time,
 _PUBLISH = const(100)  # ms until the next
+_WITHOUT_MEMORY = const(500)  # ms until it is tried again
 _SLEEP_LEAST = const(20)  # ms
 _SLEEP_MOST = const(3600000)
 _LOCAL = (0, 127)  # first octets of addresses that no name may have: this host,
@@ -160,11 +162,15 @@ class Naming:
         """For the supervisor, as a SERVICE. flag: a loop.Flag. ns() -> the time."""
         self.names.on_news = flag.set
         while True:
-            wait = self.tick(ns() // 1000000)
-            if self._publish():
-                wait = min(wait, _PUBLISH)
-            if self.names.may_prune(ns() // 1000000):
-                await self._prune(ns)
+            try:
+                wait = self.tick(ns() // 1000000)
+                if self._publish():
+                    wait = min(wait, _PUBLISH)
+                if self.names.may_prune(ns() // 1000000):
+                    await self._prune(ns)
+            except MemoryError:
+                gc.collect()
+                wait = _WITHOUT_MEMORY
             try:
                 await asyncio.wait_for_ms(flag.wait(), wait)
             except asyncio.TimeoutError:

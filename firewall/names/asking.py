@@ -60,6 +60,8 @@ class Questions:
     def stop(self):
         """There is no way any more: nobody has failed, nothing is settled. The hosts that were asked for."""
         hosts = [question.host for question in self.open]
+        for question in self.open + self._lingering:
+            question.stream = None  # in silence: there may be nobody to tell
         while self.open:
             self._release(self.open.pop())
         while self._lingering:

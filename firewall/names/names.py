@@ -177,9 +177,9 @@ class Names(Clients):
         if able:
             room = min(asking.MOST - len(self.questions.open), _STARTED) if now >= self._ask_at else 0
             for name in self.table.due(now, room):
-                name.asking = True
                 self._ask_at = now + _SPREAD
                 self.questions.ask(name.host, now)
+                name.asking = True
             again = self.questions.tick(now)
         wake = self.table.tick(now, able)
         if wake <= now:
