@@ -28,6 +28,7 @@ class Delivery:
         self.gone = 0  # frames that found no page, and those for which interfaces that are gone had no room
         self.tap = None  # capture.Taps, while somebody captures
         self.fast = None  # bursts.through.Bursts, if the fast path is on
+        self.rates = None  # rates.Rates
         self._by_number = interfaces.by_number
         self.turns = circle
 
@@ -103,8 +104,18 @@ class Delivery:
         return frame
 
     def send(self, egress, frame):
-        """Hand the frame and its pages to an interface. One that breaks the protocol here is ended, and no other."""
+        """Hand the frame and its pages to an interface, or let it wait if its client has got too much already."""
         frame.sent = True
+        try:
+            if egress.rate and not self.rates.passes(egress, frame):
+                return
+        except BaseException:
+            frame.release(self.pool)
+            raise
+        self.hand_on(egress, frame)
+
+    def hand_on(self, egress, frame):
+        """Hand the frame and its pages to an interface. One that breaks the protocol here is ended, and no other."""
         rings = egress.rings
         try:
             if egress.number == UPLINK:

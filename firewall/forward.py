@@ -25,6 +25,7 @@ from firewall.bursts.through import CALM_SLOTS, Bursts
 from firewall.cutting import SENT
 from firewall.delivery import Delivery
 from firewall.interfaces import UPLINK
+from firewall.rates import Rates
 from firewall.slow import SLOTS, Slow
 
 _PASS_NS = const(1200000)  # a client whose turn has not come by then is the first in the next pass
@@ -49,6 +50,8 @@ class Forwarder:
         self.clients = self.delivery.clients
         self.inward = Copies(CALM_SLOTS + 32)  # from clients: the longest chain may begin at the last slot
         self.fast = self.delivery.fast = Bursts(judge, interfaces, pool, self.delivery, self.inward) if fast else None
+        pause = self.fast.look.pause if fast else None
+        self.rates = self.delivery.rates = Rates(pool, self.delivery.hand_on, judge, pause)
         self.active = Flag()  # there was something to do since it was last waited for
         self.busy = False  # the uplink has no room: clients keep what they have in their own rings
         self.many = False  # slots that went to the netvm lately, as counted
@@ -70,9 +73,11 @@ class Forwarder:
             if self.fast:
                 self.fast.add(interface, owner.link)
             if interface.number != UPLINK:
+                self.rates.join(interface, xen.ns())
                 self.clients.append(interface)
         except BaseException:
             self.turns.remove(interface)
+            self.rates.leave(interface)
             if self.fast:
                 self.fast.remove(interface)
             raise
@@ -86,6 +91,7 @@ class Forwarder:
             return
         self.delivery.burst()
         self.turns.remove(interface)
+        self.rates.leave(interface)
         self.delivery.cutting.end(interface)
         while interface.judged < len(interface.frames):
             interface.frames[interface.judged].release(self.pool)
@@ -122,15 +128,15 @@ class Forwarder:
         """What neighbours have is done within the pass, if time allows, and there need be no other to find nothing."""
         if not self.fast:
             return self._plain_pass()
+        done = self.rates.begin(xen.ns()) if self.rates.all else False
         seen = self.seen = self._look(self._tables)
-        done = False
         if seen & _TO_DO or self.left or self.busy:
             ns = xen.ns()
             self.fast.begin()
             if ns - self._since > _MANY_NS:
                 self._count(ns)
-            if seen & (ANSWERED | HOLDING | WAITING):
-                done = self._make_room(ns // _NS_PER_MS)
+            if seen & (ANSWERED | HOLDING | WAITING) and self._make_room(ns // _NS_PER_MS):
+                done = True
             if self._turns(ns // _NS_PER_MS, ns + _PASS_NS):
                 done = True
         self.delivery.burst()
@@ -157,7 +163,8 @@ class Forwarder:
 
     def _plain_pass(self):
         ns = xen.ns()
-        done = self._make_room(ns // _NS_PER_MS)
+        done = self.rates.begin(ns) if self.rates.all else False
+        done = self._make_room(ns // _NS_PER_MS) or done
         if self._turns(ns // _NS_PER_MS, ns + _PASS_NS):
             done = True
         self.delivery.burst()
@@ -274,7 +281,8 @@ class Forwarder:
         if self.fast:
             return self.fast.look.has[interface.number] or interface.pieces or interface.frames
         try:
-            return interface.pieces or interface.frames or interface.ring.waiting()
+            paused = interface.rate and interface.rate.paused
+            return interface.pieces or interface.frames or not paused and interface.ring.waiting()
         except PeerError as reason:
             interface.owner.broken(str(reason))
             return False
@@ -283,9 +291,12 @@ class Forwarder:
         """What its last turn left, or slots from its ring. True if there was anything."""
         self.turns.work = 0
         self.delivery.cutting.left = SENT
+        before = interface.rings.traffic()[1] if interface.rate else 0
         self._guarded(Forwarder._go_on if interface.pieces or interface.frames else Forwarder._receive, interface, now)
         if interface.rings:
             self.turns.charge(interface)
+            if interface.rate:
+                self.rates.taken(interface, interface.rings.traffic()[1] - before)
             if interface.pieces or interface.frames:
                 self.left = True
         return self.turns.work > 0
@@ -308,11 +319,13 @@ class Forwarder:
 
     def _receive(self, interface, now):
         if self.fast:
-            most = CALM_SLOTS
-            if not self.seen & ROOM and self.uplink and interface.number != UPLINK:
+            least, most = SLOTS, CALM_SLOTS
+            if interface.rate:
+                least = most = interface.rate.slots(SLOTS)
+            elif not self.seen & ROOM and self.uplink and interface.number != UPLINK:
                 # what finds no room costs much more
                 most = max(SLOTS, min(most, self.uplink.rings.tx.room() - netif.SLOTS_MAX))
-            if self.fast.receive(interface, SLOTS, now, self.slow.judging, most):
+            if self.fast.receive(interface, least, now, self.slow.judging, most):
                 return
         self.slow.receive(interface, now)
 
@@ -339,4 +352,4 @@ class Forwarder:
         return interface.rings.rearm()
 
     def _rearm_client(self, interface, _now):
-        return interface.rings.rearm(not self.busy)
+        return interface.rings.rearm(not self.busy and not (interface.rate and interface.rate.paused))

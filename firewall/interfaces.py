@@ -51,6 +51,7 @@ class Interface:
         self.ring = None  # of the rings, the one that frames come from
         self.counted = None  # the rings, also when they are gone
         self.guard = None
+        self.rate = None  # rates.Rate, if its client has one
         self.credit = 0  # of work; see turns.py
         self.round = -1  # when it was last put off for want of credit
         self.pieces = None  # cutting.Pieces of the frame that its last turn ended with

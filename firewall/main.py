@@ -95,6 +95,7 @@ class Firewall(Told):
         supervisor.spawn("backends", self.backends.run, supervisor.SERVICE)
         supervisor.spawn("uplink", self.uplink.run, supervisor.SERVICE)
         supervisor.spawn("quarantine", self.uplink.watch_quarantine, supervisor.SERVICE)
+        supervisor.spawn("rates", self.forwarder.rates.run, supervisor.SERVICE)
         supervisor.spawn("flows", self._tick, supervisor.FATAL)
         supervisor.spawn("names", lambda: self.naming.run(loop.Flag(), xen.ns), supervisor.SERVICE)
 

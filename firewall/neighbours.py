@@ -124,8 +124,7 @@ class Neighbours:
     def set_shown(self, address, shown, gateway=0):
         """A client with this address has another on its side, and a gateway (0: as all). Flows are judged again.
 
-        Both ways packets are translated between the two; all that dom0 says of the client names the first, but for
-        set_connected(). shown: the address itself, if there is no other.
+        All that dom0 says of the client names the first, but for set_connected(). shown: the same, if it has no other.
         """
         if shown == address:
             self._shown.pop(address, None)

@@ -1,8 +1,7 @@
 """What dom0's settings refuse and allow beside the clients' rules. docs/settings.md says how they are written.
 
-The judge asks for the first packet of a flow, and once more at the next packet of each flow after a change: neighbours
-puts a whole Policy in the place of the one before, and none ever changes. Clients' addresses are those that dom0 knows
-them by.
+The judge asks for the first packet of a flow, and of each flow again after a change: a whole Policy takes the place of
+the one before, and none ever changes. Clients' addresses are those that dom0 knows them by.
 """
 from micropython import const
 

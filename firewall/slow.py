@@ -23,13 +23,14 @@ class Slow:
     def receive(self, interface, now):
         """Frames out of a ring, and what comes of them."""
         ring = interface.ring
+        most = interface.rate.slots(SLOTS) if interface.rate else SLOTS
         if interface.number == UPLINK:
             before = ring.rsp_cons
             frames = interface.rings.receive(self.batch, SLOTS)
             self.turns.work = (ring.rsp_cons - before & 0xFFFFFFFF) * turns.SLOT
         else:
             before = ring.req_cons
-            frames = interface.rings.receive(self.batch, self.inward, SLOTS)
+            frames = interface.rings.receive(self.batch, self.inward, most)
             self.turns.work = (ring.req_cons - before & 0xFFFFFFFF) * turns.SLOT
         interface.frames = frames
         self._judge_frames(interface, now)

@@ -1,9 +1,11 @@
 """What dom0 says of clients, on its way from the settings' task to whom it concerns; the rest of it is in main.py."""
+import xen
+
 from firewall.policy import CLOSED, Policy
 
 
 class Told:
-    """neighbours: of the firewall that is told."""
+    """neighbours, forwarder: of the firewall that is told."""
 
     def set_shown(self, address, shown, gateway):
         """A client has another address on its side, and this gateway there; shown: its own, if it has not."""
@@ -16,3 +18,7 @@ class Told:
         except BaseException:
             self.neighbours.set_policy(CLOSED)
             raise
+
+    def set_rates(self, rates):
+        """{address: octets a second} of the clients that have a rate, each way."""
+        self.forwarder.rates.set_rates(rates, self.forwarder.clients, xen.ns())

@@ -9,6 +9,7 @@ from firewall.fast import uplink_rx, uplink_tx
 from firewall.interfaces import NUMBERS, UPLINK
 
 _ROW = const(8)  # words
+_IDLE = const(4)  # the first of a ring: who asks for an event writes there
 _OF_ALL = const(10)  # places in the tables
 # of what is seen:
 SOME = const(0xFFFF)  # how many interfaces have something for a turn
@@ -33,6 +34,7 @@ class Look:
         self.end = kernels.end
         self._rows = xen.view(xen.mem(4 * _ROW * NUMBERS), "I")
         self._numbers = xen.view(xen.mem(2 * NUMBERS), "H")
+        self._idle = xen.view(xen.mem(4 * _IDLE * NUMBERS), "I")  # what stands for tx rings that are not looked at
         self._words = array("I", (0, 0))  # how many, and whether the uplink is one
         none = (None,) * 5
         self.tables = [self._rows, self._numbers, self.has, self._words] + list(none) + [xen.mb] + list(none[:4])
@@ -72,6 +74,13 @@ class Look:
         self._words[0] = there
         if number == UPLINK:
             self._words[1] = 0
+        self.has[number] = 0
+
+    def pause(self, number, rings, on):
+        """A client's tx ring is not looked at, and no event of it is asked for, until this is called again."""
+        idle = self._idle[_IDLE * number : _IDLE * (number + 1)]
+        idle[0] = rings.tx.req_cons  # as if nothing were in it
+        kernels.enter(self._rows, _ROW * number, idle if on else rings.tx.words)
         self.has[number] = 0
 
     def sending(self):

@@ -226,7 +226,7 @@ class Bursts:
                 arrays = self._arrays[egress.number]
                 if egress.number == UPLINK:
                     done = self._uplink.put(rings, arrays, first, behind)
-                else:
+                elif not egress.rate:
                     done = self._clients.put(rings, arrays, first, behind, self._burst)
             self._gone = first + done
             for i in range(first + done, behind):

@@ -204,6 +204,8 @@ def _pages(firewall):
             of([interface.pieces.frame])
         if interface is not uplink:
             of([frame for _, frame in interface.rings.held])
+            if interface.rate:
+                of([frame for whose, frame in interface.rate.waiting if whose is interface])
             if interface.rings.sending:
                 return "%s is sending" % interface.rings.name
     if twice:

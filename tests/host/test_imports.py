@@ -42,7 +42,7 @@ MAY = {
 # modules of firewall/ itself, from below: each may import those before it
 LAYERS = (
     "reasons", "accounts", "interfaces", "policy", "neighbours", "answers", "inbound", "judge", "turns", "capture",
-    "cutting", "delivery", "slow", "forward", "gateway", "naming", "stalls", "status", "told", "main",
+    "cutting", "rates", "delivery", "slow", "forward", "gateway", "naming", "stalls", "status", "told", "main",
 )  # fmt: skip
 for _name in ("qubes", "names", "services", "netback", "netfront", "vchan", "xenbus", "net"):
     MAY[_name].add("steps")
