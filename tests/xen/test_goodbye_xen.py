@@ -58,7 +58,7 @@ def test_a_linux_client_that_uploads_sees_no_warning(site, figure, request):
     for _ in range(rounds):
         site.restart_firewall("shutdown")
         assert site.client("work", CLIENTS[0], python=True) is work and work.state() == "running"
-    work.sh("for pid in $(cat /tmp/pid); do kill $pid; done")
+    work.sh("for pid in $(cat /tmp/pid); do kill $pid; done; killall nc", check=False)
     said = work.sh("dmesg")
     figure("shut down and started again under upload", "%d times; kernel %s" % (rounds, work.sh("uname -r").strip()))
     assert "WARNING" not in said and "Call Trace" not in said and "BUG" not in said, said[-2000:]
