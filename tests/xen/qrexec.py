@@ -32,7 +32,7 @@ class Qrexec:
         return self.ask("execute", "user:QUBESRPC %s dom0" % service, stdin, just)
 
     def crowd(self, services, more):
-        """Numbers of calls, in two lists, that begin at once; each says its own when all of the first are connected"""
+        """Numbers of calls that begin at once, in two lists; each says its own when all of the first are connected."""
         return self.ask("crowd", *[["user:QUBESRPC %s dom0" % each for each in part] for part in (services, more)])
 
     def answer(self, service, stdout, code):
