@@ -48,7 +48,7 @@ def network(machine, **features):
             self.settle()
 
         def allow(self, *pairs):
-            """There is no such key: the number of pairs chooses something else that dom0 does."""
+            """Not by its key: the number of pairs chooses something else that dom0 does."""
             daemon, dice = self.dom0.daemon, random.Random(len(pairs))
             what = dice.randrange(6)
             if what == 0:
