@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
+from . import topping
 from .domu_netvm import DomuNetvm
 from .errors import LabError
 from .follow import Follower
@@ -21,12 +22,15 @@ from .lab import Lab
 from .site import CLIENTS, Site
 from .steps import payload
 
+from qubesfirewall import draw, model  # found by topping
+
 WORK, CHAT = ("work", CLIENTS[0]), ("chat", CLIENTS[1])
 RULES = {"work": ["action=accept"],
          "chat": ["action=accept specialtarget=dns", "action=accept proto=tcp dst4=192.0.2.0/24 dstports=80-80", "action=drop"]}
 STREAMS = ("192.0.2.1", "192.0.2.2")
 DENY_SECOND = ["action=drop dst4=%s/32" % STREAMS[1], "action=accept"]
 DOWNLOAD = 10000000  # octets
+COLOURS = {"title": "bold", "heading": "bold", "head": "cyan", "bar": "green", "spark": "green", "bad": "bold red"}
 BARS = " ▁▂▃▄▅▆▇█"
 _LONG = 60  # s of the lab's clock, for what takes a few
 _console = Console(highlight=False)
@@ -70,6 +74,7 @@ class Demo:
         self.step("work downloads from two servers; a rule then denies the second", self.live_change, shows=True)
         self.step("Throughput out", self.throughput)
         self.step("Throughput in", lambda: self.throughput("-R"))
+        self.step("qubes-firewall-top, while work downloads and chat is refused", self.top, shows=True)
         self.step("xl sysrq firewall s: how is it doing", self.status)
         self.step("xl shutdown firewall", self.end)
 
@@ -152,6 +157,25 @@ class Demo:
             raise Wrong(said)
         return "%s Mbit/s by TCP (emulated CPU)" % found.group(1)
 
+    def top(self):
+        """What dom0 sees of it, by the services of the firewall over qrexec."""
+        stream = "http://%s/stream/10000000000" % STREAMS[0]
+        self.work.sh("wget -q -O /dev/null %s > /dev/null 2>&1 & echo $! > /tmp/loading" % stream)
+        self.chat.sh("for i in 1 2 3 4 5; do nc -w 20 192.0.2.1 7000 < /dev/null; done", _LONG, check=False)
+        world = topping.gather(self.site, 3)
+        self.work.sh("kill $(cat /tmp/loading)", check=False)
+        (found,) = world.firewalls.values()
+        place = draw.Place()
+        place.row = -1  # nothing is chosen
+        for line in draw.draw(world, place, min(max(_console.width - 4, 80), 110), 9)[:-1]:
+            _console.print("  [cyan]│[/] " + "".join(styled(*piece) for piece in line), soft_wrap=True)
+        work, chat = (found.clients[who[1]] for who in (WORK, CHAT))
+        if found.fault or not sum(work.rates(found.now)) or chat.refused() < 5 or work.refused():
+            raise Wrong(found.fault or "work has %s octets/s and %d refusals, chat %d" % (
+                work.rates(found.now), work.refused(), chat.refused()))
+        return "work %s/s; chat was refused %d times, by %s" % (
+            draw.amount(sum(work.rates(found.now))), chat.refused(), model.reason(found.refused_of(chat.address)[0]))
+
     def status(self):
         self.lab.run(["xl", "sysrq", str(self.site.firewall.domid), "s"])
         self.site.firewall.wait_for("longest gap", 20)
@@ -222,6 +246,12 @@ class _Streams:
 def seconds_in(said):
     """Of `time -p`."""
     return max(float(re.search(r"real ([\d.]+)", said).group(1)), 0.01)
+
+
+def styled(text, style):
+    """A piece of dom0's screen in this terminal's colours."""
+    colour = COLOURS.get(style)
+    return "[%s]%s[/]" % (colour, escape(text)) if colour else escape(text)
 
 
 def show_line(line):
