@@ -35,10 +35,13 @@ async def announce(agent, database, wake, services):
     for path in paths:
         while not database.write(path, b"1"):
             await sleep_ms(_LOOK_MS)  # too much is waiting
+        await sleep_ms(0)  # all of them at once would keep the rings waiting
     wake()
     for _ in range(_TRIES):
-        while not agent.version or any(database.waits(path) for path in paths):
-            await sleep_ms(_LOOK_MS)
+        for path in paths:
+            while not agent.version or database.waits(path):
+                await sleep_ms(_LOOK_MS)
+            await sleep_ms(0)
         code, _ = await agent.call("qubes.FeaturesRequest", "dom0")
         if code != qrexec.BROKEN:
             _log.info("dom0 was told what we do, and says %d", code)
