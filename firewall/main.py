@@ -37,6 +37,7 @@ from firewall.qubes.settings import Settings
 from firewall.services.notify import Notifier
 from firewall.services.table import Services
 from firewall.stalls import Stalls
+from firewall.sweeper import Sweeper
 from firewall.status import lines
 from firewall.told import Told
 
@@ -82,6 +83,7 @@ class Firewall(Told):
         self.settings = make_settings(store, self)
         self.uplink = Uplink(store, self.pool, self.quarantine, self._uplink_attached, self._uplink_detached)
         self.stalls = Stalls(self.uplink)
+        self.sweeper = Sweeper(self.neighbours.flows, self.neighbours.clients)
         self.agent = None  # of qrexec
         self.network = None  # what settings say about the uplink
         self.up = False
@@ -184,6 +186,7 @@ class Firewall(Told):
             self.names.detached(vif.address)
         self.taps.gone(interface.number)
         self.neighbours.detach(interface.number)
+        self.sweeper.stir()
         self.forwarder.active.set()
 
     # ---- the uplink ---------------------------------------------------------------------------
@@ -232,29 +235,42 @@ class Firewall(Told):
     # ---- time ---------------------------------------------------------------------------------
 
     async def _tick(self):
-        """Do what is due, every 50 ms. With no flow, fragment or waiting frame nothing is: this task sleeps until one comes.
+        """Do what is due, every 50 ms. With no fragment or waiting frame nothing is, until a flow expires: it sleeps.
 
         A tick that memory is refused for is done again by the next.
         """
         collected = 0
         while True:
-            now = xen.ns()
+            ns = xen.ns()
+            now = ns // 1000000
             try:
-                self.neighbours.tick(now // 1000000)
-                self.stalls.tick(now // 1000000)
+                if self.sweeper.waits(now) or self.neighbours.fragments.octets:
+                    self.neighbours.tick(now)
+                    self.sweeper.swept(now)
+                self.stalls.tick(now)
                 if not self._waits_for_time():
-                    if now - collected > _COLLECT_NS:
-                        collected = now
+                    if ns - collected > _COLLECT_NS:
+                        collected = ns
                         gc.collect()
-                    await self.forwarder.active.wait()
+                    await self._quiet(self.sweeper.rest(now))
             except MemoryError:
                 gc.collect()
             await asyncio.sleep_ms(_TICK_MS)
 
+    async def _quiet(self, rest):
+        """Wait until there was something to do, for `rest` ms at most; -1: for ever."""
+        active = self.forwarder.active
+        if active.state or rest < 0:
+            await active.wait()
+            return
+        try:
+            await asyncio.wait_for_ms(active.wait(), max(rest, _TICK_MS))
+        except asyncio.TimeoutError:
+            pass
+
     def _waits_for_time(self):
-        neighbours = self.neighbours
         return (
-            neighbours.flows.count or neighbours.fragments.octets or neighbours.clients.leaving
+            self.sweeper.waits(xen.ns() // 1000000 + _TICK_MS) or self.neighbours.fragments.octets
             or self.forwarder.holding() or self.stalls.waits()
         )  # fmt: skip
 

@@ -48,6 +48,13 @@ def test_of_records_interfaces_and_protocols():
     assert (icmp.ECHO, icmp.ECHO_REPLY) == (8, 0)
 
 
+def test_of_what_is_swept():
+    own = constants("sweep")
+    for name in ("WORDS", "KIND", "EGRESS", "SEEN", "BACK"):
+        assert own["_" + name] == getattr(record, name), name
+    assert own["_ICMP_ASSURED"] == state.ICMP_ASSURED
+
+
 def of_links():
     """What links and rings have in words, by the names that the kernels have for it."""
     ring, rows, link = constants(RING), constants(ROWS), constants("../../netback/link")

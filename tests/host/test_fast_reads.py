@@ -118,3 +118,16 @@ def test_of_a_clients_buffers():
     assert kernels.of("client_rx").out((ring, packets, parts, ops, sent), s) == 1
     assert max(ring.loads[16:]) == 1
     assert (ops[4], ops[14]) == (700, 702) and s[2] == 3
+
+
+@pytest.mark.parametrize("number", range(17))
+def test_when_a_flow_can_have_expired(number):
+    """As flows/state.py says it, at every state, whichever side was seen last."""
+    from firewall.flows import state
+    timeouts = list(state.TIMEOUT)
+    for there, back, now in ((5, 9, 100), (9, 5, 100), (0xFFFFFF00, 20, 300), (7, 7, 7 + timeouts[number] + 1)):
+        w = [0] * 96
+        w[32 + 3], w[32 + 8], w[32 + 11], w[32 + 27] = 17, number << 16 | 3, there, back
+        left = timeouts[number] - state.idle(number, now, there, back)
+        assert kernels.of("sweep").soonest(w, timeouts, 0, 3, now) == left
+        assert kernels.of("sweep").soonest(w, timeouts, 0, 1, now) == 0x7FFFFFFF

@@ -42,7 +42,7 @@ MAY = {
 # modules of firewall/ itself, from below: each may import those before it
 LAYERS = (
     "reasons", "accounts", "interfaces", "policy", "neighbours", "answers", "inbound", "judge", "turns", "capture",
-    "cutting", "rates", "delivery", "slow", "forward", "gateway", "naming", "stalls", "status", "told", "main",
+    "cutting", "rates", "delivery", "slow", "forward", "gateway", "naming", "stalls", "sweeper", "status", "told", "main",
 )  # fmt: skip
 for _name in ("qubes", "names", "services", "netback", "netfront", "vchan", "xenbus", "net"):
     MAY[_name].add("steps")
@@ -51,6 +51,7 @@ for _i, _name in enumerate(LAYERS):
     if _name != "reasons":
         MAY[_name] = _BELOW | set(LAYERS[:_i])
 MAY["forward"].add("bursts")
+MAY["sweeper"].add("fast")
 MAY["capture"].add("fast")
 MAY["naming"] |= {"names", "steps"}
 for _name in ("accounts", "interfaces", "policy", "neighbours", "answers", "inbound", "judge", "turns"):

@@ -94,3 +94,17 @@ def test_the_netvms_answers_are_taken_back_though_it_tells_of_few(net):
     net.a.send(udp(A, 4001, SERVER, 53))
     net.settle()
     assert tx.words[RSP_EVENT] - tx.produced & 0xFFFFFFFF == 1  # at rest each of them does
+
+
+def test_at_rest_with_flows_it_sleeps(net):
+    """Until the first of them expires."""
+    for port in range(4001, 4006):
+        net.a.send(udp(A, port, SERVER, 53))
+        assert net.uplink.recv()
+    net.advance(5)
+    before = net.firewall.domain.hypercalls
+    net.advance(50)
+    assert net.firewall.domain.hypercalls - before < 20  # its task that says that it is alive, and no ticks
+    assert net.figures()["flows"] == 5
+    net.advance(66)
+    assert net.figures()["flows"] == 0
