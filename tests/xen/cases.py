@@ -6,14 +6,15 @@ for IPv6 (5xx and 7xx) come with IPv6. tests/host/test_integration_cases.py hold
 Source: qubes-core-admin, qubes/tests/integ/network.py.
 """
 OTHER_SIDE = "of a Linux netvm: ours is the provider, and has no network manager"
+DEFERRED = "Linux does not see a device made anew while it was paused: Qubes defers the change; then it is 111, 110"
 
 # number, what it asserts, names of tests, or why not
 CASES = (
     ("000", "pings an address through its network qube", ("test_000_a_client_pings_through_the_firewall",), ""),
     ("001a", "paused, none to some", ("test_001_detached_and_attached_while_paused",), ""),
     ("001b", "paused, some to none", ("test_001_detached_and_attached_while_paused",), ""),
-    ("001c", "paused, change, old one shut down", ("test_001_moved_to_another_firewall_while_paused",), ""),
-    ("001d", "paused, change, old one removed", ("test_001_moved_to_another_firewall_while_paused",), ""),
+    ("001c", "paused, change, old one shut down", (), DEFERRED),
+    ("001d", "paused, change, old one removed", (), DEFERRED),
     ("001e", "paused, uplink restarted", ("test_001_the_firewall_is_started_anew_while_the_client_is_paused",), ""),
     ("001f", "paused, uplink shut down", ("test_001_the_firewall_is_started_anew_while_the_client_is_paused",), ""),
     ("010", "a proxy in the middle", ("test_010_one_firewall_behind_another",), ""),

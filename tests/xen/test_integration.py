@@ -129,34 +129,6 @@ def test_001_the_firewall_is_started_anew_while_the_client_is_paused(site):
     assert pings(work)
 
 
-def test_001_moved_to_another_firewall_while_paused(site):
-    """Its netvm is changed while it does not run; the new one is the image as well, behind the first."""
-    lab, work = site.lab, site.client("work", python=True)
-    site.announce("10.137.0.41")
-    site.set_rules("10.137.0.41", ["action=accept"])
-    new = lab.domain("new", lab.upload(IMAGE), paused=True,
-                     config='vif=["mac=%s,ip=10.137.0.41,backend=%d,untrusted"]' % (MAC, site.firewall.domid))
-    database = QubesDB(lab, new, firewall_keys("10.137.0.41", FIREWALL, [work.ip]))
-    try:
-        database.commit(work.ip, ["action=accept"])
-        new.unpause()
-        new.wait_for("uplink connected", 30)
-        work.pause()
-        lab.run(["xl", "network-detach", str(work.domid), "0"], timeout=60)
-        words = "mac=%s,ip=%s,backend=%d,untrusted" % (MAC, work.ip, new.domid)
-        lab.run(["xl", "network-attach", str(work.domid)] + words.split(","), timeout=60)
-        assert lab.store_read("%s/0/state" % backend(site, work)) is None, "the old one has nothing of it any more"
-        work.unpause()
-        site.set_up(work, gateway="10.137.0.41")
-        assert pings(work)
-        site.detach(work)
-    finally:
-        database.stop()
-        new.destroy()
-    site.attach(work)
-    assert pings(work)
-
-
 def test_100_a_client_attached_before_the_firewall_is_ready(site):
     """dom0 waits up to 10 s for the backend; the firewall comes to life in that time."""
     work = site.client("work", python=True)
