@@ -37,6 +37,7 @@ _LABEL = const(63)  # octets of a label (RFC 1035 2.3.4)
 _NAME = const(253)  # octets of a name in text
 _CHAIN = const(8)  # aliases that are followed
 _RECORDS = const(320)  # that are read: 256 addresses with their aliases and some to spare
+_WORK = const(2500)  # labels and pointers of a message that are read: more than these records have
 _LETTERS = b"abcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
@@ -51,7 +52,7 @@ def asked(message):
     if len(message) < HEADER:
         return None
     ident, flags, questions = unpack_from(">3H", message, 0)
-    name, at = _name(message, HEADER)
+    name, at = _name(message, HEADER, [_WORK])
     if flags & (_RESPONSE | _OPCODE) or questions != 1 or not name or at + 4 > len(message):
         return None
     kind, family = unpack_from(">HH", message, at)
@@ -69,7 +70,8 @@ def answer(message, ident, host, kind=A):
     number, flags, questions, answers, authorities = unpack_from(">5H", message, 0)
     if number != ident or not flags & _RESPONSE or flags & _OPCODE or questions != 1:
         return None
-    name, at = _name(message, HEADER)
+    work = [_WORK]  # what is left of it
+    name, at = _name(message, HEADER, work)
     if name != host or at + 4 > len(message) or unpack_from(">HH", message, at) != (kind, _IN):
         return None
     if flags & _TC:
@@ -77,17 +79,17 @@ def answer(message, ident, host, kind=A):
     if flags & _RCODE:
         return NONE if flags & _RCODE == _NXDOMAIN else FAILED
     aliases, addresses = {}, []
-    at = _read(message, at + 4, min(answers, _RECORDS), host, kind, aliases, addresses)
+    at = _read(message, at + 4, min(answers, _RECORDS), host, kind, aliases, addresses, work)
     if at < 0:
         return FAILED
     found = _follow(host, aliases, addresses)
     if found or found is None:
         return found or FAILED
     # nothing: either there is none, or who was asked sends us elsewhere and does not know (RFC 2308 2.2)
-    return FAILED if not flags & _AA and not aliases and _refers(message, at, authorities) else NONE
+    return FAILED if not flags & _AA and not aliases and _refers(message, at, authorities, work) else NONE
 
 
-def _read(message, at, records, host, kind, aliases, addresses):
+def _read(message, at, records, host, kind, aliases, addresses, work):
     """Fill aliases {name: (name, TTL)} and addresses [(name, address, TTL)] from records; where they end, or -1."""
     size = SIZES[kind]
     for _ in range(records):
@@ -95,7 +97,7 @@ def _read(message, at, records, host, kind, aliases, addresses):
         if message[at : at + 2] == b"\xc0\x0c":
             name, at = host, at + 2
         else:
-            name, at = _name(message, at)
+            name, at = _name(message, at, work)
         if not at or at + 10 > len(message):
             return -1
         what, family, ttl, octets = unpack_from(">HHIH", message, at)
@@ -110,7 +112,7 @@ def _read(message, at, records, host, kind, aliases, addresses):
             if name:
                 addresses.append((name, int.from_bytes(message[at:end], "big"), ttl))
         elif family == _IN and what == _CNAME:
-            other, behind = _name(message, at)
+            other, behind = _name(message, at, work)
             if behind != end:
                 return -1
             if name and other:
@@ -131,11 +133,11 @@ def _follow(host, aliases, addresses):
     return None
 
 
-def _refers(message, at, records):
+def _refers(message, at, records, work):
     """True if of the records from at on some name servers, and none says where a zone begins."""
     servers = False
     for _ in range(min(records, _RECORDS)):
-        _, at = _name(message, at)
+        _, at = _name(message, at, work)
         if not at or at + 10 > len(message):
             return True
         what, _, _, octets = unpack_from(">HHIH", message, at)
@@ -146,16 +148,18 @@ def _refers(message, at, records):
     return servers
 
 
-def _name(message, at):
+def _name(message, at, work):
     """(the name at this octet, where what follows it begins); (None, there): none of ours; (None, 0): it is broken.
 
-    A pointer leads to before where the labels that end with it begin, so there are no circles (RFC 9267).
+    A pointer leads to before where the labels that end with it begin, so there are no circles (RFC 9267). work: a list
+    of how many labels and pointers may still be read.
     """
     labels = []
     begin = at
     after = left = 0
     good = True
-    while at < len(message):
+    while at < len(message) and work[0]:
+        work[0] -= 1
         octets = message[at]
         at += 1
         if octets >= _POINTER and at < len(message):

@@ -1,6 +1,7 @@
 """DNS messages: what we ask, and what of an answer counts. Messages are built here, by RFC 1035 alone."""
 import random
 import struct
+import sys
 
 import pytest
 
@@ -217,3 +218,36 @@ def test_ten_thousand_mutated_answers_are_survived():
             assert all(each.to_bytes(4, "big") in octets and 0 <= ttl < 1 << 31 for each, ttl in result)
         dns.asked(bytes(octets))
     assert seen == {None, dns.NONE, dns.FAILED, dns.TRUNCATED, "addresses"}
+
+
+BASE = 12 + len(name(HOST)) + 4 + 11  # where the data of a record behind the question begins, whose owner is the root
+
+
+def pointer(at):
+    return (0xC000 | at).to_bytes(2, "big")
+
+
+@pytest.mark.parametrize("data, last", [
+    (pointer(12) + b"".join(pointer(BASE + 2 * i) for i in range(2000)), BASE + 4000),
+    (b"\1a" * 126 + b"\0", BASE),
+], ids=("pointers to pointers", "a name of 126 labels"))
+def test_what_a_message_costs_is_bounded(data, last):
+    """In lines run of names/dns.py: a liar's message may have 64 KB, and packets wait until it is read."""
+    octets = message(record(b"\0", 99, data), *[record(pointer(last), 5, pointer(last)) for _ in range(300)])
+    lines = [0]
+
+    def trace(frame, event, _):
+        lines[0] += event == "line"
+        return trace if frame.f_code.co_filename == dns.__file__ else None
+
+    sys.settrace(trace)
+    try:
+        assert dns.answer(octets, 7, HOST) == dns.FAILED
+    finally:
+        sys.settrace(None)
+    assert lines[0] < 50000
+
+
+def test_256_addresses_whose_names_are_written_out_are_read():
+    found = dns.answer(message(*[a(HOST, 192, 0, 2, i) for i in range(256)]), 7, HOST)
+    assert len(found) == 256
