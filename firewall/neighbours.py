@@ -144,8 +144,8 @@ class Neighbours:
     def set_policy(self, policy):
         """What settings say from now on. Flows of all are judged again."""
         self.policy = policy
-        self.nat.keep(policy.forwards)
         self._judge_again()
+        self.nat.keep(policy.forwards)  # last: it may want memory
 
     def barred(self, src, proto, dst, port):
         """Why the client with the address src may not begin this flow to dst, whatever its rules say; 0: it may."""
@@ -158,7 +158,7 @@ class Neighbours:
                 return barred
         if dst in self.clients.by_address:
             return policy.between(src, dst, proto, port) if self.named(dst) else reasons.OTHER_CLIENT
-        if dst in self.connected:
+        if dst in self.connected or dst in self._shown:
             return reasons.NOT_ATTACHED  # not to be told to the uplink
         return policy.outside(src, proto, dst, port) if policy.lan else 0
 

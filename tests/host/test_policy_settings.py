@@ -370,3 +370,18 @@ def test_limits_of_its_packets_are_those_of_any(net):
     net.uplink.send(tcp(SERVER, 1, OURS, 8080, data=b"x" * 1200, fragment=0x4000))
     assert Look(net.uplink.recv()).code == 4
     nothing(a)
+
+
+def test_a_policy_that_finds_no_memory_ends_what_it_refuses_even_so(net):
+    a = net.client(A)
+    net.neighbours.set_policy(Policy())
+    assert passes(net, a, udp(A, 4001, SERVER, 80))
+
+    def keep(forwards):
+        raise MemoryError
+
+    net.neighbours.nat.keep = keep
+    with pytest.raises(MemoryError):
+        net.neighbours.set_policy(CLOSED)
+    assert refused(a, udp(A, 4001, SERVER, 80))
+    nothing(net.uplink)

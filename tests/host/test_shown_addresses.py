@@ -315,3 +315,16 @@ def test_any_sums_stay_right():
                 assert Look(net.uplink.recv()).src == OURS and Look(b.recv()).dst == "9.9.9.9"
             net.detach(a)
             net.detach(b)
+
+
+def test_what_is_for_one_that_is_not_attached_is_told_to_nobody_outside(net):
+    """/connected-ips has what it is shown; /mapped-ip its own."""
+    b = net.client(B)
+    b.send(udp(B, 1, A, 80))
+    assert net.uplink.recv()
+    net.show(A, SHOWN, GATEWAY)
+    net.connected(SHOWN, B)
+    for dst in (A, SHOWN):
+        b.send(udp(B, 1, dst, 80))
+        assert told(b)[:2] == (3, 13)
+    nothing(net.uplink)
