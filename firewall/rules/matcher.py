@@ -192,7 +192,7 @@ class _Group:
         self.named = []  # (bit, host, accept, targets); targets: None, or what the addresses must be among
         self.by_address = {}  # address -> bits of rules whose host has it
         self.unanswered = 0  # bits of drop rules whose host has no answer: they match everything
-        self.by_past = {}  # address -> bits of accept rules whose host had it
+        self.by_past = {}  # address -> bits of accept rules, and of unanswered ones, whose host had it
         self.never_answered = 0  # those of unanswered whose host never had an answer
         bit = 1
         for rule in rules:
@@ -231,9 +231,9 @@ class _Group:
                     found = targets
             left = _mark(by_address, found, targets, bit, left)
             left = _mark(by_address, learnt, targets, bit, left)
-            if accept:
+            if accept or unanswered & bit:
                 left = _mark(by_past, past or (), targets, bit, left)
-            elif not left:
+            if not accept and not left:
                 unanswered |= bit
         self.by_address, self.by_past = by_address, by_past
         self.unanswered, self.never_answered = unanswered, never_answered

@@ -139,7 +139,7 @@ class Ways:
         pass
 
     def datagram(self, port, server, message):
-        self.message = message
+        Ways.message = message
 
     def segment(self, *what):
         pass
@@ -228,3 +228,52 @@ def test_wildcards_that_are_none_stand_for_nothing(names, pattern, good):
     assert (names.of(CLIENT).addresses("wild-7.firewall") == ()) == good
     assert (names.of(CLIENT).addresses("wild-7.firewall") is None) == (not good)
     assert names.of(CLIENT).addresses("wild-8.firewall") is None
+
+
+def learn(names, host, address, now):
+    labels = b"".join(bytes([len(label)]) + label.encode() for label in host.split("."))
+    asked = b"\0\7\1\0\0\1\0\0\0\0\0\0" + labels + b"\0\0\1\0\1"
+    names.asked(CLIENT, 3, asked, now)
+    answer = asked[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + asked[12:] + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4"
+    assert names.heard(CLIENT, 3, answer + address.to_bytes(4, "big"), now)
+
+
+def test_what_was_learnt_before_its_wildcard_becomes_past_too(names):
+    rules = in_force(names, "action=accept dsthost=wild-7.firewall")
+    learn(names, "a.example.org", 0x07000001, S)
+    assert not rules.decide(6, 0x07000001, 1, -1, S)[0]
+    names.set_wildcards({7: "*.example.org"})
+    assert rules.decide(6, 0x07000001, 1, -1, S)[0]
+    assert names.tick(2 * S) <= 301 * S
+    names.tick(302 * S)
+    assert not rules.decide(6, 0x07000001, 1, -1, 302 * S)[0] and rules.still(6, 0x07000001, 1, -1)
+
+
+def test_a_flow_to_what_a_dropped_name_had_ends_also_while_it_has_no_answer(names):
+    in_force(names, "action=drop dsthost=b.example")
+    names.table.settle("b.example", [(9, 60)], 0)
+    names.tick(700 * S)
+    rules = in_force(names, "action=drop dsthost=b.example", "action=accept", now=700 * S)
+    assert not rules.decide(6, 9, 1, -1, 700 * S)[0] and not rules.still(6, 9, 1, -1)
+    assert not rules.decide(6, 8, 1, -1, 700 * S)[0] and rules.still(6, 8, 1, -1)
+
+
+def test_a_name_whose_answer_found_no_memory_is_asked_for_again(names):
+    in_force(names, "action=accept dsthost=a.example")
+    names.set_resolvers([1])
+    names.set_up(True)
+    names.tick(0)
+    assert names.table.names["a.example"].asking
+
+    def ignored(_):
+        raise MemoryError
+
+    names.ignored, before = ignored, names.ignored
+    question = names.questions.open[0]
+    answer = question.ident.to_bytes(2, "big") + b"\x81\x80\0\1\0\1\0\0\0\0" + Ways.message[12:]
+    answer += b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\7\0\0\1"
+    with pytest.raises(MemoryError):
+        names.questions.datagram(4000, 1, answer, S)
+    names.ignored = before
+    names.tick(2 * S)
+    assert [each.host for each in names.questions.open] == ["a.example"]
