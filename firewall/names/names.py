@@ -66,7 +66,9 @@ class Names(Clients):
         self.wildcards = {str(n): pattern for n, pattern in patterns.items() if good(pattern)}
         for known in self.clients.values():
             self._see_wilds(known)
+            self._see_past(known)  # it may have been learnt before
             self._news(known)
+        self.on_news()
 
     def set_resolvers(self, addresses):
         """Whom to ask, the first first. Others are asked no more; what had no answer is asked for at once."""
@@ -199,6 +201,9 @@ class Names(Clients):
 
     def _settle(self, host, result, now):
         """A question of our own came to its end."""
+        name = self.table.names.get(host)
+        if name:
+            name.asking = False  # first: without memory for what follows it is asked for again
         if isinstance(result, list):
             result = [each for each in result if not self.ignored(each[0])]
         self.table.settle(host, result, now)
