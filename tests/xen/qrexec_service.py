@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 
-from qrexec_dom0 import Caller, Daemon, Left
+from qrexec_dom0 import STDOUT as STDOUT_KIND, Caller, Daemon, Left
 
 SOCKET = "/run/qrexec.%d.sock"
 STDOUT = "/run/qrexec.call.%d"
@@ -99,7 +99,7 @@ class Call:
             return False
         did = self.channel.move(self.caller)
         self.written += self.out.write(self.caller.stdout)
-        self.caller.got = dict(self.caller.got, **{0x191: b""})
+        self.caller.got[STDOUT_KIND] = b""
         if not did and self.channel.gone():
             self.end()
         return did
