@@ -10,7 +10,7 @@ from firewall import reasons, turns
 from firewall.bursts.clients import Clients
 from firewall.bursts.uplink import Uplink
 from firewall.bursts.look import Look
-from firewall.fast import known, runs
+from firewall.fast import entries, known, runs
 from firewall.flows import state
 from firewall.interfaces import NUMBERS, UPLINK
 from firewall.wire import byteorder
@@ -42,7 +42,7 @@ class Bursts:
         self._flows = flows = n.flows
         self._tables = (
             self._scalars, flows.records, flows.index.slots, n.clients.generations, n.clients.lives, interfaces.rows,
-            state.NEXT, state.RANK, array("I", state.TIMEOUT),
+            state.NEXT, state.RANK, array("I", state.TIMEOUT), n.clients.ends, entries.move,
         )  # fmt: skip
         self._told_ours = self._told_gateway = self._told_broadcast = -1
         self._told_key = None

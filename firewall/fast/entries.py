@@ -23,11 +23,17 @@ _MASK = const(10)
 # of a record; see record.py
 _KIND = const(3)
 _EGRESS = const(8)
+_CLIENT = const(9)
 _GENERATION = const(10)
 _SEEN = const(11)
+_PREV = const(14)
+_AFTER = const(15)
 _LIFE = const(14)
 _BACK = const(16)
 _WORDS = const(32)
+
+_OF_CLIENT = const(8)  # words of a client in clients.Clients.ends; the lasts are behind so many:
+_LASTS = const(4)
 
 _PRIME = const(0x7FFFFFFF)
 _ICMP_ASSURED = const(2)
@@ -164,6 +170,31 @@ def ended(records: ptr32, lives: ptr32, timeouts: ptr32, first: int, end: int, n
                     return first
         first += 1
     return end
+
+
+@micropython.viper
+def move(records: ptr32, ends: ptr32, number: int, old: int, new: int):
+    """table.Flows.move() of a record without a mapping: from its client's list of a rank to that of another."""
+    at = number << 5
+    client = records[at + _CLIENT] * _OF_CLIENT
+    before = records[at + _PREV]
+    after = records[at + _AFTER]
+    if before:
+        records[(before - 1 << 5) + _AFTER] = after
+    else:
+        ends[client + old] = after
+    if after:
+        records[(after - 1 << 5) + _PREV] = before
+    else:
+        ends[client + _LASTS + old] = before
+    last = ends[client + _LASTS + new]
+    records[at + _PREV] = last
+    records[at + _AFTER] = 0
+    if last:
+        records[(last - 1 << 5) + _AFTER] = number + 1
+    else:
+        ends[client + new] = number + 1
+    ends[client + _LASTS + new] = number + 1
 
 
 def quick(index):

@@ -4,10 +4,10 @@ What the judge would forward in place without asking anything again, known() for
 states and times. All else is a miss: nothing has been touched then, and the judge, who is the specification, decides.
 Misses are, besides packets without a flow: fragments, IP options, what is not IPv4 or not TCP, UDP or an ICMP echo,
 what does not fit the way out or its offloads, a flow to be judged again or one that has expired, a step of its state
-that moves it between its client's lists.
+that moves a flow with a mapping between its client's lists.
 
-Imports nothing of ours: constants are copies of those of record.py, state.py, interfaces.py and netif.py, and a host
-test compares them. Its twin is Judge.frame(); tests/host/test_fast_known.py runs both over the same packets.
+Imports nothing of ours: constants are copies of those of record.py, state.py, clients.py, interfaces.py and netif.py,
+and a host test compares them. Its twin is Judge.frame(); tests/host/test_fast_known.py runs both over the same packets.
 
 Viper has no bounds checks: every offset below is either a constant inside the first _LEAST octets, which are there, or
 comes from tables that Python alone writes.
@@ -25,6 +25,8 @@ _ROWS = const(5)  # u32: interfaces
 _NEXT = const(6)  # octets: states, as in state.py
 _RANK = const(7)
 _TIMEOUT = const(8)  # u32, ms by state
+_ENDS = const(9)  # u32: of the clients' lists, as in clients.py
+_MOVE = const(10)  # entries.move()
 
 # scalars: words, those that are addresses in the order of the packet's octets
 # 0 to 6: the index key
@@ -65,6 +67,7 @@ _PACKETS = const(12)
 _OCTETS = const(13)
 _LIFE = const(14)
 _BACK = const(16)
+_MAPPED = const(1024)  # LIFE of a flow with a mapping is this or more
 _SIDE_UPLINK = const(0x100)
 _TTL_DELTA = const(0xFFFE)
 
@@ -220,10 +223,9 @@ def known(t, frame: ptr8, have: int, octets: int, offloads: int, parts: int, num
             return 0 - 1
     next = ptr8(t[_NEXT])
     turned = next[state * 8 + event + ((half & 1) << 2)]
-    if turned != state:
-        rank = ptr8(t[_RANK])
-        if rank[turned] != rank[state]:
-            return 0 - 1
+    ranks = ptr8(t[_RANK])
+    if ranks[turned] != ranks[state] and w[back + _LIFE] >= _MAPPED:
+        return 0 - 1
     # ---- the way out ----
     egress = w[at + _EGRESS] & 0xFFFF
     if egress >= _NUMBERS:
@@ -245,6 +247,8 @@ def known(t, frame: ptr8, have: int, octets: int, offloads: int, parts: int, num
         w[(at ^ _BACK) + _EGRESS] = w[(at ^ _BACK) + _EGRESS] & 0xFFFF0000 | number
     if turned != state:
         w[there + _EGRESS] = w[there + _EGRESS] & 0xFFFF | turned << 16
+        if ranks[turned] != ranks[state]:
+            t[_MOVE](t[_RECORDS], t[_ENDS], half >> 1, ranks[state], ranks[turned])
     w[at + _SEEN] = now
     w[at + _PACKETS] = w[at + _PACKETS] + 1
     w[at + _OCTETS] = w[at + _OCTETS] + total

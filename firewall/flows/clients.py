@@ -1,9 +1,8 @@
 """Who is attached: clients by address, each with its interfaces, rules and what it may still use.
 
-A client is a set of addresses, not an interface: an HVM's two vifs with one address share rules and limits. There is a
-list of rules for each family of addresses; limits and slot are the client's. The slot is a small number that flow
-records hold. Two arrays indexed by it say whether a record is still valid, so that a commit of rules and a detach cost
-the same however many flows there are:
+A client is a set of addresses, not an interface: an HVM's two vifs with one address share rules and limits. Each family
+of addresses has its list of rules; limits and slot are the client's. Flow records hold the slot, a small number. Two
+arrays say by it whether a record is still valid, so a commit and a detach cost the same however many flows there are:
 
     generations[slot]   another number after each commit of rules
     lives[slot]         another number for each client that ever had the slot; 0 for slot 0, the uplink; behind the
@@ -17,6 +16,7 @@ from firewall.rules.matcher import RuleList, refusal
 
 V4 = const(4)  # a family of addresses
 SLOTS = const(1024)  # clients attached, and detached with flows not yet swept
+ENDS = const(8)  # words of a client in Clients.ends: the firsts of its lists, and behind four words the lasts
 _POOLS = const(3)  # of ports, see nat.py
 _BURST = const(1000)  # tokens; one more comes every ms
 NO_RULES = refusal()  # of a client whose list has not come yet: nothing is let out
@@ -46,24 +46,25 @@ class Bucket:
 
 
 class Client:
-    """address: what dom0 knows it by. addresses: all it may send from, of each family. rules: a RuleList for each
-    family.
+    """address: what dom0 knows it by. addresses: all it may send from. rules: a RuleList. Both of each family.
 
     shown: the address that it has on its side, which its flows' records have. gateway: what it takes us for there, 0:
     what all do. side: of its flows' keys (record.py).
 
-    flows: how many it has. first, last: ends of its lists (record + 1), one for each rank of state.py.
+    flows: how many it has. first, last: ends of its lists (record + 1), one for each rank; views of Clients.ends.
 
     mapped: how many mappings it has, for each pool of ports (nat.POOLS). maps_first, maps_last: ends of their lists.
     """
 
-    def __init__(self, address, slot):
+    def __init__(self, address, slot, ends):
         self.address = address
         self.slot = slot
         self.show(address, 0)
         self.interfaces = []  # the newest last
         self.rules = {V4: NO_RULES}
         self.bucket = Bucket()
+        at = slot * ENDS
+        self.first, self.last = ends[at : at + RANKS], ends[at + ENDS // 2 : at + ENDS // 2 + RANKS]
         self.clear()
 
     def show(self, shown, gateway):
@@ -76,8 +77,8 @@ class Client:
     def clear(self):
         """It has no flows."""
         self.flows = 0
-        self.first = [0] * RANKS
-        self.last = [0] * RANKS
+        for rank in range(RANKS):
+            self.first[rank] = self.last[rank] = 0
         self.mapped = [0] * _POOLS
         self.maps_first = [0] * (2 * _POOLS)
         self.maps_last = [0] * (2 * _POOLS)
@@ -88,6 +89,7 @@ class Clients:
         """words(n): a zeroed u32 view of n words outside the heap. mappings: how many there can be."""
         self.generations = words(SLOTS)
         self.lives = words(SLOTS + mappings)
+        self.ends = words(SLOTS * ENDS)  # of the clients' lists of flows
         self.by_address = {}  # attached ones
         self.by_slot = [None] * SLOTS  # leaving ones too
         self.leaving = []  # detached, with flows left
@@ -100,7 +102,7 @@ class Clients:
         """The client with this address, a new one if there is none. None: no slot is free."""
         client = self.by_address.get(address)
         if client is None and (self._free or self._fresh < SLOTS):
-            client = Client(address, self._free or self._fresh)
+            client = Client(address, self._free or self._fresh, self.ends)
             self.by_address[address] = self.by_slot[client.slot] = client
             if self._free:
                 self._free = self._next_free[client.slot]

@@ -2,7 +2,7 @@
 import pytest
 
 import interpreter
-from firewall.flows import record, state
+from firewall.flows import clients, record, state
 from test_fast_constants import constants
 
 under_micropython = pytest.mark.skipif(not interpreter.available(), reason="no %s" % interpreter.PROGRAM)
@@ -136,6 +136,7 @@ def test_records_are_written_and_looked_through_as_by_the_twins(seed):
 
 def test_constants_are_their_owners():
     own = constants("entries")
-    for name in ("KIND", "EGRESS", "GENERATION", "SEEN", "LIFE", "BACK", "WORDS"):
+    for name in ("KIND", "EGRESS", "CLIENT", "PREV", "GENERATION", "SEEN", "LIFE", "BACK", "WORDS"):
         assert own["_" + name] == getattr(record, name), name
-    assert own["_ICMP_ASSURED"] == state.ICMP_ASSURED
+    assert own["_ICMP_ASSURED"] == state.ICMP_ASSURED and own["_AFTER"] == record.NEXT
+    assert own["_OF_CLIENT"] == clients.ENDS == 2 * own["_LASTS"] and state.RANKS <= own["_LASTS"]

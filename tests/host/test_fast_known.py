@@ -11,6 +11,7 @@ import xen
 from array import array
 from struct import pack_into, unpack_from
 from firewall import reasons
+from firewall.fast.entries import move
 from firewall.fast.known import known
 from firewall.flows import state
 from firewall.judge import Judge
@@ -67,9 +68,10 @@ class World:
         self.scalars = words(16)
         f = self.n.flows
         self.tables = (self.scalars, f.records, f.index.slots, self.n.clients.generations, self.n.clients.lives,
-                       self.n.interfaces.rows, state.NEXT, state.RANK, array("I", state.TIMEOUT))
+                       self.n.interfaces.rows, state.NEXT, state.RANK, array("I", state.TIMEOUT), self.n.clients.ends,
+                       move)
         self.frame = xen.mem(8192)
-        self.hits = 0
+        self.hits = self.moves = 0
 
     def rules(self, address, entries):
         self.n.set_rules(address, matcher.load(entries, text4(address), (), NoNames())[0])
@@ -95,6 +97,7 @@ class World:
         if self.fast and self.n.interfaces.by_number[number]:
             self.scalars[9] = now
             self.tell()
+            ends = bytes(self.n.clients.ends[:64])  # of eight slots
             behind = range(have, have + 64)
             for i in behind:
                 frame[i] ^= 0xA5
@@ -107,6 +110,7 @@ class World:
                 need = (1 if parts > 1 else 0) | (2 if gso else 0) | (4 if blank else 0)
                 assert need & takes[hit & 0xFFFF] == need
                 self.hits += 1
+                self.moves += bytes(self.n.clients.ends[:64]) != ends
                 self.judge.counters[reasons.FORWARDED] += 1
                 return "forwarded", hit & 0xFFFF, bytes(frame[:hit >> 16]), blank, gso
         view = memoryview(frame)[:len(octets)]
@@ -257,11 +261,13 @@ for step in range(STEPS):
         a, b = [world.n.flows for world in worlds]
         assert bytes(a.records) == bytes(b.records), step
         assert bytes(a.index.slots) == bytes(b.index.slots), step
+        assert bytes(a.clients.ends) == bytes(b.clients.ends), step
         assert worlds[0].judge.counters == worlds[1].judge.counters
         for world in worlds:
             world.n.tick(now, 20)
 print({name: n for name, n in zip(reasons.NAMES, worlds[0].judge.counters) if n})
-print("same %d hits %d of %d" % (asked, worlds[0].hits, worlds[0].judge.counters[reasons.FORWARDED]))
+print("same %d hits %d of %d moves %d"
+      % (asked, worlds[0].hits, worlds[0].judge.counters[reasons.FORWARDED], worlds[0].moves))
 """
 
 
@@ -273,4 +279,5 @@ def test_the_fast_path_does_what_the_judge_does(seed):
     assert lines[-1].startswith("same "), "\n".join(lines[-3:])
     hits, forwarded = int(lines[-1].split()[3]), int(lines[-1].split()[5])
     assert hits > forwarded // 3, lines[-1]
+    assert int(lines[-1].split()[7]) > 100, lines[-1]  # from one of the client's lists to another
     print(lines[-1])
