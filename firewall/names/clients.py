@@ -51,11 +51,11 @@ class Clients:
         pattern = self.wildcards.get(number(host)) if number(host) else None
         if not number(host):
             return learnt.admits(host, self.now, past)
-        found = ()
+        found = []  # to join as many tuples would cost their square
         for name in learnt.hosts if pattern else ():
             if fits(name, pattern):
-                found += learnt.admits(name, self.now, past)
-        return found
+                found.extend(learnt.admits(name, self.now, past))
+        return tuple(found)
 
     def asked(self, client, flow, message, now):
         """A client's question passes, to one of our resolvers. flow: a number below 65536 of the flow."""

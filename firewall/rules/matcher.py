@@ -1,11 +1,10 @@
 """A rule list made ready to be asked: which rule is the first that matches, in a few look-ups.
 
-For each kind of protocol the rules that can apply are taken in groups of 60, a bit for each. A
-group has two scales, one of destination addresses and one of ports (or ICMP types). Each is cut
-wherever some rule begins or ends, and for each piece there is the set of rules that cover it, as
-the bits of a small int. A packet falls into one piece of each scale; the lowest bit that both sets
-share is the first rule that matches. So a decision costs two binary searches for every 60 rules,
-and allocates nothing: the verdicts are made beforehand.
+For each kind of protocol the rules that can apply are taken in groups of 60, a bit for each. A group has two scales,
+one of destination addresses and one of ports (or ICMP types). Each is cut wherever some rule begins or ends, and for
+each piece there is the set of rules that cover it, as the bits of a small int. A packet falls into one piece of each
+scale; the lowest bit that both sets share is the first rule that matches. So a decision costs two binary searches for
+every 60 rules, and allocates nothing: the verdicts are made beforehand.
 
 Host names hang beside the first scale: a dict from address to the set of rules whose name has it.
 """
@@ -26,11 +25,9 @@ _LIST_OCTETS = const(1600)  # and for each list of groups, however few its rules
 
 
 class RuleList:
-    """Rules that were validated and sealed: what can be put in force. Made by seal(), complete from the beginning;
-    never changes but for what names resolve to.
+    """Validated and sealed rules, what can be put in force. Made by seal(), complete; only what names mean changes.
 
-    octets: of heap that it takes, about. count: rules. hits: how often each has decided, by its number, and
-    at the end how often the policy did; see accounts.py.
+    octets: of heap, about. count: rules. hits: how often each has decided, by its number, the policy at the end.
     """
 
     count = 0
@@ -50,8 +47,7 @@ class RuleList:
     def decide(self, proto, dst, dport, icmp_type, now):
         """(accept, number of the deciding rule or None: the policy) for the first packet of a flow.
 
-        proto: of the IP header. dst: int. dport: of TCP and UDP; icmp_type: of ICMP; -1 otherwise,
-        and a predicate on what is -1 does not match. now: handed on to the names table (names.py).
+        dst: int. dport: of TCP and UDP; icmp_type: of ICMP; -1 otherwise, which no predicate matches. now: for names.
         """
         groups = self._of.get(proto)
         if groups is None:
@@ -64,11 +60,8 @@ class RuleList:
         for group in groups:
             found = _at(group.points, group.point_rules, point)
             if group.named:
-                found &= (
-                    _at(group.addresses, group.address_rules, dst)
-                    | group.by_address.get(dst, 0)
-                    | group.unanswered
-                )
+                named = group.by_address.get(dst, 0) | group.unanswered
+                found &= _at(group.addresses, group.address_rules, dst) | named
             else:
                 found &= _at(group.addresses, group.address_rules, dst)
             if found:
@@ -109,8 +102,7 @@ class RuleList:
 def seal(rules, resolvers, names):
     """The RuleList that decides as these Rules say. Seal again when resolvers change.
 
-    resolvers: our upstream resolvers' addresses (ints of the list's family), the target of
-    specialtarget=dns. names: what hosts resolve to, see names.py.
+    resolvers: our upstream ones (ints of the list's family), the target of specialtarget=dns. names: see names.py.
     """
     return at_once(sealing(rules, resolvers, names))
 
@@ -229,10 +221,10 @@ class _Group:
                         never_answered |= bit
                 elif not accept:
                     found = targets
-            left = _mark(by_address, found, targets, bit, left)
-            left = _mark(by_address, learnt, targets, bit, left)
+            by_address, left = _mark(by_address, found, targets, bit, left)
+            by_address, left = _mark(by_address, learnt, targets, bit, left)
             if accept or unanswered & bit:
-                left = _mark(by_past, past or (), targets, bit, left)
+                by_past, left = _mark(by_past, past or (), targets, bit, left)
             if not accept and not left:
                 unanswered |= bit
         self.by_address, self.by_past = by_address, by_past
@@ -241,12 +233,21 @@ class _Group:
 
 
 def _mark(table, addresses, targets, bit, left):
-    """Set a rule's bit for these addresses, if they are among its targets and entries are left; how many are then."""
-    for address in addresses:
-        if left and (targets is None or address in targets):
-            left -= address not in table
-            table[address] = table.get(address, 0) | bit
-    return left
+    """(the table with a rule's bit for these addresses, as far as entries are left; how many are then; 0: not for all).
+
+    The smaller table goes into the larger: a client may make this happen often, and have thousands of addresses.
+    """
+    if targets is not None:
+        addresses = [address for address in addresses if address in targets]
+    more, before = dict.fromkeys(addresses, bit), len(table)
+    without = list(more)[left:] if len(more) > left else ()
+    for address in without:
+        del more[address]
+    if len(more) > before:
+        table, more = more, table
+    for address, bits in more.items():
+        table[address] = table.get(address, 0) | bits
+    return table, 0 if without else left - len(table) + before
 
 
 class _Scale:

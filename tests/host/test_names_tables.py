@@ -1,5 +1,6 @@
 """What is known of names, without any network: bounds, times, what rules make of it. Time is in ms."""
 import random
+import sys
 
 import pytest
 
@@ -277,3 +278,41 @@ def test_a_name_whose_answer_found_no_memory_is_asked_for_again(names):
     names.ignored = before
     names.tick(2 * S)
     assert [each.host for each in names.questions.open] == ["a.example"]
+
+
+def test_a_drop_rule_that_finds_no_room_for_what_was_learnt_is_shut(names):
+    """Also where a part of that stands in the table already."""
+    names.room = lambda: 12
+    names.set_wildcards({7: "*.example.org"})
+    rules = in_force(names, "action=accept dsthost=a.example.org dstports=1", "action=drop dsthost=wild-7.firewall",
+                     "action=accept")
+    names.table.settle("a.example.org", addresses(10, 0x07000000), 0)
+    for i in range(20):
+        learn(names, "a%d.example.org" % i, 0x07000000 + i, S)
+    names.tick(S)
+    assert rules.decide(6, 0x07000003, 1, -1, S) == (True, 0)
+    for address in (0x07000003, 0x07000013, 0x0B000000):
+        assert rules.decide(6, address, 2, -1, S) == (False, 1)
+    assert len(rules._named[0].by_address) <= 12
+
+
+def test_what_a_clients_own_answer_costs_its_next_packet_is_bounded(names):
+    """In lines run: with 4,096 addresses learnt, one more name makes the table of the list anew."""
+    names.set_wildcards({7: "*.example.org"})
+    rules = in_force(names, "action=accept dsthost=a.example", "action=accept dsthost=wild-7.firewall")
+    names.table.settle("a.example", addresses(4), 0)
+    for i in range(500):
+        names.clients[CLIENT].learnt.learn("n%d.example.org" % i, addresses(8, 0x07000000 + 8 * i), 0)
+    learn(names, "new.example.org", 0x08000000, S)
+    lines = [0]
+
+    def trace(frame, event, _):
+        lines[0] += event == "line"
+        return trace
+
+    sys.settrace(trace)
+    try:
+        assert rules.decide(6, 0x08000000, 1, -1, S)[0]
+    finally:
+        sys.settrace(None)
+    assert lines[0] < 20000
