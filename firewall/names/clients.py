@@ -98,11 +98,12 @@ class Clients:
         return True
 
     def _forget(self, learnt):
-        self._hosts -= len(learnt.hosts)
-        self._addresses -= learnt.addresses
-        learnt.forget_oldest()
-        self._hosts += len(learnt.hosts)
-        self._addresses += learnt.addresses
+        hosts, addresses = len(learnt.hosts), learnt.addresses
+        try:
+            learnt.forget_oldest()
+        finally:
+            self._hosts += len(learnt.hosts) - hosts
+            self._addresses += learnt.addresses - addresses
 
     def _uses(self, known, host):
         return host in known.hosts or any([fits(host, pattern) for pattern in known.wilds])

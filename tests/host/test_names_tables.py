@@ -316,3 +316,17 @@ def test_what_a_clients_own_answer_costs_its_next_packet_is_bounded(names):
     finally:
         sys.settrace(None)
     assert lines[0] < 20000
+
+
+def test_what_all_have_learnt_is_counted_right_also_where_memory_is_refused(names):
+    learn(names, "a.example", 7, S)
+    learnt = names.clients[CLIENT].learnt
+
+    def forget_oldest():
+        raise MemoryError
+
+    learnt.forget_oldest = forget_oldest
+    with pytest.raises(MemoryError):
+        names._forget(learnt)
+    names.detached(CLIENT)
+    assert (names._hosts, names._addresses) == (0, 0)
