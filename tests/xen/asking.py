@@ -22,8 +22,9 @@ class Asking:
         for name, path in _SOURCES.items():
             with open(path, "rb") as text:
                 lab.write("/steps/" + name, text.read())
+        before = len(lab.read(self.log, missing=b""))  # of another one, which was stopped
         self.pid = lab.start(["python3", "/steps/qrexec_service.py", str(domain.domid)], log=self.log)
-        assert lab.await_text(self.log, "serving", 60), lab.read(self.log).decode()
+        assert lab.await_text(self.log, "serving", 60, before), lab.read(self.log).decode()
         end = lab.clock() + 30
         while not self.ask("state")["agreed"]:
             if lab.clock() > end:

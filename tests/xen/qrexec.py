@@ -21,8 +21,9 @@ class Qrexec:
         for name, path in _SOURCES.items():
             with open(path, "rb") as text:
                 lab.write("/steps/" + name, text.read())
+        before = len(lab.read(self.log, missing=b""))  # of another one, which was stopped
         self.pid = lab.start(["python3", "/steps/qrexec_daemon.py", str(domain.domid), str(version)], log=self.log)
-        assert lab.await_text(self.log, "serving", 60), lab.read(self.log).decode()
+        assert lab.await_text(self.log, "serving", 60, before), lab.read(self.log).decode()
 
     def ask(self, *request):
         return self.lab.call("qrexec.ask", self.domid, *request)
