@@ -3,6 +3,7 @@
     download HOST NAME OCTETS       {"sha256", "seconds"} of a stream of payload.py by HTTP
     upload HOST NAME OCTETS         the same, the SHA-256 being what the server says it received
     parallel HOST COUNT             how many of COUNT connections, all open at once, gave the right answer
+    echoes HOST PORT COUNT          how many of COUNT datagrams, "seen at 0", each longer, came back as they were
     names NAME                      addresses of a name, sorted, by the C library's resolver
     iperf HOST PORT SECONDS WORDS   {"octets", "seconds", "lost"}: what the receiver got, lost datagrams in per cent
 """
@@ -57,6 +58,19 @@ def parallel(host, count):
     for n, one in enumerate(connections):
         with one.makefile("rb") as lines:
             right += lines.readline() == (b"%d of many " % n * 100)[::-1] + b"\n"
+    return right
+
+
+def echoes(host, port, count):
+    """One after the other."""
+    endpoint = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    endpoint.connect((host, int(port)))
+    endpoint.settimeout(_PATIENCE)
+    right = 0
+    for i in range(int(count)):
+        data = b"seen at %d " % i + bytes(6 * i)
+        endpoint.send(data)
+        right += endpoint.recv(2000) == data
     return right
 
 
