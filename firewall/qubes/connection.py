@@ -65,12 +65,16 @@ class Connection:
     async def _serve(self, channel):
         database = self.database
         database.begin()
+        before = database.left_out  # -1: told
         while True:
             done = 0
             while database.step():
                 done += 1
                 if database.committing:
                     await sleep_ms(0)
+            if database.left_out > before >= 0:
+                before = -1
+                _log.error("dom0 has written more keys than are kept: a setting among the last of them has no effect")
             out = database.outgoing()
             if out:
                 n = channel.put(out)

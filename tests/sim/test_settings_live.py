@@ -246,3 +246,10 @@ def test_many_settings_at_once(machine):
     net.settle()
     stream(net, a, SERVER)
     assert not net.firewall.lines(" error ")
+
+
+def test_more_keys_than_are_kept_are_told(net):
+    """A setting among them may have been to limit somebody: dom0 must hear that it has no effect."""
+    for i in range(1100):
+        net.set("fw-rate-10.138.%d.%d" % (i >> 8, i & 0xFF), "1")
+    assert net.told("more keys than are kept", "has no effect")
