@@ -61,7 +61,7 @@ class RuleLists:
         self.database = database
         self.connection = connection
         self.resolvers = ()
-        self.heap = gc.mem_alloc() + gc.mem_free()
+        self.heap = xen.heap()[0]
         self.committed = {}  # address (text) -> packed nodes to be put in force; the task empties it
         self.in_force = {}  # attached address (text) -> _Client
         self._under_way = None  # the _Client whose list is being parsed, as long as that is to come into force
