@@ -36,7 +36,7 @@ def test_the_files_of_the_image_are_looked_at():
 
 
 def test_nobody_walks_the_heap():
-    """gc.mem_free() and gc.mem_alloc() look at each block: rings waited 9 ms for firewall.Status. xen.heap() is quick."""
+    """gc.mem_free() and mem_alloc() look at each block: rings waited 9 ms for firewall.Status. xen.heap() does not."""
     walkers = []
     for name in house.files():
         with open(os.path.join(house.CHECKOUT, name), encoding="utf-8") as text:
