@@ -61,6 +61,7 @@ class Agent:
         self.daemon = 0  # counts dom0's daemons: a port belongs to one
         self.waiting = []  # Requests
         self.running = []
+        self.connected = Flag()  # dom0's daemon is there
         self.turned_away = 0  # requests beyond the bounds
         self.outgoing = outgoing.Outgoing(store, self)
         self._channel = None
@@ -166,6 +167,7 @@ class Agent:
             if kind != qrexec.HELLO or length != 4:
                 raise PeerError("message 0x%x of %d octets for a HELLO" % (kind, length))
             self.version = qrexec.version(payload)
+            self.connected.set()
             watchdog.on()  # from now on dom0 tells us before it pauses us
             _log.info("dom0 is connected, version %d", self.version)
         elif kind in (qrexec.EXEC_CMDLINE, qrexec.JUST_EXEC, qrexec.SERVICE_CONNECT) and length > qrexec.PARAMS:

@@ -29,21 +29,27 @@ def keys(services):
 
 async def announce(agent, database, wake, services):
     """To be run once, as a LINK. wake(): the database has something to send. services: names."""
-    while not agent.version or not database.synced:
-        await sleep_ms(_LOOK_MS)
+    await agent.connected.wait()
+    await _until(lambda: database.synced)
     paths = keys(services)
     for path in paths:
-        while not database.write(path, b"1"):
-            await sleep_ms(_LOOK_MS)  # too much is waiting
+        await _until(lambda: database.write(path, b"1"))  # else too much is waiting
         await sleep_ms(0)  # all of them at once would keep the rings waiting
     wake()
     for _ in range(_TRIES):
         for path in paths:
-            while not agent.version or database.waits(path):
-                await sleep_ms(_LOOK_MS)
+            await _until(lambda: agent.version and not database.waits(path))
             await sleep_ms(0)
         code, _ = await agent.call("qubes.FeaturesRequest", "dom0")
         if code != qrexec.BROKEN:
             _log.info("dom0 was told what we do, and says %d", code)
             return
         await sleep_ms(_AGAIN_MS)
+
+
+async def _until(condition):
+    """Look ever less often: what never comes must not wake us for ever."""
+    delay = _LOOK_MS
+    while not condition():
+        await sleep_ms(delay)
+        delay = min(2 * delay, _AGAIN_MS)
