@@ -74,13 +74,9 @@ class Learnt:
             if len(self.hosts) >= NAMES:
                 self.forget_oldest()
             known = _Host()
-            if len(self._order) < NAMES:
-                self._order.append(host)
-            else:
-                self._hand = self._free()
-                self._order[self._hand] = host
-                self._hand += 1
-            self.hosts[host] = known  # last: who is there has a place in the ring, whatever memory there is
+            place = self._place()
+            self.hosts[host] = known
+            self._order[place] = host  # last: nobody is there without a place, or has two, whatever memory there is
         else:
             known.anew = True
         new = False
@@ -137,13 +133,16 @@ class Learnt:
         del self.hosts[host]
         self._order[self._hand] = None
 
-    def _free(self):
-        """A place in the ring, which is full, that is no known name's."""
+    def _place(self):
+        """A place in the ring that is no known name's."""
+        if len(self._order) < NAMES:
+            self._order.append(None)
+            return len(self._order) - 1
         for _ in range(NAMES):
             self._hand %= NAMES
-            if self._order[self._hand] not in self.hosts:
-                return self._hand
             self._hand += 1
+            if self._order[self._hand - 1] not in self.hosts:
+                return self._hand - 1
         raise AssertionError("more names than places")
 
     def _room(self, known, host):

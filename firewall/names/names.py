@@ -241,7 +241,9 @@ class Names(Clients):
             known = self.clients.get(client)
             if known:
                 addresses = known.learnt.addresses
-                for host in list(known.learnt.hosts):
-                    if self._uses(known, host):
-                        known.learnt.prune(host, past, in_use, now)
-                self._addresses += known.learnt.addresses - addresses
+                try:
+                    for host in list(known.learnt.hosts):
+                        if self._uses(known, host):
+                            known.learnt.prune(host, past, in_use, now)
+                finally:
+                    self._addresses += known.learnt.addresses - addresses

@@ -330,3 +330,54 @@ def test_what_all_have_learnt_is_counted_right_also_where_memory_is_refused(name
         names._forget(learnt)
     names.detached(CLIENT)
     assert (names._hosts, names._addresses) == (0, 0)
+
+
+def test_pruned_addresses_are_counted_right_also_where_memory_is_refused(names, monkeypatch):
+    """Were they not, the rest of what all may learn would shrink, until who makes room finds nothing to forget."""
+    in_force(names, "action=accept dsthost=a.example", "action=accept dsthost=b.example")
+    learn(names, "a.example", 7, 0)
+    learn(names, "b.example", 8, 0)
+    learnt = names.clients[CLIENT].learnt
+    prune = learnt.prune
+
+    def refused(host, *rest):
+        if host == "b.example":
+            raise MemoryError
+        prune(host, *rest)
+
+    learnt.prune = refused
+    with pytest.raises(MemoryError):
+        for _ in names.prune({7, 8}, (), 3601 * S):
+            pass
+    assert names._addresses == learnt.addresses == 1
+
+
+class Refusing(dict):
+    """A dict that gets no memory for another key, so often."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.times = times
+
+    def __setitem__(self, key, value):
+        if key not in self and self.times:
+            self.times -= 1
+            raise MemoryError
+        super().__setitem__(key, value)
+
+
+@pytest.mark.parametrize("known", [0, 511, 512, 600])
+def test_a_name_whose_memory_was_refused_has_one_place_afterwards(known):
+    """Two places of one name would be two less for others: in the end there would be none for one more."""
+    learnt = Learnt()
+    for i in range(known):
+        learnt.learn("n%d" % i, addresses(1, i), 0)
+    hosts, learnt.hosts = learnt.hosts, Refusing(8)
+    dict.update(learnt.hosts, hosts)
+    for i in range(8):
+        with pytest.raises(MemoryError):
+            learnt.learn("late", addresses(1), 0)
+    for i in range(3000):
+        learnt.learn(("late", "m%d" % i)[i % 3 > 0], addresses(1, i), 0)
+        assert len(learnt.hosts) <= 512 and learnt._order.count("late") <= 1
+    assert len(learnt.hosts) == 512 and learnt.addresses == sum(len(each.found) for each in learnt.hosts.values())
