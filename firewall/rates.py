@@ -150,9 +150,9 @@ class Rates:
             rate.out.fill(now)
             rate.into.fill(now)
             if rate.paused and rate.out.has > 0:
-                rate.paused = False
                 for interface in rate.client.interfaces:
                     self._look(interface, True)
+                rate.paused = False  # last: where memory is refused the next pass looks again
             while rate.waiting and rate.into.has > 0:
                 interface, frame = rate.pop()
                 rate.into.has -= frame.octets
