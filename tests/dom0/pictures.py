@@ -7,6 +7,7 @@ tell of the same screen. docs/screens/hour.svg is drawn by the program's own --s
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,9 @@ PROGRAM = os.path.join(screens.HERE, "..", "..", "images", "dom0", "qubes-firewa
 # golden screen: keys that lead there, in tmux's names
 KEYS = {"qubes": "Down Down Down Down", "flows": "Down Down Down Down Enter", "refused": "Down r"}
 WIDTH, HEIGHT = 80, 24
+CELL = 12.2  # width of a character in the pictures
 WAIT = 60  # seconds for a screen to come
+CLOCK = "20:14:33"  # of the day, in each picture, so that they are the same whenever they are made
 
 
 class Terminal:
@@ -82,11 +85,25 @@ def render(coloured, title):
     from rich.console import Console
 
     console = Console(record=True, width=WIDTH, file=open(os.devnull, "w"), force_terminal=True, legacy_windows=False)
+    coloured = re.sub(r"\d\d:\d\d:\d\d", CLOCK, coloured, count=1)
     lines = list(AnsiDecoder().decode(coloured.rstrip("\n")))  # a style goes on from line to line
     used = max(i for i, line in enumerate(lines[:-1]) if line.plain.strip()) + 1
     for line in lines[: used + 1] + lines[-1:]:  # not all of the empty ones
         console.print(line, no_wrap=True, crop=True)
-    return without_fonts(console.export_svg(title=title, unique_id="screen"))
+    return without_fonts(placed(console.export_svg(title=title, unique_id="screen")))
+
+
+def placed(svg):
+    """Texts begin where their first letter is: not all that draw SVG keep a text's leading spaces."""
+
+    def moved(found):
+        x, y, length, more, spaces = found.groups()
+        gone = len(spaces) // len("&#160;") * CELL
+        return '<text%s x="%g" y%s textLength="%g"%s>' % (
+            found.group(0).split(" x=")[0][5:], float(x) + gone, y, float(length) - gone, more)
+
+    text = r'<text[^>]*? x="([\d.]+)" y(="[\d.]+") textLength="([\d.]+)"([^>]*)>((?:&#160;)+)(?=[^&<])'
+    return re.sub(text, moved, svg)
 
 
 def without_fonts(svg):

@@ -9,7 +9,7 @@ import tracemalloc
 import pytest
 
 from tests.dom0 import scene, screens
-from qubesfirewall import calls, draw, session as sessions, streams, top
+from qubesfirewall import calls, session as sessions, streams, texts, top
 
 SERVICES = sorted(streams.TABLES)
 FIRST = {service: (json.dumps({"format": service, "version": 1}) + "\n").encode() for service in SERVICES}
@@ -216,7 +216,7 @@ def everything(folder):
 
 
 def safe(text):
-    allowed = set(draw.BLOCKS + draw.PARTS + "…“”▏\n")
+    allowed = set(texts.BLOCKS + texts.PARTS + "…“”▏↑↓▲▼\n")
     return all(" " <= each <= "~" or each in allowed for each in text)
 
 

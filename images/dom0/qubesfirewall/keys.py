@@ -1,6 +1,10 @@
 """What keys do: pure, on a draw.Place. Keys are names: "up", "down", "enter", "escape", "back", or a character."""
 
 
+FAR = 1 << 30
+MOVES = {"up": -1, "k": -1, "down": 1, "j": 1, "page up": -1, "page down": 1, "home": -FAR, "end": FAR}
+
+
 def press(place, world, key):
     """False when the person wants to leave."""
     if place.asking:
@@ -9,10 +13,11 @@ def press(place, world, key):
     if key in ("q", "Q"):
         return False
     if key == "/":
-        place.asking, place.row, place.top = True, 0, 0
-    elif key in ("up", "k", "down", "j"):
-        last = max(len(place.listed(world)) - 1, 0)  # rows come and go by themselves
-        place.row = max(min(place.row, last) - 1, 0) if key in ("up", "k") else min(place.row + 1, last)
+        place.asking, place.row, place.top, place.chosen = True, 0, 0, None
+    elif key in ("s", "S") and place.screen == "qubes":
+        place.by_use = not place.by_use
+    elif key in MOVES:
+        _move(place, world, key)
     elif key in ("escape", "back"):
         if place.screen != "qubes":
             _leave(place, world)
@@ -23,6 +28,17 @@ def press(place, world, key):
     elif key in ("r", "R"):
         _open(place, world, "refused")
     return True
+
+
+def _move(place, world, key):
+    listed = place.listed(world)
+    last = max(len(listed) - 1, 0)  # rows come and go by themselves
+    if place.screen == "qubes":
+        place.follow(listed)
+    steps = MOVES[key] * (max(place.room - 1, 1) if key.startswith("page") else 1)
+    place.row = max(min(min(place.row, last) + steps, last), 0)
+    if place.screen == "qubes" and listed:
+        place.chosen = listed[place.row]
 
 
 def _ask(place, key):
@@ -41,7 +57,8 @@ def _open(place, world, screen):
         listed = place.listed(world)
         if not listed:
             return
-        place.who = listed[min(place.row, len(listed) - 1)]
+        place.follow(listed)
+        place.who = place.chosen = listed[min(place.row, len(listed) - 1)]
     place.screen, place.row, place.top, place.filter = screen, 0, 0, ""
 
 

@@ -192,15 +192,18 @@ class World:
             for client in firewall.clients.values():
                 client.name = self.names.name(firewall.name, client.address)
 
-    def rows(self, text=""):
-        """[(Firewall, [its Clients with text in name or address, by name])]"""
+    def rows(self, text="", by_use=False):
+        """[(Firewall, [its Clients with text in name or address])], by name or by what they carried in a minute."""
         made = []
         for name in sorted(self.firewalls):
             firewall = self.firewalls[name]
             clients = [
                 each for each in firewall.clients.values() if text in each.title().lower() or text in each.address
             ]
-            made.append((firewall, sorted(clients, key=lambda each: (each.name == "", each.name, each.address))))
+            clients.sort(key=lambda each: (each.name == "", each.name, each.address))
+            if by_use:
+                clients.sort(key=lambda each: -each.minute(firewall.now, 1)[0])
+            made.append((firewall, clients))
         return made
 
 

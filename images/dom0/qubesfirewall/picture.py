@@ -5,12 +5,13 @@ Left the qubes, right the other ends, a band between them as wide as what was ca
 
 import html
 
-from . import draw as grid, streams
+from . import streams, texts
 
 WIDTH, LEFT, RIGHT, BAND = 1000, 190, 690, 400
 ENDS, QUBES = 12, 10  # shown; what is less is summed up
 MINUTES = 60
-COLOURS = ("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2", "#9d755d", "#eeca3b", "#ff9da6", "#79706e")
+# after Okabe and Ito: told apart also by who sees no red or no green; next to each other they differ in brightness too
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9", "#cc79a7", "#6b5b3e", "#f0e442", "#332288", "#999999")
 OTHERS = "all others"
 REST = "short connections"  # what no flow was seen of
 
@@ -28,7 +29,7 @@ def draw(minutes, localtime):
     title += _text(
         30,
         60,
-        "A band is as wide as what was carried, both ways together: %s in all" % grid.amount(sum(pairs.values())),
+        "A band is as wide as what was carried, both ways together: %s in all" % texts.amount(sum(pairs.values())),
         13,
     )
     below = 96 + height
@@ -89,7 +90,7 @@ def _bands(pairs, qubes, ends):
     for (qube, end), octets in sorted(joined.items(), key=lambda each: (order[each[0][0]], rank[each[0][1]])):
         width = max(octets * scale, 1.0)
         a, b = left[qube], right[end]
-        made.append(_band(a[2], b[2], width, _colour(order[qube]), "%s and %s: %s" % (qube, end, grid.amount(octets))))
+        made.append(_band(a[2], b[2], width, _colour(order[qube]), "%s and %s: %s" % (qube, end, texts.amount(octets))))
         a[2] += width
         b[2] += width
     for places, ordered, x, labels, anchor in (
@@ -100,8 +101,9 @@ def _bands(pairs, qubes, ends):
             y, height, _ = places[name]
             colour = _colour(order[name]) if anchor == "end" else "#555555"
             made.append('<rect x="%d" y="%.1f" width="12" height="%.1f" fill="%s"/>' % (x, y, height, colour))
-            label = _text(labels, y + max(height, 12) / 2 + 4, _short(name), 13, "", anchor)
-            size = '<tspan dx="8" fill="#777777">%s</tspan></text>' % grid.amount(octets)
+            shown = _short(name) if anchor == "end" else texts.end(name, 36).rstrip()
+            label = _text(labels, y + max(height, 12) / 2 + 4, shown, 13, "", anchor)
+            size = '<tspan dx="8" fill="#777777">%s</tspan></text>' % texts.amount(octets)
             made.append(label[: -len("</text>")] + size)
     return "".join(made), max(high, deep)
 
@@ -137,7 +139,8 @@ def _curves(series, qubes, begin, clock):
     most = max(sums)
     made = [
         _text(30, 0, "When", 15, "bold"),
-        _text(left - 8, 26, grid.amount(most // 60) + "/s", 12, "", "end"),
+        _text(86, 0, "octets a second, minute by minute; each qube in its colour from above", 13),
+        _text(left - 8, 26, texts.amount(most // 60) + "/s", 12, "", "end"),
         _text(left - 8, 20 + high, "0", 12, "", "end"),
     ]
     known = [name for name, _ in qubes]

@@ -19,6 +19,11 @@ NAMES = {
     127: "back",
     8: "back",
     curses.KEY_LEFT: "escape",
+    curses.KEY_RIGHT: "enter",
+    curses.KEY_PPAGE: "page up",
+    curses.KEY_NPAGE: "page down",
+    curses.KEY_HOME: "home",
+    curses.KEY_END: "end",
 }
 FRAME, BUSY = 0.25, 0.05  # seconds between two looks, when nothing came and when something did
 

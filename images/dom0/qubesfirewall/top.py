@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from . import calls, draw, session as sessions
+from . import calls, draw, session as sessions, streams
 
 DESCRIPTION = "Shows which qube uses the line, with whom it talks, and what was refused, by asking the firewall qubes."
 WAIT = 30.0  # seconds that --once waits for answers, at most
@@ -177,7 +177,10 @@ def main(words=None):
     place = draw.Place()
     try:
         session.step(time.monotonic())
-        _begin_at(session, place, options.refused)
+        wrong = _begin_at(session.world, place, options.refused)
+        if wrong:
+            sys.stderr.write("qubes-firewall-top: %s\n" % wrong)
+            return 2
         screen.run(session, place)
     except KeyboardInterrupt:
         pass
@@ -186,10 +189,19 @@ def main(words=None):
     return 0
 
 
-def _begin_at(session, place, name):
-    """At the refusals of a qube, if one is named."""
-    qube = session.world.names.find(name) if name and session.world.names else None
-    if qube and qube.netvm in session.world.firewalls and qube.address:
-        session.world.firewalls[qube.netvm].client(qube.address)
-        session.world.name()
-        place.screen, place.who = "refused", (qube.netvm, qube.address)
+def _begin_at(world, place, name):
+    """At the refusals of a qube, if one is named. A sentence if there can be none."""
+    if not name:
+        return ""
+    qube = world.names.find(name)
+    if world.fault or qube is None:
+        return world.fault or "there is no qube %s" % streams.clean(name)
+    if qube.netvm not in world.firewalls or not qube.address:
+        return "the netvm of %s is %s, which is no firewall of this kind, or does not run" % (
+            qube.name,
+            qube.netvm or "none",
+        )
+    world.firewalls[qube.netvm].client(qube.address)
+    world.name()
+    place.screen, place.who = "refused", (qube.netvm, qube.address)
+    return ""
