@@ -240,7 +240,8 @@ class Place:
         """The rows of the screen that can be chosen: of flows, of refusals, or (firewall's name, client's address)."""
         firewall, client = self.of(world)
         if self.screen == "qubes" or client is None:
-            return [(each.name, client.address) for each, clients in world.rows(self.filter, self.by_use) for client in clients]
+            rows = world.rows(self.filter, self.by_use)
+            return [(each.name, client.address) for each, clients in rows for client in clients]
         rows = (firewall.flows_of if self.screen == "flows" else firewall.refused_of)(client.address)
         return [row for row in rows if self._matches(row)]
 
