@@ -20,6 +20,7 @@ from peererror import PeerError
 from supervisor import Guard
 
 from firewall import turns
+from firewall.bursts.alone import ANSWERS, COUNT, DONE, FAILED, MANY, MOST, NUMBER, PACKETS, REST, SEEN, WORK
 from firewall.bursts.look import ANSWERED, ASKED, HOLDING, MORE, ROOM, SOME, WAITING, WHO
 from firewall.bursts.through import CALM_SLOTS, Bursts
 from firewall.cutting import SENT
@@ -33,7 +34,7 @@ _NS_PER_MS = const(1000000)
 _MANY_NS = const(16000000)  # in as long
 _MANY = const(24)  # slots to the netvm are many
 _TO_DO = SOME | ANSWERED | HOLDING | WAITING
-_ALL = _TO_DO  # what may be there, where nobody has looked
+_NO_REST = SOME | ANSWERED | MORE | HOLDING | WAITING | ASKED
 
 
 class Forwarder:
@@ -57,10 +58,13 @@ class Forwarder:
         self.many = False  # slots that went to the netvm lately, as counted
         self._since = self._sent = 0
         self.left = False  # some interface may have frames or pieces that its last turn left
-        self.seen = _ALL  # when the rings were last looked at
+        self.seen = _TO_DO  # when the rings were last looked at
         if fast:
             look = self.fast.look
             self._look, self._end, self._tables = look.look, look.end, look.tables
+            alone = self.fast.alone
+            alone.call(self._begin, self._charge, SLOTS, CALM_SLOTS)
+            self._alone, self._alone_tables, self._words = alone.run, alone.tables, alone.words
         self.slow = Slow(judge, pool, self.delivery, self.inward)
 
     # ---- interfaces come and go ---------------------------------------------------------------
@@ -82,6 +86,7 @@ class Forwarder:
                 self.fast.remove(interface)
             raise
         self.interfaces.join(interface, owner, guard)
+        self._turns_in_a_pass()
         if interface.number == UPLINK:
             self.uplink = interface
 
@@ -91,6 +96,7 @@ class Forwarder:
             return
         self.delivery.burst()
         self.turns.remove(interface)
+        self._turns_in_a_pass()
         self.rates.leave(interface)
         self.delivery.cutting.end(interface)
         while interface.judged < len(interface.frames):
@@ -105,6 +111,10 @@ class Forwarder:
         if self.fast:
             self.fast.remove(interface)
         self.interfaces.part(interface)
+
+    def _turns_in_a_pass(self):
+        if self.fast:
+            self._words[MOST] = len(self.turns)
 
     def holding(self):
         """Whether frames wait for a neighbour that gives no room."""
@@ -126,38 +136,92 @@ class Forwarder:
 
     def _pass(self):
         """What neighbours have is done within the pass, if time allows, and there need be no other to find nothing."""
-        if not self.fast:
+        fast = self.fast
+        if not fast:
             return self._plain_pass()
-        done = self.rates.begin(xen.ns()) if self.rates.all else False
-        seen = self.seen = self._look(self._tables)
-        if seen & _TO_DO or self.left or self.busy:
-            ns = xen.ns()
-            self.fast.begin()
-            if ns - self._since > _MANY_NS:
-                self._count(ns)
-            if seen & (ANSWERED | HOLDING | WAITING) and self._make_room(ns // _NS_PER_MS):
-                done = True
-            if self._turns(ns // _NS_PER_MS, ns + _PASS_NS):
-                done = True
-        self.delivery.burst()
-        seen = self.seen = self._end(self._tables, 0 if self.left or self.busy else 2 if self.many else 1)
+        if self.left or self.busy or self.rates.all or fast.tap:
+            done = self.rates.begin(xen.ns()) if self.rates.all else False
+            self.seen = self._look(self._tables)
+            self._words[WORK] = 0
+            seen, done = self._step_by_step(REST, done)
+        else:
+            words = self._words
+            how = self._alone(self._alone_tables)
+            seen, done = words[SEEN], words[DONE]
+            if words[COUNT]:
+                fast.hits(words[COUNT])
+            if how:
+                self.seen = seen
+                seen, done = self._step_by_step(how, done)
         if seen & ASKED:
-            if self.fast.post(self.uplink):
+            if fast.post(self.uplink):
                 seen |= MORE
-            self.fast.flush(self.uplink)
+            fast.flush(self.uplink)
         if done and not self.active.state:
             self.active.set()
+        if not (self.busy or self.left or seen & _NO_REST):
+            self.turns.rest()
+            return False
+        if self._words[WORK]:
+            self._charge(self._words[NUMBER], self._words[WORK])
         if self.busy or seen & (HOLDING | WAITING | ASKED):
             return done or seen & MORE != 0 or self._rearm()
-        if self.left or seen & (SOME | ANSWERED | MORE):
-            return True
-        self.turns.rest()
-        return False
+        return True
+
+    def _begin(self, ns):
+        """For machine code: turns begin."""
+        if ns - self._since > _MANY_NS:
+            self._count(ns)
+        self.fast.tell(ns // _NS_PER_MS)
+
+    def _charge(self, number, work):
+        """A neighbour has had a turn in machine code."""
+        interface = self.interfaces.by_number[number]
+        self.turns.alone(interface)
+        self.turns.work = work
+        self.turns.charge(interface)
+
+    def _step_by_step(self, how, done):
+        """A pass, from where machine code has stopped: what was seen, and whether there was anything to do."""
+        ns = xen.ns()
+        now = ns // _NS_PER_MS
+        if how != PACKETS and self._words[WORK]:
+            self._charge(self._words[NUMBER], self._words[WORK])
+        if how != REST:
+            self._take_up(how, now)
+            self.seen = self._look(self._tables)
+            done = True
+        self.fast.begin()
+        self._words[WORK] = 0
+        if self.seen & _TO_DO or self.left or self.busy:
+            if ns - self._since > _MANY_NS:
+                self._count(ns)
+            if self.seen & (ANSWERED | HOLDING | WAITING) and self._make_room(now):
+                done = True
+            if self._turns(now, ns + _PASS_NS):
+                done = True
+        self.delivery.burst()
+        self.seen = self._end(self._tables, 0 if self.left or self.busy else 2 if self.many else 1)
+        return self.seen, done
+
+    def _take_up(self, how, now):
+        """What machine code has left undone."""
+        if how == FAILED:
+            self.fast.failed()
+        elif how == PACKETS:
+            interface = self.interfaces.by_number[self._words[NUMBER]]
+            self.turns.alone(interface)
+            self.turns.work = self._words[WORK]
+            self.delivery.cutting.left = SENT
+            self._guarded(Forwarder._go_through, interface, now)
+            self._charged(interface)
+        elif self.uplink:
+            self._guarded(Forwarder._answered if how == ANSWERS else Forwarder._held, self.uplink, now)
 
     def _count(self, ns):
         """Whether many slots go to the netvm lately. At rest it is asked for an event with each of its answers."""
         sent = self.uplink.rings.tx.req_prod if self.uplink else 0
-        self.many = ns - self._since < 2 * _MANY_NS and (sent - self._sent & 0xFFFFFFFF) >= _MANY
+        self.many = self._words[MANY] = ns - self._since < 2 * _MANY_NS and (sent - self._sent & 0xFFFFFFFF) >= _MANY
         self._sent = sent
         self._since = ns
 
@@ -293,13 +357,17 @@ class Forwarder:
         self.delivery.cutting.left = SENT
         before = interface.rings.traffic()[1] if interface.rate else 0
         self._guarded(Forwarder._go_on if interface.pieces or interface.frames else Forwarder._receive, interface, now)
+        if interface.rate and interface.rings:
+            self.rates.taken(interface, interface.rings.traffic()[1] - before)
+        self._charged(interface)
+        return self.turns.work > 0
+
+    def _charged(self, interface):
+        """Its turn is over."""
         if interface.rings:
             self.turns.charge(interface)
-            if interface.rate:
-                self.rates.taken(interface, interface.rings.traffic()[1] - before)
             if interface.pieces or interface.frames:
                 self.left = True
-        return self.turns.work > 0
 
     def _guarded(self, function, interface, now):
         """function(self, interface, now), whose PeerError ends this neighbour's link. Refused memory ends the call."""
@@ -313,6 +381,15 @@ class Forwarder:
 
     def _completed(self, interface, _now):
         return self.fast.completed(interface) if self.fast else interface.rings.complete()
+
+    def _answered(self, interface, _now):
+        self.fast.answered(interface)
+
+    def _held(self, interface, _now):
+        self.fast.held(interface)
+
+    def _go_through(self, interface, now):
+        self.fast.go_on(interface, now, self.slow.judging)
 
     def _retry(self, interface, _now):
         return interface.rings.retry(self.delivery.outward)

@@ -26,6 +26,7 @@ _HELD_NS = const(1000000000)
 _SENT_MOST = const(128)  # packets of a burst
 SENDING = const(0)  # of a link's counters
 HELD = const(1)
+DEAF = const(2)
 
 _log = Log("netback")
 
@@ -37,11 +38,10 @@ class BackLink(Intake):
         """Maps the rings (refs: tx, rx) and binds the client's port. OSError: Xen refuses one of them."""
         super().__init__(name, pool, domid, sg, gso, csum)
         self.held = []  # (until ns, frame): no buffers posted yet
-        self.counters = array("I", (0, 0))  # packets that the running burst copies; how many are held
+        self.counters = array("I", (0, 0, 0))  # packets that the running burst copies; how many are held; deaf
         self.held_pages = 0
         self.sent = array("I", bytes(12 * _SENT_MOST))  # first operation, parts, offloads of each
         self.copies = None  # it
-        self.deaf = False  # the client takes nothing while frames wait for it; told
         self.pages = self.port = None  # a place for each: were there none for what Xen has given, it would be lost
         self.pages = xen.map(domid, refs)
         try:
@@ -55,6 +55,15 @@ class BackLink(Intake):
     def sending(self):
         """Packets that the running burst copies."""
         return self.counters[SENDING]
+
+    @property
+    def deaf(self):
+        """The client takes nothing while frames wait for it; told."""
+        return self.counters[DEAF] != 0
+
+    @deaf.setter
+    def deaf(self, deaf):
+        self.counters[DEAF] = deaf
 
     def close(self):
         """Answer what waits, unmap, unbind, give back what was held. The client may be gone already."""

@@ -7,6 +7,7 @@ from net.frame import HEADERS, Frame
 from net.rows import FAILED, FATE, FIRST_PART, HOW_MANY, OFFLOADS, PACKET, PART, Rows
 
 from firewall import reasons, turns
+from firewall.bursts.alone import GONE, LEFT, LOOKED_UP, OF, TAKEN, Alone
 from firewall.bursts.clients import Clients
 from firewall.bursts.uplink import Uplink
 from firewall.bursts.look import Look
@@ -51,6 +52,7 @@ class Bursts:
         self._arrays = [None] * NUMBERS
         self._calm = bytearray(NUMBERS)  # 1: all that the last turn took was hits
         self._gone = 0  # packets of the rows whose pages are no longer theirs
+        self.alone = Alone(self.look, self._packets, self._tables, rows.s, self._arrays, self._calm, delivery.outward)
 
     def add(self, interface, rings):
         """These rings have come for it. MemoryError."""
@@ -66,6 +68,24 @@ class Bursts:
     def completed(self, interface):
         """Uplink.completed() of an interface."""
         return self._uplink.completed(interface.rings, self._arrays[interface.number])
+
+    def answered(self, interface):
+        """The rest of Uplink.completed() of an interface, where machine code has stopped. PeerError."""
+        self._uplink.answered(interface.rings, self.alone.said(TAKEN))
+
+    def held(self, interface):
+        """The netvm still holds pages of which it says that they are ours. PeerError."""
+        self._uplink.keep_posted(interface.rings, -2 - self.alone.said(TAKEN))
+
+    def failed(self):
+        """Machine code has met copies that failed in what a client was sent: the rest of finish()."""
+        self._by_number[self.alone.words[OF]].rings.failed += self.alone.words[TAKEN]
+        self.finish()
+
+    def hits(self, count):
+        """So many were."""
+        self.count += count
+        self._judge.counters[reasons.FORWARDED] += count
 
     def post(self, interface):
         """Uplink.post() of an interface."""
@@ -103,32 +123,52 @@ class Bursts:
         self._turns.work += turns.BURST + (taken >> 16) * turns.BURST_SLOT
         self._gone = 0
         self._calm[number] = 1
+        self._through(interface, 0, -1, n, now, judge_frame)
+        return True
+
+    def go_on(self, interface, now, judge_frame):
+        """Do what machine code has left of a turn, see receive(). PeerError."""
+        words = self.alone.words
+        self._gone = words[GONE]
+        said = self.alone.said(LEFT)
+        self._through(interface, words[GONE], words[LOOKED_UP], words[TAKEN] & 0xFFFF, now, judge_frame, said)
+
+    def _look_up(self, number, first, n):
+        """Hits are rewritten, from the first packet on; the first one that is a miss, or n."""
+        end = runs.hits(known.known, self._tables, self._packets, first, n, number)
+        if end > first:
+            self.hits(end - first)
+            if self.tap:
+                self.tap.went(self._packets, number, first, end)
+        return end
+
+    def _through(self, interface, first, end, n, now, judge_frame, said=0):
+        """_send_on(). Whatever ends it, no page is lost."""
         try:
-            self._through(interface, n, now, judge_frame)
+            self._send_on(interface, first, end, n, now, judge_frame, said)
         except BaseException:
             for i in range(self._gone, n):
                 self._release(i)
                 if interface.rings:
                     interface.rings.failed += 1
             raise
-        return True
 
-    def _through(self, interface, n, now, judge_frame):
-        if not self._told:
-            self._tell(now)
-        tap = self.tap
-        if tap:
-            tap.came(self._packets, interface.number, n)
-        first = misses = 0
-        while first < n:
-            end = runs.hits(known.known, self._tables, self._packets, first, n, interface.number)
+    def _send_on(self, interface, first, end, n, now, judge_frame, said):
+        """Packets from the first on, of n; those before `end` are hits, that one is none. said: see _put().
+
+        end: -1: none was looked up yet.
+        """
+        if end < 0:
+            if not self._told:
+                self.tell(now)
+            if self.tap:
+                self.tap.came(self._packets, interface.number, n)
+            end = self._look_up(interface.number, 0, n)
+        misses = 0
+        while True:
             if end > first:
-                hits = end - first
-                self.count += hits
-                self._judge.counters[reasons.FORWARDED] += hits
-                if tap:
-                    tap.went(self._packets, interface.number, first, end)
-                self._put(first, end)
+                self._put(first, end, said)
+                said = 0
             if end < n:
                 self._calm[interface.number] = 0
                 frame = self._miss(interface, end)
@@ -137,8 +177,11 @@ class Bursts:
                     misses += 1
                 if interface.pieces or misses == _MISSES and interface.rings:  # who has ended has no next turn
                     self._put_off(interface, end + 1, n)
-                    break
+                    return
             first = end + 1
+            if first >= n:
+                return
+            end = self._look_up(interface.number, first, n)
 
     def _put_off(self, interface, first, n):
         """What came behind a frame that is not yet sent to its end, or behind too many, waits for the next turn."""
@@ -153,7 +196,7 @@ class Bursts:
                     frame.release(self._pool)
                     interface.rings.failed += 1
 
-    def _tell(self, now):
+    def tell(self, now):
         """What known() has to know beside the tables: nothing of it changes within a pass."""
         self._told = True
         s, n = self._scalars, self._neighbours
@@ -214,8 +257,11 @@ class Bursts:
 
     # ---- out ------------------------------------------------------------------------------------
 
-    def _put(self, first, end):
-        """Hits leave by the ways that are their fates; what finds no room in a ring as the slow path has it."""
+    def _put(self, first, end, said=0):
+        """Hits leave by the ways that are their fates; what finds no room in a ring as the slow path has it.
+
+        said: what the uplink's kernel has said already of those that leave first, if it is not 0.
+        """
         packets = self._rows.packets
         while first < end:
             behind = runs.together(self._packets, first, end)
@@ -225,9 +271,10 @@ class Bursts:
             if rings:
                 arrays = self._arrays[egress.number]
                 if egress.number == UPLINK:
-                    done = self._uplink.put(rings, arrays, first, behind)
+                    done = self._uplink.put(rings, arrays, first, behind, said)
                 elif not egress.rate:
                     done = self._clients.put(rings, arrays, first, behind, self._burst)
+            said = 0
             self._gone = first + done
             for i in range(first + done, behind):
                 self._gone = i + 1

@@ -58,9 +58,9 @@ class Uplink:
         if taken == -1:
             rings.rx.waiting()  # this says why
             return 0
-        return self._keep_posted(rings, -2 - taken)
+        return self.keep_posted(rings, -2 - taken)
 
-    def _keep_posted(self, rings, slots):
+    def keep_posted(self, rings, slots):
         """The netvm still holds pages of which it says that they are ours. Raises PeerError."""
         lent, refs = rings.rx_lent, self.rows.refs
         for i in range(slots):
@@ -84,11 +84,11 @@ class Uplink:
 
     # ---- to the netvm ---------------------------------------------------------------------------
 
-    def put(self, rings, arrays, first, end):
-        """Queue packets for the netvm; how many the ring has taken."""
-        if rings.backlog.frames or rings.backlog.stalled:
+    def put(self, rings, arrays, first, end, said=0):
+        """Queue packets for the netvm; how many the ring has taken. said: what the kernel has said already, or 0."""
+        if not said and (rings.backlog.frames or rings.backlog.stalled):
             return 0
-        n = uplink_tx.put(arrays[1], first, end, _UNKNOWN)
+        n = said or uplink_tx.put(arrays[1], first, end, _UNKNOWN)
         if n == -1:
             n = uplink_tx.put(arrays[1], first, end, max(rings.quarantine.room(rings.domid, rings.lent()), 0))
         if n >= 0:
@@ -122,7 +122,10 @@ class Uplink:
 
     def completed(self, rings, arrays):
         """Take back pages of frames that the netvm has sent. True if there were any. Raises PeerError."""
-        done = uplink_tx.take_back(arrays[3], _COMPLETED)
+        return self.answered(rings, uplink_tx.take_back(arrays[3], _COMPLETED))
+
+    def answered(self, rings, done):
+        """The same, behind machine code, which has said this. Raises PeerError."""
         if done == -1:
             rings.complete()  # this says why
         elif done:

@@ -100,3 +100,17 @@ def test_of_captures():
     assert own["_OF_SNAP"] == own["SNAP"] and own["_NUMBERS"] == interfaces.NUMBERS
     for name in "_PACKET _FIRST_PART _PARTS _OCTETS _FATE _PAGE _PART _PART_PAGE _PART_OFFSET".split():
         assert own[name] == runs[name], name
+
+
+def test_of_passes():
+    own, alone, look = constants("passes"), constants("../bursts/alone"), constants("../bursts/look")
+    through, rows = constants("../bursts/uplink"), constants(ROWS)
+    known = {"_" + name: value for name, value in alone.items()}
+    known.update({"_" + name: look[name] for name in ("SOME", "ANSWERED", "HOLDING", "WAITING", "ROOM", "WHO")})
+    known.update(_PACKET=rows["PACKET"], _FATE=rows["FATE"], _DEAF=constants("../../netback/link")["DEAF"])
+    known.update(_COMPLETED=through["_COMPLETED"], _PASS_NS=constants("../forward")["_PASS_NS"])
+    places = [name for name in own if list(own).index(name) < list(own).index("_SEEN")]
+    assert [own[name] for name in places] == list(range(len(places)))
+    others = {name: value for name, value in own.items() if name not in places}
+    assert others == {name: known[name] for name in others}
+    assert {name for name in alone if "_" + name not in own} == set()

@@ -1,0 +1,59 @@
+"""What a pass in machine code is given, and what it says: see fast/passes.py."""
+from array import array
+
+import xen
+from micropython import const
+
+from firewall import turns
+from firewall.fast import client_rx, client_tx, known, passes, rings, runs, uplink_rx, uplink_tx
+
+# words
+SEEN = const(0)  # what was last seen, see look.py
+MOST = const(1)  # turns in a pass
+MANY = const(2)  # 1: many slots go to the netvm lately
+DONE = const(3)  # 1: there was something to do
+NUMBER = const(4)  # of whose turn it was
+TAKEN = const(5)  # packets taken | slots << 16; or what else a kernel has said
+LOOKED_UP = const(6)  # packets, up to the first miss
+GONE = const(7)  # packets that have left
+LEFT = const(8)  # 0, or what uplink_tx.put has said of the next
+COUNT = const(9)  # hits in this pass
+WORK = const(10)  # of a turn, not yet charged
+LEAST_SLOTS = const(11)  # in a turn
+MOST_SLOTS = const(12)  # in one of who brings hits alone
+BURST = const(13)
+BURST_SLOT = const(14)
+OF = const(15)  # whose packets have failed
+# how it ended
+WHOLE = const(0)  # the pass is over
+REST = const(1)  # turns go on in Python
+ANSWERS = const(2)  # the netvm's answers are not all in order
+HELD = const(3)  # the netvm holds pages of which it said that they are ours
+PACKETS = const(4)  # some packets of a turn have not left
+FAILED = const(5)  # some packets for a client have failed
+
+
+class Alone:
+    """run(tables): the pass. words: see above."""
+
+    def __init__(self, look, packets, known_tables, scalars, arrays, calm, outward):
+        """packets: what runs.hits is given of rows; scalars: the rows' s; the others as bursts/through.py has them."""
+        self.run = passes.alone
+        self.words = words = array("I", bytes(4 * 16))
+        words[BURST], words[BURST_SLOT] = turns.BURST, turns.BURST_SLOT
+        self.tables = [
+            look.look, look.tables, look.end, words, arrays, calm, xen.ns, None, None,
+            uplink_rx.turn, client_tx.turn, runs.hits, known.known, known_tables, packets,
+            uplink_tx.put, client_rx.put, uplink_tx.take_back, scalars, xen.copy, outward.ops, outward.counters,
+            rings.sending, client_rx.finish, passes.put,
+        ]  # fmt: skip
+
+    def call(self, tell, charge, least, most):
+        """tell(ns): turns begin; charge(number, work): a turn is over. least, most: slots in a turn."""
+        self.tables[7], self.tables[8] = tell, charge
+        self.words[LEAST_SLOTS], self.words[MOST_SLOTS] = least, most
+
+    def said(self, word):
+        """What a kernel has said, which may be less than 0."""
+        value = self.words[word]
+        return value - (1 << 32) if value >> 31 else value

@@ -1,0 +1,195 @@
+"""A pass for whoever alone has something, in machine code: from its ring to where its packets leave, and rest.
+
+    alone()  the pass, as far as all is in order and every packet a hit
+    put()    packets that are hits, by the ways that are their fates
+
+Where anything else is met it stops behind a whole step, and says at which: Python does what is not done, and goes on.
+Twin: Forwarder._pass() with what that calls. What it needs of others (kernels, C functions, arrays) is handed to it.
+"""
+import micropython
+from micropython import const
+
+# what alone() is given: a list
+_LOOK = const(0)  # rings.look, and what that is given
+_TABLES = const(1)
+_END = const(2)  # rings.end
+_WORDS = const(3)  # see below
+_ARRAYS = const(4)  # by number: what the kernels are given of an interface's rings
+_CALM = const(5)  # octets by number: 1: the last turn had hits alone
+_NS = const(6)  # xen.ns
+_TELL = const(7)  # tell(ns): the time, and what known() is to know
+_CHARGE = const(8)  # charge(number, work), of a turn
+_FROM_UPLINK = const(9)  # uplink_rx.turn
+_FROM_CLIENT = const(10)  # client_tx.turn
+_HITS = const(11)  # runs.hits, and what that is given: known, its tables, rows
+_KNOWN = const(12)
+_KNOWN_TABLES = const(13)
+_ROWS = const(14)
+_TO_UPLINK = const(15)  # uplink_tx.put
+_TO_CLIENT = const(16)  # client_rx.put
+_TAKE_BACK = const(17)  # uplink_tx.take_back, and the scalars in which it counts errors
+_SCALARS = const(18)
+_COPY = const(19)  # xen.copy, the operations towards clients, how many there are
+_OPS = const(20)
+_COPIES = const(21)
+_SENDING = const(22)  # rings.sending
+_FINISH = const(23)  # client_rx.finish
+_PUT = const(24)  # put() below
+
+# words
+_SEEN = const(0)  # what look() or end() said
+_MOST = const(1)  # turns in a pass
+_MANY = const(2)  # 1: many slots go to the netvm lately
+_DONE = const(3)  # 1: there was something to do
+_NUMBER = const(4)  # of whose turn it was
+_TAKEN = const(5)  # packets taken | slots << 16; or what else a kernel has said
+_LOOKED_UP = const(6)  # packets, up to the first miss
+_GONE = const(7)  # packets that have left
+_LEFT = const(8)  # 0, or what put() has said beside it
+_COUNT = const(9)  # hits in this pass
+_WORK = const(10)  # of a turn, not yet charged
+_LEAST_SLOTS = const(11)  # in a turn
+_MOST_SLOTS = const(12)  # in one of who brings hits alone
+_BURST = const(13)  # prices, see turns.py
+_BURST_SLOT = const(14)
+_OF = const(15)  # whose packets have failed
+
+# what alone() says
+_WHOLE = const(0)  # the pass is over
+_REST = const(1)  # turns go on in Python
+_ANSWERS = const(2)  # take_back() has said _TAKEN
+_HELD = const(3)  # the netvm holds pages of which it said that they are ours: _TAKEN
+_PACKETS = const(4)  # _TAKEN packets of _NUMBER were taken; the first _GONE of them have left
+_FAILED = const(5)  # _TAKEN packets for the client _OF have failed
+
+# of what look() and end() say
+_SOME = const(0xFFFF)
+_ANSWERED = const(0x10000)
+_HOLDING = const(0x20000)
+_WAITING = const(0x40000)
+_ROOM = const(0x80000)
+_WHO = const(22)
+_COMPLETED = const(256)  # slots taken back in a pass
+_PASS_NS = const(1200000)
+_PACKET = const(8)  # words; see net/rows.py
+_FATE = const(6)
+_DEAF = const(2)  # of what a link counts
+
+
+@micropython.viper
+def alone(t) -> int:
+    """One pass, while at most one interface has something and nothing waits for room: how it ended, see above."""
+    w = ptr32(t[_WORDS])
+    calm = ptr8(t[_CALM])
+    look = t[_LOOK]
+    tables = t[_TABLES]
+    w[_DONE] = 0
+    w[_COUNT] = 0
+    w[_WORK] = 0
+    seen = int(look(tables))
+    w[_SEEN] = seen
+    if seen & (_HOLDING | _WAITING) or seen & _SOME > 1:
+        return _REST
+    if seen & (_SOME | _ANSWERED):
+        ns = int(t[_NS]())
+        t[_TELL](ns)
+        if seen & _ANSWERED:
+            w[_DONE] = 1
+            n = int(t[_TAKE_BACK](t[_ARRAYS][0][3], _COMPLETED))
+            s = ptr32(t[_SCALARS])
+            if n < 0 or n and s[2]:
+                w[_TAKEN] = n
+                return _ANSWERS
+        given = 0
+        while seen & _SOME == 1:
+            number = seen >> _WHO & 0x3FF
+            if number and seen & _ROOM == 0:
+                w[_SEEN] = seen & (_ANSWERED ^ 0xFFFFFFFF)
+                return _REST
+            if w[_WORK]:
+                t[_CHARGE](w[_NUMBER], w[_WORK])
+                w[_WORK] = 0
+            limit = w[_LEAST_SLOTS]
+            if calm[number]:
+                limit = w[_MOST_SLOTS]
+            arrays = t[_ARRAYS][number]
+            if number:
+                taken = int(t[_FROM_CLIENT](arrays[0], limit))
+            else:
+                taken = int(t[_FROM_UPLINK](arrays[0], limit))
+            w[_NUMBER] = number
+            w[_TAKEN] = taken
+            if taken <= 0:
+                w[_SEEN] = seen & (_ANSWERED ^ 0xFFFFFFFF)
+                if taken < 0 - 1:
+                    return _HELD
+                return _REST
+            w[_DONE] = 1
+            w[_WORK] = w[_BURST] + (taken >> 16) * w[_BURST_SLOT]
+            n = taken & 0xFFFF
+            end = int(t[_HITS](t[_KNOWN], t[_KNOWN_TABLES], t[_ROWS], 0, n, number))
+            w[_COUNT] = w[_COUNT] + end
+            w[_LOOKED_UP] = end
+            w[_GONE] = 0
+            w[_LEFT] = 0
+            calm[number] = 1
+            if end:
+                t[_PUT](t, end)
+            if w[_GONE] < n:
+                return _PACKETS
+            given += 1
+            seen = int(look(tables))
+            if given >= w[_MOST] or int(t[_NS]()) - ns > _PASS_NS:
+                break
+    copies = ptr32(t[_COPIES])
+    if copies[0]:
+        t[_COPY](t[_OPS], copies[0])
+        copies[0] = 0
+        number = int(t[_SENDING](tables))
+        while number:
+            n = int(t[_FINISH](t[_ARRAYS][number][2]))
+            if n:
+                w[_OF] = number
+                w[_TAKEN] = n
+                return _FAILED
+            number = int(t[_SENDING](tables))
+    w[_SEEN] = int(t[_END](tables, 1 + w[_MANY]))
+    return _WHOLE
+
+
+@micropython.viper
+def put(t, end: int):
+    """Packets that are hits, up to `end`, leave by the ways that are their fates: w[_GONE] of them have room.
+
+    w[_LEFT]: what uplink_tx.put has said of the next ones, if Xen has granted only some of their pages.
+    """
+    w = ptr32(t[_WORDS])
+    packets = ptr32(t[_ROWS][0])
+    first = 0
+    while first < end:
+        fate = packets[first * _PACKET + _FATE]
+        behind = first + 1
+        while behind < end and packets[behind * _PACKET + _FATE] == fate:
+            behind += 1
+        arrays = t[_ARRAYS][fate]
+        if not arrays:
+            break
+        if fate:
+            link = ptr32(arrays[1][4])
+            if link[_DEAF]:
+                break
+            done = int(t[_TO_CLIENT](arrays[1], first, behind))
+            if done < 0:
+                break
+        else:
+            done = int(t[_TO_UPLINK](arrays[1], first, behind, 0 - 1))
+            if done < 0 - 1:
+                w[_LEFT] = done
+                break
+            if done < 0:
+                break
+            done += first
+        first = done
+        if done < behind:
+            break
+    w[_GONE] = first
