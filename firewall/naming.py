@@ -9,6 +9,7 @@ import gc
 from struct import pack
 
 from micropython import const
+from scatter import Addresses
 from steps import in_turns
 
 from firewall import reasons
@@ -23,7 +24,7 @@ from firewall.wire.address import text4
 
 _TRIES = const(16)  # for a port
 _LOWEST = const(1024)
-_SLICE = const(256)  # records of flows looked at, 0.3 ms, then everybody else has a turn
+_SLICE = const(128)  # records of flows looked at, 0.3 ms, then everybody else has a turn
 _WRITES = const(16)  # keys written in dom0 at a time,
 _PUBLISH = const(100)  # ms until the next
 _WITHOUT_MEMORY = const(500)  # ms until it is tried again
@@ -179,13 +180,11 @@ class Naming:
     async def _prune(self, ns):
         """Forget past addresses that no flow goes to."""
         past = await in_turns(self.names.past(ns() // 1000000))
-        in_use = set()
+        in_use = Addresses()
         first = 0
-        words = {byteorder.swap(address) for address in past}
-        while past and self._neighbours.flows.going_to(words, in_use, first, _SLICE):
+        while past and self._neighbours.flows.going_to(_Words(past), _Words(in_use), first, _SLICE):
             first += _SLICE
             await asyncio.sleep_ms(0)
-        in_use = {byteorder.swap(word) for word in in_use}
         await in_turns(self.names.prune(past, in_use, ns() // 1000000))
 
     def _publish(self):
@@ -200,6 +199,19 @@ class Naming:
                 if count >= _WRITES:
                     changed.add(client)  # perhaps not all
         return len(changed) > 0
+
+
+class _Words:
+    """A set of addresses, asked and filled by words of the flow table."""
+
+    def __init__(self, addresses):
+        self._addresses = addresses
+
+    def add(self, word):
+        self._addresses.add(byteorder.swap(word))
+
+    def __contains__(self, word):
+        return byteorder.swap(word) in self._addresses
 
 
 def _end(p):

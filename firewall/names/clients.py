@@ -1,5 +1,6 @@
 """Attached clients: the names of their lists in force, and what their own questions have taught."""
 from micropython import const
+from scatter import key
 
 from firewall.names.learnt import Learnt
 from firewall.names.table import FOR_EVER
@@ -121,4 +122,4 @@ class Clients:
     def name_of(self, client, address, now):
         """What the client asked for when it got this address, or ""."""
         known = self.clients.get(client)
-        return known.learnt.by_address.get(address, "") if known else ""
+        return known.learnt.by_address.get(key(address), "") if known else ""

@@ -8,6 +8,7 @@ and is judged as our own answers are. So nothing comes in unasked, and of one cl
 Bounded: when it is full what was learnt first goes, but for what was learnt anew since.
 """
 from micropython import const
+from scatter import key
 
 from firewall.names import dns
 
@@ -28,7 +29,7 @@ class _Host:
 
 
 class Learnt:
-    """hosts: {name: what is known of it}. addresses: how many, of all. by_address: {address: name it was learnt by}."""
+    """hosts: {name: what is known of it}. addresses: how many, of all. by_address: {key of an address: name it was learnt by}."""
 
     def __init__(self):
         self.hosts = {}
@@ -45,26 +46,26 @@ class Learnt:
         asked = dns.asked(message)
         if asked is None or asked[2] != dns.A:
             return
-        key = flow << 16 | asked[0]
+        which = flow << 16 | asked[0]
         if self._questions is None:
             self._questions = [-1] * _QUESTIONS
-        if key not in self._asked:
+        if which not in self._asked:
             self._asked.pop(self._questions[self._question], None)
-            self._questions[self._question] = key
+            self._questions[self._question] = which
             self._question = (self._question + 1) % _QUESTIONS
-        self._asked[key] = asked[1], now
+        self._asked[which] = asked[1], now
 
     def answer(self, flow, message):
         """(name, dns.answer()'s result, ms until which it counts) for a message to the client in this flow.
 
         None: it did not ask that.
         """
-        key = flow << 16 | message[0] << 8 | message[1] if len(message) > 1 else -1
-        asked = self._asked.get(key)
-        result = asked and dns.answer(message, key & 0xFFFF, asked[0])
+        which = flow << 16 | message[0] << 8 | message[1] if len(message) > 1 else -1
+        asked = self._asked.get(which)
+        result = asked and dns.answer(message, which & 0xFFFF, asked[0])
         if result is None:
             return None
-        del self._asked[key]
+        del self._asked[which]
         return asked[0], result, asked[1] + _ANSWER_MS
 
     def learn(self, host, result, now):
@@ -88,7 +89,7 @@ class Learnt:
             known.found[address] = until if before is None or before < until else before
             if before is None:
                 self.addresses += 1
-            self.by_address[address] = host
+            self.by_address[key(address)] = host
             new = new or before is None or before <= now
         return new
 
@@ -158,5 +159,5 @@ class Learnt:
     def _drop(self, known, host, address):
         del known.found[address]
         self.addresses -= 1
-        if self.by_address.get(address) == host:
-            del self.by_address[address]
+        if self.by_address.get(key(address)) == host:
+            del self.by_address[key(address)]

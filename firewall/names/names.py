@@ -11,6 +11,7 @@
 client: its address, as all addresses an int.
 """
 from micropython import const
+from scatter import Addresses
 
 from firewall.names import asking
 from firewall.names.clients import Client, Clients
@@ -221,14 +222,15 @@ class Names(Clients):
     def past(self, now):
         """In steps: the set of all past addresses that some list may use."""
         self._prune_at = FOR_EVER
-        found = set()
+        found = Addresses()
         self.table.past(now, found)
         for client in list(self.clients):
             yield None
             known = self.clients.get(client)
             for host in known.learnt.hosts if known else ():
                 if self._uses(known, host):
-                    found.update(known.learnt.admits(host, now, True))
+                    for address in known.learnt.admits(host, now, True):
+                        found.add(address)
         if found:
             self._prune_at = now + _PRUNE
         yield found

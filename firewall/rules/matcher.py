@@ -6,11 +6,12 @@ each piece there is the set of rules that cover it, as the bits of a small int. 
 scale; the lowest bit that both sets share is the first rule that matches. So a decision costs two binary searches for
 every 60 rules, and allocates nothing: the verdicts are made beforehand.
 
-Host names hang beside the first scale: a dict from address to the set of rules whose name has it.
+Host names hang beside the first scale: a dict from an address's key to the set of rules whose name has it.
 """
 from array import array
 
 from micropython import const
+from scatter import key, keys
 from steps import at_once
 
 from firewall.rules.text import ICMPV6, RuleError, parse
@@ -60,7 +61,7 @@ class RuleList:
         for group in groups:
             found = _at(group.points, group.point_rules, point)
             if group.named:
-                named = group.by_address.get(dst, 0) | group.unanswered
+                named = group.by_address.get(key(dst), 0) | group.unanswered
                 found &= _at(group.addresses, group.address_rules, dst) | named
             else:
                 found &= _at(group.addresses, group.address_rules, dst)
@@ -76,7 +77,7 @@ class RuleList:
         groups = self._of.get(proto, self._of[_ANY])
         point = _ANY if proto not in self._of else icmp_type if proto == self.icmp else dport
         for group in groups if self._named else ():
-            named = group.by_address.get(dst, 0) | group.by_past.get(dst, 0) | group.never_answered
+            named = group.by_address.get(key(dst), 0) | group.by_past.get(key(dst), 0) | group.never_answered
             found = _at(group.addresses, group.address_rules, dst) | named
             found &= _at(group.points, group.point_rules, point)
             if found:
@@ -182,9 +183,9 @@ class _Group:
         addresses = _Scale()
         self.verdicts = {}  # bit -> what decide() returns
         self.named = []  # (bit, host, accept, targets); targets: None, or what the addresses must be among
-        self.by_address = {}  # address -> bits of rules whose host has it
+        self.by_address = {}  # key of an address -> bits of rules whose host has it
         self.unanswered = 0  # bits of drop rules whose host has no answer: they match everything
-        self.by_past = {}  # address -> bits of accept rules, and of unanswered ones, whose host had it
+        self.by_past = {}  # the same -> bits of accept rules, and of unanswered ones, whose host had it
         self.never_answered = 0  # those of unanswered whose host never had an answer
         bit = 1
         for rule in rules:
@@ -239,14 +240,14 @@ def _mark(table, addresses, targets, bit, left):
     """
     if targets is not None:
         addresses = [address for address in addresses if address in targets]
-    more, before = dict.fromkeys(addresses, bit), len(table)
+    more, before = dict.fromkeys(keys(addresses), bit), len(table)
     without = list(more)[left:] if len(more) > left else ()
-    for address in without:
-        del more[address]
+    for each in without:
+        del more[each]
     if len(more) > before:
         table, more = more, table
-    for address, bits in more.items():
-        table[address] = table.get(address, 0) | bits
+    for each, bits in more.items():
+        table[each] = table.get(each, 0) | bits
     return table, 0 if without else left - len(table) + before
 
 

@@ -12,10 +12,11 @@ OUTSIDE = {"array", "asyncio", "binascii", "errno", "gc", "io", "micropython", "
 FOLDERS = ("port/modules", "port/image", "netback", "netfront", "firewall")
 
 # package: the packages that it may import, beside itself. The ground is port/modules without its folders, but for
-# four modules: what runs first and how dom0 tells us to stop, which stand on xenbus; what is run in the image that ships;
-# and the driving of generators.
+# five modules: what runs first and how dom0 tells us to stop, which stand on xenbus; what is run in the image that ships;
+# the driving of generators; and keys of addresses.
 MAY = {
     "steps": set(),
+    "scatter": set(),
     "ground": set(),
     "control": {"ground", "xenbus"},
     "boot": {"ground", "xenbus", "control", "program"},
@@ -27,13 +28,13 @@ MAY = {
     "netfront": {"ground", "xenbus", "net"},
     "reasons": set(),
     "wire": set(),
-    "rules": {"wire", "steps"},
+    "rules": {"wire", "steps", "scatter"},
     "flows": {"reasons", "wire", "rules", "fast"},
     "packets": {"reasons", "wire", "rules", "flows"},
     "fast": set(),
     "bursts": {"ground", "net", "reasons", "wire", "flows", "fast", "interfaces", "turns"},
     "qubes": {"ground", "xenbus", "vchan", "wire", "rules"},
-    "names": {"ground", "net", "wire", "rules"},
+    "names": {"ground", "net", "wire", "rules", "scatter"},
     "services": {
         "ground", "reasons", "wire", "rules", "flows", "packets", "qubes", "names", "accounts", "capture",
         "interfaces", "policy",
@@ -53,10 +54,10 @@ for _i, _name in enumerate(LAYERS):
 MAY["forward"].add("bursts")
 MAY["sweeper"].add("fast")
 MAY["capture"].add("fast")
-MAY["naming"] |= {"names", "steps"}
+MAY["naming"] |= {"names", "steps", "scatter"}
 for _name in ("accounts", "interfaces", "policy", "neighbours", "answers", "inbound", "judge", "turns"):
     MAY[_name] -= {"ground", "xenbus", "net"}
-MAY["main"] |= {"control", "netback", "netfront", "qubes", "names", "services"}
+MAY["main"] |= {"control", "scatter", "netback", "netfront", "qubes", "names", "services"}
 
 
 def modules():
@@ -84,7 +85,7 @@ def package(name):
         return rest.split(".")[0] if rest else "firewall"
     if first in ("netback", "netfront") or os.path.isdir(os.path.join(ROOT, "port", "modules", first)):
         return first
-    return first if first in ("boot", "control", "program", "steps") else "ground"
+    return first if first in ("boot", "control", "program", "scatter", "steps") else "ground"
 
 
 def imports(text, name=""):
