@@ -98,19 +98,23 @@ class Accounts:
     def dropped(self, client, verdict, p, now):
         """A packet was dropped that came from a client, or from the uplink if None. p: what was read of it."""
         slot = client.slot if client else 0
-        account = self.by_slot[slot]
-        account.drops[verdict] += 1
         told = _TOLD[verdict]
         if not told or not slot:
+            self.by_slot[slot].drops[verdict] += 1
             return
-        account.refused += 1
-        rule = self._rule + 1 if verdict == reasons.DENIED else 0
-        self._rule = -1
         port = 0
         if told > 1:
             port = p.kind if p.proto == ipv4.ICMP else max(p.destination_port(), 0)
-        what = p.dst << 24 | p.proto << 16 | port
-        self.refusals.note(slot, what, account.address << 24 | verdict << 16 | rule, now)
+        self.refused(slot, verdict, p.dst, p.proto, port, now)
+
+    def refused(self, slot, verdict, dst, proto, port, now):
+        """A client's packet was dropped for a reason that is told. port: or the type of ICMP."""
+        account = self.by_slot[slot]
+        account.drops[verdict] += 1
+        account.refused += 1
+        rule = self._rule + 1 if verdict == reasons.DENIED else 0
+        self._rule = -1
+        self.refusals.note(slot, dst << 24 | proto << 16 | port, account.address << 24 | verdict << 16 | rule, now)
 
 
 class Refusals:

@@ -6,7 +6,7 @@ from micropython import const
 from net.frame import HEADERS, Frame
 from net.rows import FAILED, FATE, FIRST_PART, HOW_MANY, OFFLOADS, PACKET, PART, Rows
 
-from firewall import reasons, turns
+from firewall import opening, reasons, turns
 from firewall.bursts.alone import GONE, LEFT, LOOKED_UP, OF, TAKEN, Alone
 from firewall.bursts.clients import Clients
 from firewall.bursts.uplink import Uplink
@@ -45,6 +45,7 @@ class Bursts:
             self._scalars, flows.records, flows.index.slots, n.clients.generations, n.clients.lives, interfaces.rows,
             state.NEXT, state.RANK, array("I", state.TIMEOUT), n.clients.ends, entries.move,
         )  # fmt: skip
+        self._beginning = opening.Opening(judge, self._tables, self._packets).begin
         self._told_ours = self._told_gateway = self._told_broadcast = -1
         self._told_key = None
         self._told = False  # in this pass
@@ -171,7 +172,12 @@ class Bursts:
                 said = 0
             if end < n:
                 self._calm[interface.number] = 0
-                frame = self._miss(interface, end)
+                begun = self._begin(interface, end, now)
+                if begun == opening.BEGUN:  # a hit now
+                    first = end
+                    end = self._look_up(interface.number, first, n)
+                    continue
+                frame = self._miss(interface, end) if begun == opening.LEFT else None
                 if frame:
                     judge_frame(interface, frame, now)
                     misses += 1
@@ -182,6 +188,17 @@ class Bursts:
             if first >= n:
                 return
             end = self._look_up(interface.number, first, n)
+
+    def _begin(self, interface, i, now):
+        """What opening.py says of a miss."""
+        begun = interface.guard.judge(self._beginning, interface, i, now)
+        if begun == opening.BEGUN:
+            self._turns.work += turns.BEGUN
+        elif begun != opening.LEFT:
+            self._turns.work += turns.BARRED
+            self._gone = i + 1
+            self._release(i)
+        return begun
 
     def _put_off(self, interface, first, n):
         """What came behind a frame that is not yet sent to its end, or behind too many, waits for the next turn."""

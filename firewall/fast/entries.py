@@ -203,7 +203,7 @@ def quick(index):
     class Quick(index):
         def __init__(self, slots, records, key, second=1, mask=0xFFFFFFFF):
             self._numbers = array("I", bytes(44))  # the hash's, and from _BUCKETS on
-            self._tables = (slots, records, self._numbers)
+            self.tables = (slots, records, self._numbers)
             super().__init__(slots, records, key, second, mask)
             self._numbers[_BUCKETS] = self.buckets
             self._numbers[_SHIFT] = self.shift
@@ -216,13 +216,13 @@ def quick(index):
                 self._numbers[i] = self.key[i]
 
         def find(self, w0, w1, w2, w3):
-            return find(self._tables, w0, w1, w2, w3)
+            return find(self.tables, w0, w1, w2, w3)
 
         def add(self, half, w0, w1, w2, w3):
-            return add(self._tables, half, w0, w1, w2, w3) != 0
+            return add(self.tables, half, w0, w1, w2, w3) != 0
 
         def where(self, half, w0, w1, w2, w3):
-            at = where(self._tables, half, w0, w1, w2, w3)
+            at = where(self.tables, half, w0, w1, w2, w3)
             assert at >= 0, "half %d is not in the index" % half
             return at
 

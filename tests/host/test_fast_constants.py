@@ -6,7 +6,8 @@ import pytest
 
 from firewall import interfaces
 from firewall.flows import clients, record, state
-from firewall.wire import icmp, ipv4
+from firewall.inbound import GROUPS
+from firewall.wire import byteorder, icmp, ipv4
 from net import netif
 
 ROWS = "../../port/modules/net/rows"  # imports xen
@@ -47,6 +48,18 @@ def test_of_records_interfaces_and_protocols():
     assert (own["_ICMP"], own["_TCP"], own["_UDP"]) == (ipv4.ICMP, ipv4.TCP, ipv4.UDP)
     assert own["_BLANK"] == netif.TX_CSUM_BLANK
     assert (icmp.ECHO, icmp.ECHO_REPLY) == (8, 0)
+
+
+def test_of_flows_that_begin():
+    own, known, entries, runs = (constants(name) for name in ("opening", "known", "entries", "runs"))
+    theirs = {**runs, **entries, **known}
+    theirs.update(_ROW_OCTETS=runs["_OCTETS"], _FAILED=runs["_FAILED"], _GROUPS=GROUPS >> 24, _ECHO=icmp.ECHO)
+    theirs.update(_ICMP_NEW=state.ICMP_NEW, _UDP_NEW=state.UDP_NEW, _SYN_SENT=state.SYN_SENT)
+    theirs.update(_ANSWER=byteorder.ports(0, record.ANSWER), _OFFLOADS=runs["_OFFLOADS"], _PARTS=runs["_PARTS"])
+    theirs["_GENERATIONS"], theirs["_LIVES"] = known["_GENERATIONS"], known["_LIVES"]
+    for name, value in own.items():
+        if name.startswith("_"):
+            assert theirs[name] == value, name
 
 
 def test_of_what_is_swept():

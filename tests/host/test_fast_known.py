@@ -16,6 +16,7 @@ from firewall.fast.known import known
 from firewall.flows import state
 from firewall.judge import Judge
 from firewall.neighbours import Neighbours
+from firewall.opening import BEGUN, LEFT, Opening
 from firewall.rules import matcher
 from firewall.rules.names import NoNames
 from firewall.wire import byteorder
@@ -71,7 +72,9 @@ class World:
                        self.n.interfaces.rows, state.NEXT, state.RANK, array("I", state.TIMEOUT), self.n.clients.ends,
                        move)
         self.frame = xen.mem(8192)
-        self.hits = self.moves = 0
+        self.rows = words(8), words(4), self.frame
+        self.opening = Opening(self.judge, self.tables, self.rows)
+        self.hits = self.moves = self.begun = self.dropped = 0
 
     def rules(self, address, entries):
         self.n.set_rules(address, matcher.load(entries, text4(address), (), NoNames())[0])
@@ -102,8 +105,20 @@ class World:
             for i in behind:
                 frame[i] ^= 0xA5
             hit = known(self.tables, frame, have, len(octets), blank | gso << 16, parts, number)
+            if hit < 0:
+                packets, first, _ = self.rows
+                packets[3], packets[4], packets[5], first[2] = parts, len(octets), blank | gso << 16, have
+                before = list(self.judge.counters)
+                begun = self.opening.begin(self.n.interfaces.by_number[number], 0, now)
+                if begun == BEGUN:
+                    self.begun += 1
+                    hit = known(self.tables, frame, have, len(octets), blank | gso << 16, parts, number)
             for i in behind:
                 frame[i] ^= 0xA5
+            if hit < 0 and begun not in (LEFT, BEGUN):
+                self.dropped += 1
+                after = self.judge.counters
+                return [reasons.NAMES[i] for i in range(len(after)) if after[i] != before[i]][0], []
             if hit >= 0:
                 assert not self.judge.out
                 assert parts == 1 or hit >> 16 == len(octets)
@@ -123,6 +138,12 @@ class World:
         return reasons.NAMES[verdict], out
 
 worlds = World(True), World(False)
+
+def accounts(n):
+    a = n.accounts
+    r = a.refusals
+    each = [(b.address, list(b.drops), list(b.hits), b.new_flows, b.refused) for b in a.by_slot[:6] if b]
+    return each, bytes(a.rules), bytes(a.begun), r.what, r.why, r.first, r.last, r.count
 
 def header(octets, src, dst, proto, total_octets):
     ttl = (64, 2, 1, 255)[pick(8) % 4 if pick(6) == 0 else 0]
@@ -197,6 +218,11 @@ for step in range(STEPS):
             elif n.interfaces.by_number[who + 1]:
                 n.flows.mappings.recycle(n.interfaces.by_number[who + 1].client, 1 + pick_once % 2, True)
         continue
+    if pick(2):
+        # they have been told enough
+        for world in worlds:
+            for client in world.n.clients.by_address.values():
+                client.bucket.take(client.bucket._tokens if client.bucket.has(0, now) else 0, now)
     blank, gso, parts = 0, 0, 1
     if luck < 55 or not heard:
         who = pick(2)
@@ -263,11 +289,16 @@ for step in range(STEPS):
         assert bytes(a.index.slots) == bytes(b.index.slots), step
         assert bytes(a.clients.ends) == bytes(b.clients.ends), step
         assert worlds[0].judge.counters == worlds[1].judge.counters
+        assert worlds[0].judge.opened == worlds[1].judge.opened
+        assert accounts(worlds[0].n) == accounts(worlds[1].n), step
+        for a, b in [[(f.count, f._fresh, f._free) for f in (a, b)]]:
+            assert a == b, step
         for world in worlds:
             world.n.tick(now, 20)
 print({name: n for name, n in zip(reasons.NAMES, worlds[0].judge.counters) if n})
-print("same %d hits %d of %d moves %d"
-      % (asked, worlds[0].hits, worlds[0].judge.counters[reasons.FORWARDED], worlds[0].moves))
+w = worlds[0]
+print("same %d hits %d of %d moves %d begun %d dropped %d"
+      % (asked, w.hits, w.judge.counters[reasons.FORWARDED], w.moves, w.begun, w.dropped))
 """
 
 
@@ -280,4 +311,5 @@ def test_the_fast_path_does_what_the_judge_does(seed):
     hits, forwarded = int(lines[-1].split()[3]), int(lines[-1].split()[5])
     assert hits > forwarded // 3, lines[-1]
     assert int(lines[-1].split()[7]) > 100, lines[-1]  # from one of the client's lists to another
+    assert int(lines[-1].split()[9]) > 200 and int(lines[-1].split()[11]) > 100, lines[-1]  # begun, dropped
     print(lines[-1])

@@ -32,7 +32,7 @@ MAY = {
     "flows": {"reasons", "wire", "rules", "fast"},
     "packets": {"reasons", "wire", "rules", "flows"},
     "fast": set(),
-    "bursts": {"ground", "net", "reasons", "wire", "flows", "fast", "interfaces", "turns"},
+    "bursts": {"ground", "net", "reasons", "wire", "flows", "fast", "interfaces", "opening", "turns"},
     "qubes": {"ground", "xenbus", "vchan", "wire", "rules"},
     "names": {"ground", "net", "wire", "rules", "scatter"},
     "services": {
@@ -42,7 +42,8 @@ MAY = {
 }
 # modules of firewall/ itself, from below: each may import those before it
 LAYERS = (
-    "reasons", "accounts", "interfaces", "policy", "neighbours", "answers", "inbound", "judge", "turns", "capture",
+    "reasons", "accounts", "interfaces", "policy", "neighbours", "answers", "inbound", "judge", "opening", "turns",
+    "capture",
     "cutting", "rates", "delivery", "slow", "forward", "gateway", "naming", "stalls", "sweeper", "status", "told", "main",
 )  # fmt: skip
 for _name in ("qubes", "names", "services", "netback", "netfront", "vchan", "xenbus", "net"):
@@ -53,9 +54,10 @@ for _i, _name in enumerate(LAYERS):
         MAY[_name] = _BELOW | set(LAYERS[:_i])
 MAY["forward"].add("bursts")
 MAY["sweeper"].add("fast")
+MAY["opening"].add("fast")
 MAY["capture"].add("fast")
 MAY["naming"] |= {"names", "steps", "scatter"}
-for _name in ("accounts", "interfaces", "policy", "neighbours", "answers", "inbound", "judge", "turns"):
+for _name in ("accounts", "interfaces", "policy", "neighbours", "answers", "inbound", "judge", "opening", "turns"):
     MAY[_name] -= {"ground", "xenbus", "net"}
 MAY["main"] |= {"control", "scatter", "netback", "netfront", "qubes", "names", "services"}
 

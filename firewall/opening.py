@@ -1,0 +1,144 @@
+"""Flows that clients begin towards the uplink, beside the judge: the plain ones, mostly in machine code.
+
+A burst asks here about a packet of no known flow, before it makes a frame of it for the judge. What would be let out is
+entered, and its packet is one of a known flow then. What policy or rules refuse, while the client has used up its share
+of answers, is dropped. All else is the judge's: whatever is told, a port that is another's, limits, other clients,
+forwarded ports, questions that teach names. He is the specification; tests/host/test_fast_known.py runs both over the
+same packets.
+"""
+from array import array
+
+from firewall import reasons
+from firewall.fast import entries
+from firewall.fast.opening import (
+    DST, FOUND, INSIDE, KIND, PORT, PORTS, PROTO, SRC, SRC_WORD, TOTAL, enlist, enter, read,
+)  # fmt: skip
+from firewall.flows.clients import ERROR_COST, V4
+from firewall.flows.nat import POOLS, _pool
+from firewall.flows.record import KIND as RECORD_KIND
+from firewall.flows.record import PREV, WORDS
+from firewall.interfaces import UPLINK
+from firewall.wire import byteorder, icmp, ipv4
+
+LEFT, BEGUN, DROPPED = range(3)
+
+
+class Opening:
+    def __init__(self, judge, tables, rows):
+        """tables: those of fast/known.py. rows: packets, parts, the pool's memory."""
+        self._judge = judge
+        self._neighbours = n = judge.neighbours
+        self._by_address = n.clients.by_address
+        self._flows = flows = n.flows
+        self._nat = n.nat
+        self._accounts = n.accounts
+        self._tables = tables
+        self._rows = rows
+        self._index = flows.index.tables
+        self._steps = (entries.find, entries.add, flows.index.remove)
+        self._found = array("I", bytes(4 * FOUND))
+
+    def begin(self, interface, row, now):
+        """LEFT: the judge shall see the packet of this row. BEGUN: its flow is known now. DROPPED: and counted."""
+        found = self._found
+        if interface.number == UPLINK:
+            return LEFT
+        if not read(entries.find, self._index, self._tables, self._rows, row, interface.number, found):
+            return LEFT
+        n, client, dst = self._neighbours, interface.client, found[DST]
+        if found[SRC] != client.shown or dst == client.gateway or not n.uplink or dst in self._by_address:
+            return LEFT
+        proto = found[PROTO]
+        port, kind = found[PORT], -1
+        if proto == ipv4.ICMP:
+            port, kind = -1, icmp.ECHO
+        barred = n.barred(client.address, proto, dst, port)
+        if barred:
+            return self._refused(client, barred, now)
+        if found[TOTAL] > n.uplink.mtu:
+            return LEFT
+        accept, rule = client.rules[V4].decide(proto, dst, port, kind, now)
+        if accept:
+            return self._enter(client, interface.number, rule, now)
+        if client.bucket.has(ERROR_COST, now):
+            return LEFT
+        self._accounts.decided(client.slot, rule)
+        return self._refused(client, reasons.DENIED, now)
+
+    def _refused(self, client, reason, now):
+        """It is not told, as its client was told enough."""
+        if client.bucket.has(ERROR_COST, now):
+            return LEFT
+        found = self._found
+        proto = found[PROTO]
+        self._judge.counters[reason] += 1
+        port = icmp.ECHO if proto == ipv4.ICMP else found[PORT]
+        self._accounts.refused(client.slot, reason, found[DST], proto, port, now)
+        return DROPPED
+
+    def _enter(self, client, number, rule, now):
+        found, flows, nat = self._found, self._flows, self._nat
+        # at no limit, so that nothing has to go for it
+        if flows.count >= flows.capacity or client.flows >= flows.cap(client) or nat._kept:
+            return LEFT
+        proto, outside = found[PROTO], found[INSIDE]
+        mapped = None
+        if proto == ipv4.TCP:
+            if nat.reserved(proto, outside):
+                return LEFT
+        else:
+            if proto == ipv4.UDP and self._neighbours.teaches(found[DST], found[PORT]):
+                return LEFT
+            mapped = flows.mappings.find(client, found[SRC_WORD], found[PORTS] & 0xFFFF, found[KIND])
+            if mapped >= 0:
+                outside = byteorder.first(flows.mappings.outside(mapped))
+            elif not self._is_free(client, proto, outside):
+                return LEFT
+        record = flows._free - 1 if flows._free else flows._fresh
+        free = flows.records[record * WORDS + PREV]  # if it comes from the list
+        if not enter(self._steps, self._index, self._tables, found, record, number, outside, now & 0xFFFFFFFF):
+            return LEFT
+        if mapped is not None and not self._map(client, record, mapped, proto, outside):
+            self._undo(record, free)
+            return LEFT
+        if flows._free:
+            flows._free = free
+        else:
+            flows._fresh += 1
+        enlist(self._tables, record)
+        client.flows += 1
+        flows.count += 1
+        self._judge.opened += 1
+        self._accounts.decided(client.slot, rule)
+        self._accounts.opened(client.slot, record, now)
+        return BEGUN
+
+    def _is_free(self, client, proto, port):
+        """May a new mapping of the client have this port, and nobody's has to go for it?"""
+        if self._nat._ports[proto].taken(port):
+            return False
+        pool = _pool(proto, port)
+        first, end = POOLS[pool]
+        attached = len(self._by_address)
+        share = min(self._flows.share, (end - first) // attached)
+        return client.mapped[pool] < end - first - share * (attached - 1)
+
+    def _map(self, client, record, mapped, proto, outside):
+        """The flow joins its mapping, or begins one. False: nothing is changed."""
+        mappings = self._flows.mappings
+        if mapped >= 0:
+            mappings.join(record, mapped)
+            return True
+        if not mappings.begin(record, client, _pool(proto, outside)):
+            return False
+        self._nat._ports[proto].take(outside)
+        return True
+
+    def _undo(self, record, free):
+        """The index of mappings has no place."""
+        w, index = self._flows.records, self._flows.index
+        for half in (2 * record, 2 * record + 1):
+            at = half * (WORDS // 2)
+            index.remove(half, w[at], w[at + 1], w[at + 2], w[at + 3])
+        w[record * WORDS + RECORD_KIND] = 0
+        w[record * WORDS + PREV] = free
