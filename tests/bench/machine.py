@@ -48,6 +48,7 @@ class Machine:
         if self.own_lab:
             self.lab.close()
             return
+        self.netvm.sh("ip route del blackhole %s" % NOBODY, check=False)
         for site in self.sites.values():
             site.close()
 
