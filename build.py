@@ -73,6 +73,9 @@ def test(options):
     words = ["python3", "-m", "pytest", "-c", "tests/pytest.ini", "--rootdir=/src"]
     words += ["--color=yes"] if sys.stdout.isatty() else []
     words += ["--quick"] if options.quick else []
+    if "host" in kinds and not options.rest:  # not in the root, which has one Python alone
+        if subprocess.run([sys.executable, "-m", "tests.dom0.pythons"], cwd=HERE).returncode:
+            return 1
     if options.quick or not options.kind:
         words += ["--numprocesses=2", "--dist=loadfile" if options.quick else "--dist=loadgroup"]
     return _run_in_lab(options, words + paths + options.rest)

@@ -6,9 +6,11 @@ Runs on any Python from 3.8 on, without pytest; says which screens differ from g
 --write.
 """
 
+import importlib.util
 import io
 import json
 import os
+import pkgutil
 import sys
 import tempfile
 
@@ -82,6 +84,9 @@ def main():
             with open(os.path.join(GOLDEN, name), "w", encoding="utf-8") as file:
                 file.write(text)
     wrong = [name for name, text in found.items() if text != golden(name)]
+    for each in pkgutil.iter_modules([os.path.dirname(draw.__file__)]):
+        if each.name != "screen" or importlib.util.find_spec("_curses"):  # a Python may have been built without it
+            importlib.import_module("qubesfirewall." + each.name)
     print(
         "Python %d.%d: %d screens, %s"
         % (
