@@ -13,7 +13,7 @@ import gc
 
 import control
 import loop
-import scatter
+import scattered
 import status
 import supervisor
 import xen
@@ -68,7 +68,7 @@ class Firewall(Told):
     def __init__(self, store, make_settings, fast=True):
         """make_settings(store, firewall) -> settings. fast: as forward.Forwarder has it."""
         large = xen.memory()[1] >= _LARGE
-        scatter.draw(xen.random)
+        scattered.draw(xen.random)
         self.store = store
         self.pool = Pool(2048 if large else 1024)
         self.neighbours = Neighbours(65536 if large else 32768, _words, xen.random)

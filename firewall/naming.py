@@ -9,7 +9,7 @@ import gc
 from struct import pack
 
 from micropython import const
-from scatter import Addresses
+from scattered import Addresses
 from steps import in_turns
 
 from firewall import reasons

@@ -1,6 +1,6 @@
 """Attached clients: the names of their lists in force, and what their own questions have taught."""
 from micropython import const
-from scatter import key
+from scattered import key
 
 from firewall.names.learnt import Learnt
 from firewall.names.table import FOR_EVER

@@ -8,7 +8,7 @@ and is judged as our own answers are. So nothing comes in unasked, and of one cl
 Bounded: when it is full what was learnt first goes, but for what was learnt anew since.
 """
 from micropython import const
-from scatter import key
+from scattered import key
 
 from firewall.names import dns
 
@@ -29,7 +29,7 @@ class _Host:
 
 
 class Learnt:
-    """hosts: {name: what is known of it}. addresses: how many, of all. by_address: {key of an address: name it was learnt by}."""
+    """hosts: {name: what is known of it}. addresses: how many, of all. by_address: {key of one: name that had it}."""
 
     def __init__(self):
         self.hosts = {}

@@ -11,7 +11,7 @@
 client: its address, as all addresses an int.
 """
 from micropython import const
-from scatter import Addresses
+from scattered import Addresses
 
 from firewall.names import asking
 from firewall.names.clients import Client, Clients

@@ -11,7 +11,7 @@ Host names hang beside the first scale: a dict from an address's key to the set 
 from array import array
 
 from micropython import const
-from scatter import key, keys
+from scattered import key, keys
 from steps import at_once
 
 from firewall.rules.text import ICMPV6, RuleError, parse

@@ -16,7 +16,7 @@ FOLDERS = ("port/modules", "port/image", "netback", "netfront", "firewall")
 # the driving of generators; and keys of addresses.
 MAY = {
     "steps": set(),
-    "scatter": set(),
+    "scattered": set(),
     "ground": set(),
     "control": {"ground", "xenbus"},
     "boot": {"ground", "xenbus", "control", "program"},
@@ -28,13 +28,13 @@ MAY = {
     "netfront": {"ground", "xenbus", "net"},
     "reasons": set(),
     "wire": set(),
-    "rules": {"wire", "steps", "scatter"},
+    "rules": {"wire", "steps", "scattered"},
     "flows": {"reasons", "wire", "rules", "fast"},
     "packets": {"reasons", "wire", "rules", "flows"},
     "fast": set(),
     "bursts": {"ground", "net", "reasons", "wire", "flows", "fast", "interfaces", "opening", "turns"},
     "qubes": {"ground", "xenbus", "vchan", "wire", "rules"},
-    "names": {"ground", "net", "wire", "rules", "scatter"},
+    "names": {"ground", "net", "wire", "rules", "scattered"},
     "services": {
         "ground", "reasons", "wire", "rules", "flows", "packets", "qubes", "names", "accounts", "capture",
         "interfaces", "policy",
@@ -56,10 +56,10 @@ MAY["forward"].add("bursts")
 MAY["sweeper"].add("fast")
 MAY["opening"].add("fast")
 MAY["capture"].add("fast")
-MAY["naming"] |= {"names", "steps", "scatter"}
+MAY["naming"] |= {"names", "steps", "scattered"}
 for _name in ("accounts", "interfaces", "policy", "neighbours", "answers", "inbound", "judge", "opening", "turns"):
     MAY[_name] -= {"ground", "xenbus", "net"}
-MAY["main"] |= {"control", "scatter", "netback", "netfront", "qubes", "names", "services"}
+MAY["main"] |= {"control", "scattered", "netback", "netfront", "qubes", "names", "services"}
 
 
 def modules():
@@ -87,7 +87,7 @@ def package(name):
         return rest.split(".")[0] if rest else "firewall"
     if first in ("netback", "netfront") or os.path.isdir(os.path.join(ROOT, "port", "modules", first)):
         return first
-    return first if first in ("boot", "control", "program", "scatter", "steps") else "ground"
+    return first if first in ("boot", "control", "program", "scattered", "steps") else "ground"
 
 
 def imports(text, name=""):

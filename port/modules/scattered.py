@@ -10,7 +10,7 @@ from micropython import const
 _MASK = const(0xFFFFFFFF)
 _PARTS = const(64)  # of a set: a table that is nearly full is slow too, so none is large
 
-_factor = 0x2545F491  # odd, so that no two addresses have one key; below 2**30, so that no product is more than a small int
+_factor = 0x2545F491  # odd: no two addresses have one key; below 2**30: no product is more than a small int
 
 
 def draw(random):
@@ -20,7 +20,7 @@ def draw(random):
 
 
 def key(address):
-    """The key of an address, another one for each. Allocates nothing for those of 32 bits; larger ones stay as they are."""
+    """The key of an address, another one for each. Allocates nothing for one of 32 bits; larger ones stay."""
     if address > _MASK:
         return address
     product = address * _factor & _MASK

@@ -1,9 +1,9 @@
-"""Keys of addresses that strangers choose: as many as somebody likes that are alike in a table's size are not as keys."""
+"""Keys of addresses that strangers choose: those that are alike modulo the size of a table are not as keys."""
 import random
 
 import interpreter
 import pytest
-import scatter
+import scattered
 
 from firewall.names.names import Names
 from firewall.rules import matcher
@@ -15,20 +15,20 @@ SIZES = (293, 389, 691, 919, 1627, 2161, 3229, 4831, 7243, 10861, 16273, 256, 51
 
 @pytest.fixture(autouse=True)
 def restored(monkeypatch):
-    monkeypatch.setattr(scatter, "_factor", scatter._factor)
+    monkeypatch.setattr(scattered, "_factor", scattered._factor)
 
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("seed", [None] + list(range(12)))
 def test_what_is_alike_in_a_table_is_scattered(size, seed):
     if seed is not None:
-        scatter.draw(random.Random(seed).randbytes)
+        scattered.draw(random.Random(seed).randbytes)
     for step in (size, 3 * size, size << 4, size << 8):
         chosen = [0x01000000 + step * i for i in range(min(8192, (1 << 31) // step))]
         assert len({address % size for address in chosen}) == 1
         counts = {}
         for address in chosen:
-            place = scatter.key(address) % size
+            place = scattered.key(address) % size
             counts[place] = counts.get(place, 0) + 1
         assert max(counts.values()) < 40 + 8 * len(chosen) // size
 
@@ -38,18 +38,18 @@ def test_each_address_has_a_key_of_its_own_and_small():
     ends = [0, 1, 2, 0xFFFFFFFF, 0xFFFFFFFE, 1 << 32, (1 << 128) - 1, 1 << 127]
     chosen = {chance.randrange(1 << chance.choice((8, 32, 33, 128))) for _ in range(20000)}.union(ends)
     for seed in range(50):
-        scatter.draw(random.Random(seed).randbytes)
-        assert scatter._factor % 2 and 0xFFFFFFFF * scatter._factor < 1 << 62
-        assert len({scatter.key(each) for each in chosen}) == len(chosen)
-        assert scatter.keys(chosen) == [scatter.key(each) for each in chosen]
+        scattered.draw(random.Random(seed).randbytes)
+        assert scattered._factor % 2 and 0xFFFFFFFF * scattered._factor < 1 << 62
+        assert len({scattered.key(each) for each in chosen}) == len(chosen)
+        assert scattered.keys(chosen) == [scattered.key(each) for each in chosen]
     for draw in (bytes(4), b"\xff" * 4):
-        scatter.draw(lambda n: draw)
-        assert scatter._factor % 2 and 0xFFFFFFFF * scatter._factor < 1 << 62
+        scattered.draw(lambda n: draw)
+        assert scattered._factor % 2 and 0xFFFFFFFF * scattered._factor < 1 << 62
 
 
 def test_a_set_of_addresses():
     chance = random.Random(7)
-    made, right = scatter.Addresses(), set()
+    made, right = scattered.Addresses(), set()
     assert not made
     for _ in range(5000):
         address = chance.randrange(3000) * 10861
@@ -65,13 +65,14 @@ def test_no_large_table_has_an_address_as_its_key():
     names = Names(None, octets(), None)
     names.attached(CLIENT)
     names.set_wildcards({7: "*.example.org"})
-    some = {"policy": b"drop", "0000": b"action=accept dsthost=wild-7.firewall", "0001": b"action=drop dsthost=a.example"}
+    texts = b"action=accept dsthost=wild-7.firewall", b"action=drop dsthost=a.example"
+    some = {"policy": b"drop", "0000": texts[0], "0001": texts[1]}
     rules = matcher.load(some, "10.137.0.21", (), names.of(CLIENT))[0]
     names.in_force(CLIENT, rules, 0)
     chosen = [0x01000000 + 4831 * i for i in range(300)]
     for i, address in enumerate(chosen):
         learn(names, "n%d.example.org" % i, address, S)
-    keys = {scatter.key(address) for address in chosen}
+    keys = {scattered.key(address) for address in chosen}
     learnt = names.clients[CLIENT].learnt
     assert set(learnt.by_address) == keys and not keys & set(chosen)
     assert names.name_of(CLIENT, chosen[7], S) == "n7.example.org"
@@ -92,15 +93,15 @@ under_micropython = pytest.mark.skipif(not interpreter.available(), reason="no %
 @under_micropython
 def test_a_key_takes_no_memory():
     said = interpreter.run("""
-import gc, scatter, xen
-scatter.draw(xen.random)
-before = scatter._factor
+import gc, scattered, xen
+scattered.draw(xen.random)
+before = scattered._factor
 def keys():
     gc.collect()
     gc.disable()
     had = gc.mem_alloc()
     for i in range(1000):
-        scatter.key(0xFFFFFFFF - i)
+        scattered.key(0xFFFFFFFF - i)
     return gc.mem_alloc() - had
 keys()
 print(keys(), before & 1)
