@@ -38,7 +38,7 @@ def forgotten(database):
 
 
 class Configured:
-    """firewall: what it has of set_policy(), set_rates(), set_notify() and names is used, see _put_in_force()."""
+    """firewall: told by set_policy(), set_rates() and set_notify(), and its names, see _put_in_force()."""
 
     def __init__(self, database, firewall):
         self.values = {row[0]: {} for row in _TABLE}  # kind -> {what follows in the key: value, None for a bad one}
@@ -108,31 +108,23 @@ class Configured:
                 forwards[value[0] << 16 | value[1]] = value[2:]
         only = {client: end for client, end in found["only-"].items() if end}
         shut = [client for kind in ("only-", "rate-") for client, value in found[kind].items() if value is None]
-        self._tell("set_policy", pairs, forwards, found["lan-"], self.resolvers, only, shut)
+        self._firewall.set_policy(pairs, forwards, found["lan-"], self.resolvers, only, shut)
 
     def _rates(self):
-        self._tell("set_rates", {client: rate for client, rate in self.values["rate-"].items() if rate})
+        self._firewall.set_rates({client: rate for client, rate in self.values["rate-"].items() if rate})
 
     def _notify(self):
-        self._tell("set_notify", self.values["notify"].get(0, False) is True)
+        self._firewall.set_notify(self.values["notify"].get(0, False) is True)
 
     def _level_now(self):
         set_level(self.values["log"].get(0) or self._level)
 
     def _names(self):
         wildcards = {number: pattern for number, pattern in self.values["name-"].items() if pattern}
-        self._tell("set_wildcards", wildcards, of=getattr(self._firewall, "names", None))
+        self._firewall.names.set_wildcards(wildcards)
 
     def _learning(self):
-        names = getattr(self._firewall, "names", None)
-        if names:
-            names.learning = self.values["learn-names"].get(0, True) is True
-
-    def _tell(self, name, *values, of=None):
-        """Call this function of the firewall, or of its part, if it has it."""
-        function = getattr(of or self._firewall, name, None)
-        if function:
-            function(*values)
+        self._firewall.names.learning = self.values["learn-names"].get(0, True) is True
 
 
 def _is_ours(path, _value):

@@ -15,6 +15,7 @@ import loop
 from firewall.qubes import database, rulelists, ruletrees, settings
 from firewall.qubes.settings import Settings
 from firewall.rules import matcher, text as rules_text
+from firewall.rules.names import NoNames
 from firewall.wire import ipv4
 from firewall.wire.address import parse4, text4
 
@@ -23,10 +24,16 @@ _MODULES = {
 }  # fmt: skip
 
 
+class _Names(NoNames):
+    def set_wildcards(self, wildcards):
+        pass
+
+
 class Told:
     """In place of the firewall."""
 
     def __init__(self):
+        self.names = _Names()
         self.lists = {}  # address -> the list in force
 
     def set_rules(self, address, rules):
@@ -45,6 +52,11 @@ class Told:
 
     def set_shown(self, address, shown, gateway):
         print("shown %s" % " ".join(text4(each) for each in (address, shown, gateway)))
+
+    def set_policy(self, *settings):
+        pass
+
+    set_rates = set_notify = set_policy
 
     def set_connected(self, addresses):
         print("connected %s" % " ".join(text4(address) for address in addresses))
