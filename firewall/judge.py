@@ -227,11 +227,12 @@ class Judge(Inbound):
             segment = v4.segment(p, egress.mtu)
             if segment < 0:
                 return self._refuse(p, reasons.TOO_BIG, now, icmp.FRAGMENTATION_NEEDED, egress.mtu)
-            if not p.gso and len(p.frame) < p.end:
-                return reasons.GATHER
-        # decided: from here on nothing is asked
         flows = self.neighbours.flows
-        if not flows.records[(half >> 1) * WORDS + GENERATION]:
+        read = not flows.records[(half >> 1) * WORDS + GENERATION]  # it may teach a name
+        if (read or p.total > egress.mtu) and not p.gso and len(p.frame) < p.end:
+            return reasons.GATHER
+        # decided: from here on nothing is asked
+        if read:
             self.opened += 1  # as much work
             self.teaches(p, half, now)
         follow(flows, at, p, now)

@@ -222,7 +222,7 @@ class Firewall(Told):
         try:
             mac = self.uplink.mac or _MAC_WITHOUT
             self.gateway.ask(self.neighbours.uplink_up(address, mac, gateway, self.uplink.mtu))
-            self.names.set_up(True)
+            self.names.set_up(True, gateway)
         except BaseException:
             self._uplink_down()
             raise

@@ -100,6 +100,14 @@ class Learnt:
             return ()
         return tuple([address for address, until in known.found.items() if (until <= now) == past])
 
+    def end(self, now):
+        """Let all addresses become past. Questions that wait for an answer do so on."""
+        for known in self.hosts.values():
+            found = known.found
+            for address in found:
+                if found[address] > now:
+                    found[address] = now
+
     def next_past(self, host, now):
         """When the next address of a name becomes past: ms, or None."""
         known = self.hosts.get(host)

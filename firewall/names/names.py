@@ -37,6 +37,8 @@ class Names(Clients):
         self.resolved = None  # qubes.resolved.Resolved, told what names of rules resolve to
         self.changed = set()  # clients for whose rules a name may have other addresses
         self.on_learning = lambda: None  # called when it was switched, or resolvers changed
+        self._netvm = 0  # its address, by which the resolvers were reached last
+        self._others = False  # other resolvers answer from now on, and the table does not know yet
         self._ask_at = 0  # when the next questions may begin
         self._prune_at = FOR_EVER  # when to look next which past addresses still have flows
 
@@ -75,14 +77,23 @@ class Names(Clients):
         """Whom to ask, the first first. Others are asked no more; what had no answer is asked for at once."""
         resolvers = tuple(addresses)
         if resolvers != self.questions.resolvers:
+            if any([each not in resolvers for each in self.questions.resolvers]):
+                self._distrust()
             self._stop()
             self.questions.resolvers = resolvers
             self.table.soon()
             self.on_learning()
             self.on_news()
 
-    def set_up(self, up):
-        """Whether there is a way to the resolvers."""
+    def set_up(self, up, netvm=0):
+        """Whether there is a way to the resolvers, and the address of the netvm that it leads by.
+
+        The same address is the same netvm, started again perhaps: what was learnt by it counts on.
+        """
+        if up and netvm != self._netvm:
+            if self._netvm:
+                self._distrust()
+            self._netvm = netvm
         if up != self.up:
             self.up = up
             if up:
@@ -90,6 +101,15 @@ class Names(Clients):
             else:
                 self._stop()
             self.on_news()
+
+    def _distrust(self):
+        """Others answer from now on: what was known admits no new flow any more, and all is asked for anew."""
+        self._others = True
+        for client, known in self.clients.items():
+            known.learnt.end(self.now)
+            known.wake = FOR_EVER
+            self._news(known)
+            self.changed.add(client)
 
     def _stop(self):
         for host in self.questions.stop():
@@ -175,6 +195,10 @@ class Names(Clients):
         """Do what is due. When to call again: ms, or FOR_EVER."""
         self.now = max(self.now, now)
         epoch = self.table.epoch
+        if self._others:
+            self.table.end(now)
+            self._others = False
+            self._prune_at = min(self._prune_at, now + _PRUNE)
         able = self.up and len(self.questions.resolvers) > 0
         again = None
         if able:

@@ -99,6 +99,20 @@ class Table:
             if name.failures or name.gone:
                 name.due = 0
 
+    def end(self, now):
+        """Let all addresses become past, and ask for all names as if they were new."""
+        self.epoch += 1
+        for name in self.names.values():
+            found = name.found
+            for address in found:
+                if found[address] > now:
+                    found[address] = now
+            name.answered = None
+            name.due = now
+            name.wake = FOR_EVER
+            name.patience = now + _PATIENCE
+            name.failures = name.gone = 0
+
     def tick(self, now, able):
         """Let addresses become past. When to call again: ms, FOR_EVER, or what is no later than now: something is due.
 

@@ -250,6 +250,51 @@ def test_what_was_learnt_before_its_wildcard_becomes_past_too(names):
     assert not rules.decide(6, 0x07000001, 1, -1, 302 * S)[0] and rules.still(6, 0x07000001, 1, -1)
 
 
+@pytest.mark.parametrize("resolvers, netvm, ends", [
+    ((7,), 8, True), ((1, 3), 8, True), ((1, 2), 9, True), ((1, 2), 8, False), ((1, 2, 3), 8, False), ((2, 1), 8, False),
+])
+@pytest.mark.parametrize("pause", [0, 99])
+def test_what_others_have_taught_admits_nothing_new_when_they_answer_no_longer(names, resolvers, netvm, ends, pause):
+    names.set_resolvers((1, 2))
+    names.set_up(True, 8)
+    rules = in_force(names, "action=accept dsthost=a.example proto=tcp", "action=accept dsthost=wild-7.firewall")
+    names.set_wildcards({7: "*.example.org"})
+    names.tick(S)
+    names.table.settle("a.example", [(0x07000001, 3600)], S)
+    learn(names, "b.example.org", 0x07000002, S)
+    assert rules.decide(6, 0x07000001, 1, -1, S)[0] and rules.decide(6, 0x07000002, 1, -1, S)[0]
+    names.set_up(False)
+    names.tick((1 + pause) * S)
+    names.set_resolvers(resolvers)
+    names.set_up(True, netvm)
+    names.tick(101 * S)
+    admits = [rules.decide(6, address, 1, -1, 101 * S)[0] for address in (0x07000001, 0x07000002)]
+    assert admits == [not ends] * 2
+    # what they admitted lives on
+    assert rules.still(6, 0x07000001, 1, -1) and rules.still(6, 0x07000002, 1, -1)
+    assert [question.host for question in names.questions.open] == ["a.example"] * ends
+    names.table.settle("a.example", [(0x07000003, 3600)], 101 * S)
+    learn(names, "b.example.org", 0x07000004, 101 * S)
+    admits = [rules.decide(6, 0x07000000 + n, 1, -1, 101 * S)[0] for n in (1, 2, 3, 4)]
+    assert admits == [not ends, not ends, True, True]
+    past = list(names.past(102 * S))[-1]
+    assert past == ({0x07000001, 0x07000002} if ends else set())
+    list(names.prune(past, set(), 102 * S))
+    assert names.table.addresses == len(names.table.names["a.example"].found) == 2 - ends
+
+
+def test_a_list_whose_names_others_knew_waits_again(names):
+    names.set_resolvers((1,))
+    rules = in_force(names, "action=drop dsthost=b.example", "action=accept")
+    names.table.settle("b.example", [(9, 60)], 0)
+    assert not rules.waiting() and rules.decide(6, 8, 1, -1, 0)[0]
+    names.set_resolvers((2,))
+    names.tick(100 * S)
+    assert rules.waiting() and not rules.decide(6, 8, 1, -1, 100 * S)[0]
+    names.tick(106 * S)
+    assert not rules.waiting()
+
+
 def test_a_flow_to_what_a_dropped_name_had_ends_also_while_it_has_no_answer(names):
     in_force(names, "action=drop dsthost=b.example")
     names.table.settle("b.example", [(9, 60)], 0)

@@ -3,7 +3,7 @@ import random
 import struct
 
 import pytest
-from packets import Look, fragments, tcp, udp
+from packets import ACK, SYN, Look, fragments, tcp, udp
 from resolvers import FIRST, SECOND, Question, questions
 from test_names import A, B, HOST, OTHER, WEB, leaving, passes
 from tests.sim.network import Network
@@ -163,6 +163,32 @@ def test_behaviour_86_what_was_learnt_ends_and_its_flows_go_on(net):
     assert not leaving(net)
 
 
+@pytest.mark.parametrize("how", ["netvm", "resolvers"])
+def test_what_those_before_have_taught_admits_nothing_new_and_flows_go_on(net, how):
+    client = net.client(A, RULES + ("action=accept dst4=10.139.1.9",))
+    learn(net, client, CDN, OTHER)
+    client.send(udp(A, 4000, OTHER, 443))
+    port = leaving(net)[0].sport
+    net.uplink.send(udp(OTHER, 443, net.address, port))
+    client.recv()
+    assert passes(net, client, OTHER, 4001)
+    if how == "netvm":
+        net.tell("network %s 10.137.0.99" % net.address)
+    else:
+        net.set_resolvers(["10.139.1.9"])
+    net.advance(3)
+    leaving(net)
+    assert not passes(net, client, OTHER, 4002)
+    client.send(udp(A, 4000, OTHER, 443))
+    assert [look.sport for look in leaving(net)] == [port]
+    learn(net, client, CDN, WEB, server="10.139.1.9" if how == "resolvers" else FIRST)
+    assert passes(net, client, WEB, 4003) and not passes(net, client, OTHER, 4004)
+    if how == "netvm":
+        net.tell("network %s 10.137.0.99" % net.address)  # as it is
+    net.advance(3)
+    assert passes(net, client, WEB, 4005)
+
+
 def test_a_drop_rule_has_what_was_learnt_too(net):
     client = net.client(A, ("action=drop dsthost=" + CDN, "action=accept"))
     question = ask_ours(net)
@@ -282,3 +308,40 @@ def test_an_answer_in_pieces_teaches_too(net):
         net.uplink.send(piece)
     net.settle()
     assert passes(net, client, "198.51.100.99")
+
+
+OPT = b"\0\0\x29\x10\0\0\0\0\0\0\x0c\0\x0a\0\x08cookie--"  # of the additional section (RFC 6891): 4,096 octets may come
+
+
+@pytest.mark.parametrize("n, sizes", [(1, None), (40, None), (80, None), (80, (100, 900)), (80, (42, 1))])
+def test_an_answer_of_more_than_512_octets_teaches_too(net, n, sizes):
+    """The client's question and the resolver's answer have EDNS records; the frame lies in one page, or in several."""
+    client = net.client(A, RULES)
+    message = bytearray(query(77, CDN) + OPT)
+    message[11] = 1
+    question = ask(net, client, CDN, message=bytes(message))
+    hosts = ["198.51.100.%d" % i for i in range(n)]
+    said = bytearray(question.said(*hosts, message=query(77, CDN)) + OPT)
+    said[11] = 1
+    frame = udp(FIRST, 53, net.address, question.port, bytes(said))
+    client.end.frames.clear()
+    net.uplink.end.send(frame, sizes=sizes and sizes + (len(frame) - sum(sizes),))
+    net.settle()
+    assert [Look(each[0], each[1]).data for each in client.end.frames] == [said]
+    assert passes(net, client, hosts[-1]) and passes(net, client, hosts[0], 4001)
+
+
+def test_what_a_client_asks_over_tcp_teaches_nothing(net):
+    """Its rule stays shut: docs/rules.md."""
+    client = net.client(A, RULES)
+    client.send(tcp(A, 5000, FIRST, 53, SYN))
+    port = leaving(net)[0].sport
+    net.uplink.send(tcp(FIRST, 53, net.address, port, SYN | ACK))
+    asked = query(77, CDN)
+    client.send(tcp(A, 5000, FIRST, 53, ACK, len(asked).to_bytes(2, "big") + asked))
+    question = Question(leaving(net)[0], asked)
+    said = question.said(OTHER)
+    net.uplink.send(tcp(FIRST, 53, net.address, port, ACK, len(said).to_bytes(2, "big") + said))
+    net.settle()
+    assert Look(client.end.frames[-1][0], client.end.frames[-1][1]).data[2:] == said
+    assert not passes(net, client, OTHER)

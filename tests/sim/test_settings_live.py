@@ -141,6 +141,30 @@ def test_a_forward(net):
     assert not reaches(5001, ACK, b"more", 8081) and not reaches(5003, port=8081)
 
 
+def test_a_forward_from_a_local_network_that_the_client_does_not_reach(net):
+    """fw-lan is about what the client begins; who names a local network in fw-forward wants it to reach the client."""
+    local = "192.168.5.5"
+    net.set("fw-lan-all", "block")
+    net.set("fw-forward-3", "tcp:8080>%s:80:192.168.5.0/24" % A)
+    for _ in range(2):
+        net.forget()
+        net.uplink.send(tcp(local, 5000, OWN, 8080, SYN))
+        assert Look(net.a.recv()).dport == 80
+        net.forget()
+        net.a.send(tcp(A, 80, local, 5000, SYN | ACK))
+        assert Look(net.uplink.recv()).sport == 8080
+        net.set("fw-lan-" + A, "block")  # all flows are judged again
+    for sport in (80, 4000):
+        net.forget()
+        net.a.send(tcp(A, sport, local, 5001, SYN))
+        assert net.uplink.recv() is None
+    net.unset("fw-lan-all")
+    net.unset("fw-lan-" + A)
+    net.forget()
+    net.a.send(tcp(A, 4000, local, 5001, SYN))
+    assert net.uplink.recv()
+
+
 def test_from_the_first_packet(machine):
     """The settings are there before the client is, and count when it comes."""
     net = Dom0Network(machine, True, {"fw-only-" + A: b"tcp:%s:443" % END.encode(), "fw-lan-all": b"block"})
