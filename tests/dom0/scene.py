@@ -298,7 +298,7 @@ def answers():
                     to_port=22,
                     verdict="drop",
                     rule=2,
-                    why="dropped by rule 2: denied by the rules",
+                    why="dropped by rule 2: action=drop",
                     type=-1,
                 )
             ],

@@ -30,7 +30,7 @@ def folder(tmp_path):
 def test_explain_says_the_sentence(folder, capsys):
     out = io.StringIO()
     assert explain.main(["--stream", folder, "chat", "tcp", "140.82.121.4", "22"], out) == 1
-    assert out.getvalue() == "chat to tcp 140.82.121.4 22: dropped by rule 2: denied by the rules\n"
+    assert out.getvalue() == "chat to tcp 140.82.121.4 22: dropped by rule 2: action=drop\n"
 
 
 def test_explain_asks_what_the_firewall_understands(folder):

@@ -320,3 +320,35 @@ def test_a_program_that_is_not_there_is_said_to_be_so(tmp_path):
     session.step(0)
     assert "No such file" in session.world.firewalls["sys-pyfw"].fault
     assert top.told(session.world)["firewalls"][0]["fault"]
+
+
+# ---- what docs/services.md says
+
+
+def examples():
+    """{service: octets} of the answers that are shown."""
+    with open(os.path.join(screens.HERE, "..", "..", "docs", "services.md"), encoding="utf-8") as file:
+        blocks = [block for block in file.read().split("```")[1::2] if block.strip().startswith('{"format"')]
+    return {json.loads(block.strip().splitlines()[0])["format"]: block.strip() + "\n" for block in blocks}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_answer_of_the_manual_is_read_whole(service):
+    shown = examples()[service].replace("…", "...")
+    reader, rows = read(service, shown.encode("ascii"))
+    assert len(rows) == len(shown.splitlines()) - 1 - reader.ended and not reader.strange and not reader.fault
+    keys = {key for table in reader.tables for key in table}
+    told = {key for row in map(json.loads, shown.splitlines()[1:]) for key in row}
+    assert keys - told <= {"error"}, "all that is read is shown"
+
+
+@pytest.mark.parametrize("name", ["README.md", "CAVEATS.md", "docs/services.md", "docs/install.md"])
+def test_a_command_of_the_manual_is_one(name):
+    """qvm-run takes what follows its first word without a dash as the command: `--service` comes before the qube."""
+    with open(os.path.join(screens.HERE, "..", "..", name), encoding="utf-8") as file:
+        for line in file:
+            for words in line.split("qvm-run ")[1:]:
+                if "--service" in words and "firewall." in words.split("|")[0]:
+                    plain = [word for word in words.split() if not word.startswith("-")]
+                    assert words.split()[words.split().index("--service") + 1] == plain[0], line
+                    assert plain[1].startswith("firewall."), line
