@@ -251,7 +251,8 @@ def test_what_was_learnt_before_its_wildcard_becomes_past_too(names):
 
 
 @pytest.mark.parametrize("resolvers, netvm, ends", [
-    ((7,), 8, True), ((1, 3), 8, True), ((1, 2), 9, True), ((1, 2), 8, False), ((1, 2, 3), 8, False), ((2, 1), 8, False),
+    ((7,), 8, True), ((1, 3), 8, True), ((1, 2), 9, True),
+    ((1, 2), 8, False), ((1, 2, 3), 8, False), ((2, 1), 8, False),
 ])
 @pytest.mark.parametrize("pause", [0, 99])
 def test_what_others_have_taught_admits_nothing_new_when_they_answer_no_longer(names, resolvers, netvm, ends, pause):
