@@ -8,6 +8,7 @@ every 60 rules, and allocates nothing: the verdicts are made beforehand.
 
 Host names hang beside the first scale: a dict from an address's key to the set of rules whose name has it.
 """
+import sys
 from array import array
 
 from micropython import const
@@ -50,21 +51,13 @@ class RuleList:
 
         dst: int. dport: of TCP and UDP; icmp_type: of ICMP; -1 otherwise, which no predicate matches. now: for names.
         """
-        groups = self._of.get(proto)
-        if groups is None:
-            groups = self._of[_ANY]
-            point = _ANY
-        else:
-            point = icmp_type if proto == self.icmp else dport
+        groups = self._of.get(proto, self._of[_ANY])
+        point = _ANY if proto not in self._of else icmp_type if proto == self.icmp else dport
         if self._named and self.names.epoch(now) != self._epoch:
             self._resolve(now)
         for group in groups:
-            found = _at(group.points, group.point_rules, point)
-            if group.named:
-                named = group.by_address.get(key(dst), 0) | group.unanswered
-                found &= _at(group.addresses, group.address_rules, dst) | named
-            else:
-                found &= _at(group.addresses, group.address_rules, dst)
+            named = group.by_address.get(key(dst), 0) | group.unanswered if group.named else 0
+            found = _at(group.points, point) & (_at(group.addresses, dst) | named)
             if found:
                 return group.verdicts[found & -found]
         return self._otherwise
@@ -78,8 +71,7 @@ class RuleList:
         point = _ANY if proto not in self._of else icmp_type if proto == self.icmp else dport
         for group in groups if self._named else ():
             named = group.by_address.get(key(dst), 0) | group.by_past.get(key(dst), 0) | group.never_answered
-            found = _at(group.addresses, group.address_rules, dst) | named
-            found &= _at(group.points, group.point_rules, point)
+            found = _at(group.points, point) & (_at(group.addresses, dst) | named)
             if found:
                 return group.verdicts[found & -found][0]
         return False
@@ -127,7 +119,7 @@ def sealing(rules, resolvers, names, ask=None):
     for protocols, chosen in plan:
         groups = []
         for i in range(0, len(chosen), _GROUP):
-            groups.append(_Group(chosen[i : i + _GROUP], resolvers))
+            groups.append(_Group(chosen[i : i + _GROUP], resolvers, rules.family != 6))
             yield None
         for proto in protocols:
             of[proto] = groups
@@ -178,7 +170,7 @@ def _chosen(rules, proto):
 class _Group:
     """Up to 60 rules, a bit each, the first rule the lowest."""
 
-    def __init__(self, rules, resolvers):
+    def __init__(self, rules, resolvers, narrow):
         points = _Scale()
         addresses = _Scale()
         self.verdicts = {}  # bit -> what decide() returns
@@ -200,8 +192,8 @@ class _Group:
             else:
                 addresses.add(rule.low, rule.high, bit)
             bit <<= 1
-        self.points, self.point_rules = points.cut()
-        self.addresses, self.address_rules = addresses.cut()
+        self.points = points.cut(True)
+        self.addresses = addresses.cut(narrow)
 
     def resolve(self, names, left):
         """Take what names have now, in at most so many entries; how many are left. Beyond them there is no answer."""
@@ -266,19 +258,25 @@ class _Scale:
             self.changes[first] = self.changes.get(first, 0) ^ bit
             self.changes[last + 1] = self.changes.get(last + 1, 0) ^ bit
 
-    def cut(self):
-        """(where pieces begin, ascending from -1; the bits of each piece)."""
+    def cut(self, narrow):
+        """The scale: where pieces begin, ascending from -1, and the bits of each. narrow: no value has over 32 bits."""
         begins = [_ANY]
         bits = [self.everywhere]
         for value in sorted(self.changes):
             if self.changes[value]:
                 begins.append(value)
                 bits.append(bits[-1] ^ self.changes[value])
-        return begins, bits
+        return _packed(begins, bits, narrow)
 
 
-def _at(begins, bits, value):
+def _packed(begins, bits, _narrow):
+    """A scale, as _at() is given it."""
+    return begins, bits
+
+
+def _at(scale, value):
     """Bits of the piece that value falls into."""
+    begins, bits = scale
     low = 0
     high = len(begins)
     while high - low > 1:
@@ -288,6 +286,11 @@ def _at(begins, bits, value):
         else:
             high = middle
     return bits[low]
+
+
+if sys.implementation.name == "micropython":
+    from firewall.fast.scales import at as _at
+    from firewall.fast.scales import packed as _packed
 
 
 DENY = refusal()  # what a client without understood rules gets

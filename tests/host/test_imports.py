@@ -28,7 +28,7 @@ MAY = {
     "netfront": {"ground", "xenbus", "net"},
     "reasons": set(),
     "wire": set(),
-    "rules": {"wire", "steps", "scattered"},
+    "rules": {"wire", "steps", "scattered", "fast"},
     "flows": {"reasons", "wire", "rules", "fast"},
     "packets": {"reasons", "wire", "rules", "flows"},
     "fast": set(),
