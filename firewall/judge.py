@@ -231,8 +231,7 @@ class Judge(Inbound):
         read = not flows.records[(half >> 1) * WORDS + GENERATION]  # it may teach a name
         if (read or p.total > egress.mtu) and not p.gso and len(p.frame) < p.end:
             return reasons.GATHER
-        # decided: from here on nothing is asked
-        if read:
+        if read:  # decided: from here on nothing is asked
             self.opened += 1  # as much work
             self.teaches(p, half, now)
         follow(flows, at, p, now)
