@@ -24,6 +24,10 @@ MOST_SLOTS = const(12)  # in one of who brings hits alone
 BURST = const(13)
 BURST_SLOT = const(14)
 OF = const(15)  # whose packets have failed
+CALM = const(16)  # addresses, two words each, the lower first
+SCALARS = const(18)
+COPIES = const(20)
+OF_PACKETS = const(22)
 # how it ended
 WHOLE = const(0)  # the pass is over
 REST = const(1)  # turns go on in Python
@@ -39,18 +43,22 @@ class Alone:
     def __init__(self, look, packets, known_tables, scalars, arrays, calm, outward):
         """packets: what runs.hits is given of rows; scalars: the rows' s; the others as bursts/through.py has them."""
         self.run = passes.alone
-        self.words = words = array("I", bytes(4 * 16))
+        self.words = words = array("I", bytes(4 * 24))
         words[BURST], words[BURST_SLOT] = turns.BURST, turns.BURST_SLOT
         self.tables = [
-            look.look, look.tables, look.end, words, arrays, calm, xen.ns, None, None,
+            look.look, look.tables, look.end, words, arrays, xen.ns, None, None,
             uplink_rx.turn, client_tx.turn, runs.hits, known.known, known_tables, packets,
-            uplink_tx.put, client_rx.put, uplink_tx.take_back, scalars, xen.copy, outward.ops, outward.counters,
-            rings.sending, client_rx.finish, passes.put,
+            uplink_tx.put, client_rx.put, uplink_tx.take_back, xen.copy, outward.ops,
+            rings.sending, client_rx.finish,
         ]  # fmt: skip
+        rings.enter(words, CALM, calm)
+        rings.enter(words, SCALARS, scalars)
+        rings.enter(words, COPIES, outward.counters)
+        rings.enter(words, OF_PACKETS, packets[0])
 
     def call(self, tell, charge, least, most):
         """tell(ns): turns begin; charge(number, work): a turn is over. least, most: slots in a turn."""
-        self.tables[7], self.tables[8] = tell, charge
+        self.tables[6], self.tables[7] = tell, charge
         self.words[LEAST_SLOTS], self.words[MOST_SLOTS] = least, most
 
     def said(self, word):

@@ -4,6 +4,7 @@ from array import array
 import xen
 from net.rows import HOW_MANY, PACKET
 
+from firewall.bursts.tables import table
 from firewall.fast import client_rx, client_tx
 
 
@@ -23,14 +24,14 @@ class Clients:
         fixed = array("I", (rings.domid, pool.first_gfn, rings.port, inward.most))
         out = array("I", (rings.domid, pool.first_gfn, rings.port, outward.most, len(sent) // 3))
         return (
-            (
+            table(
                 (tx.words, r.slots, r.packets, r.parts, inward.words, pool.stack, pool.mark),
                 (tx.words, r.slots, r.packets, inward.words, rings.counts),
                 r.s, tx.words, tx.counters, pool.counters, fixed, xen.copy, inward.ops, xen.mb, xen.evtchn_send,
-            ), (
+            ), table(
                 (rx.words, r.packets, r.parts, outward.words, sent),
                 r.s, rx.words, rx.counters, rings.counters, outward.counters, out,
-            ), (
+            ), table(
                 (rx.words, outward.words, sent, pool.stack, rings.counts),
                 r.s, rx.words, rx.counters, rings.counters, pool.counters, out, xen.mb, xen.evtchn_send,
             ),

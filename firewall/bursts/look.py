@@ -11,6 +11,7 @@ from firewall.interfaces import NUMBERS, UPLINK
 _ROW = const(8)  # words
 _IDLE = const(4)  # the first of a ring: who asks for an event writes there
 _OF_ALL = const(10)  # places in the tables
+_OF_LOOK = const(8)  # addresses in the words
 # of what is seen:
 SOME = const(0xFFFF)  # how many interfaces have something for a turn
 ANSWERED = const(0x10000)  # the netvm has sent frames
@@ -35,9 +36,12 @@ class Look:
         self._rows = xen.view(xen.mem(4 * _ROW * NUMBERS), "I")
         self._numbers = xen.view(xen.mem(2 * NUMBERS), "H")
         self._idle = xen.view(xen.mem(4 * _IDLE * NUMBERS), "I")  # what stands for tx rings that are not looked at
-        self._words = array("I", (0, 0))  # how many, and whether the uplink is one
+        # how many, whether the uplink is one; and addresses: of the first three tables, and of what is the uplink's
+        self._words = array("I", bytes(4 * (2 + 2 * _OF_LOOK)))
         none = (None,) * 5
         self.tables = [self._rows, self._numbers, self.has, self._words] + list(none) + [xen.mb] + list(none[:4])
+        for i in range(3):
+            kernels.enter(self._words, 2 + 2 * i, self.tables[i])
 
     def add(self, number, rings, arrays):
         """These rings have come. arrays: what the kernels are given of them. MemoryError: they have not."""
@@ -54,6 +58,7 @@ class Look:
             tables = self.tables
             for i in range(5):
                 tables[4 + i] = mine[i]
+                kernels.enter(self._words, 8 + 2 * i, mine[i])
             tables[_OF_ALL] = uplink_rx.lend
             tables[_OF_ALL + 1] = arrays[2]
             tables[_OF_ALL + 2] = uplink_tx.flush

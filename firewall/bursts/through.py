@@ -11,7 +11,7 @@ from firewall.bursts.alone import GONE, LEFT, LOOKED_UP, OF, TAKEN, Alone
 from firewall.bursts.clients import Clients
 from firewall.bursts.uplink import Uplink
 from firewall.bursts.look import Look
-from firewall.fast import entries, known, runs
+from firewall.fast import entries, known, rings, runs
 from firewall.flows import state
 from firewall.interfaces import NUMBERS, UPLINK
 from firewall.wire import byteorder
@@ -39,13 +39,15 @@ class Bursts:
         self.look = Look()
         self._packets = (rows.packets, rows.parts, pool.memory)
         n = self._neighbours = judge.neighbours
-        self._scalars = xen.view(xen.mem(4 * 16), "I")
+        self._scalars = xen.view(xen.mem(4 * 64), "I")
         self._flows = flows = n.flows
         self._tables = (
             self._scalars, flows.records, flows.index.slots, n.clients.generations, n.clients.lives, interfaces.rows,
             state.NEXT, state.RANK, array("I", state.TIMEOUT), n.clients.ends, entries.move,
         )  # fmt: skip
         self._beginning = opening.Opening(judge, self._tables, self._packets).begin
+        for i in range(9):
+            rings.enter(self._scalars, 16 + 2 * i, self._tables[i])
         self._told_ours = self._told_gateway = self._told_broadcast = -1
         self._told_key = None
         self._told = False  # in this pass

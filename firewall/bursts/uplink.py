@@ -7,6 +7,7 @@ from net.netif import NO_PAGE
 from net.rows import FAILED, FATE, FIRST_PART, HOW_MANY, PACKET, PART
 from peererror import PeerError
 
+from firewall.bursts.tables import table
 from firewall.fast import uplink_rx, uplink_tx
 
 _COMPLETED = const(256)  # slots taken back in a pass
@@ -24,28 +25,28 @@ class Uplink:
         kept = rings.quarantine.counters
         fixed = array("I", (rings.domid, pool.first_gfn, rings.ports[0], rings.ports[-1]))
         return (
-            (
+            table(
                 (rx.words, rx_lent.page, rx_lent.gref, r.packets, r.parts, r.refs),
                 (rx_lent.page, r.packets, r.parts, pool.mark, pool.stack),
                 r.s, rx.words, rx.counters, pool.counters, rx_lent.counters, r.refs, xen.revokes,
                 (r.packets, rings.counts),
-            ), (
+            ), table(
                 (r.packets, r.parts, pool.mark, r.places, r.gfns),
                 (r.packets, r.parts, r.refs, tx.words, rings.tx_ids, tx_lent.page, tx_lent.gref, tx_lent.number,
                  rings.counts),
                 r.s, tx.counters, rings.counters, tx_lent.counters, rx_lent.counters, kept, fixed,
                 xen.zeros, pool.memory, r.places, xen.grants, r.gfns, r.refs,
-            ), (
+            ), table(
                 (rx_lent.page, pool.stack, pool.mark, r.places, r.gfns, r.pages),
                 (rx.words, rx_lent.page, rx_lent.gref, r.refs, r.pages),
                 r.s, rx.counters, pool.counters, tx_lent.counters, rx_lent.counters, kept, fixed, r.pages, pool.stack,
                 r.refs, xen.zeros, pool.memory, r.places, xen.grants, r.gfns,
-            ), (
+            ), table(
                 (tx.words, tx_lent.page, tx_lent.gref, r.refs, r.pages, r.ids),
                 (r.pages, r.ids, rings.tx_ids, pool.stack),
                 r.s, tx.words, tx.counters, rings.counters, pool.counters, tx_lent.counters, r.refs, xen.revokes,
             ),
-            (tx.words, tx.counters, rx.words, rx.counters, fixed, xen.mb, xen.evtchn_send),
+            table(tx.words, tx.counters, rx.words, rx.counters, fixed, xen.mb, xen.evtchn_send),
         )  # fmt: skip
 
     # ---- from the netvm -------------------------------------------------------------------------

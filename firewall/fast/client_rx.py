@@ -7,8 +7,9 @@
 
 out() stops in front of what finds no buffers; there Python goes on, and decides. Twin: netback/link.py.
 
-Arrays and scalars are laid out as in net/rows.py; nothing of ours is imported. Nothing that the far side can write to
-is read twice, and nothing that it says is an index of more than its ring has slots. See README.md.
+Arrays and scalars are laid out as in net/rows.py, what each is given as in bursts/tables.py; nothing of ours is
+imported. Nothing that the far side can write to is read twice, and nothing that it says is an index of more than its
+ring has slots. See README.md.
 """
 import micropython
 from micropython import const
@@ -52,12 +53,13 @@ def put(t, first: int, end: int) -> int:
     t: what out() is given, scalars, ring's words, its own counters, the link's, the operations', fixed words (domid,
     gfn of page 0, port, operations in all, packets in a burst).
     """
-    s = ptr32(t[1])
-    ring = ptr32(t[2])
-    own = ptr32(t[3])
-    link = ptr32(t[4])
-    copies = ptr32(t[5])
-    fixed = ptr32(t[6])
+    a = ptr32(t[0])
+    s = ptr32(a[2] | a[3] << 32)
+    ring = ptr32(a[4] | a[5] << 32)
+    own = ptr32(a[6] | a[7] << 32)
+    link = ptr32(a[8] | a[9] << 32)
+    copies = ptr32(a[10] | a[11] << 32)
+    fixed = ptr32(a[12] | a[13] << 32)
     cons = own[_CONS]
     n = ring[_REQ_PROD] - cons & 0xFFFFFFFF
     if n > _RING - (cons - own[_PROD] & 0xFFFFFFFF):
@@ -72,7 +74,7 @@ def put(t, first: int, end: int) -> int:
     s[7] = fixed[1]
     s[8] = link[_SENDING]
     s[9] = fixed[4]
-    n = int(out(t[0], t[1]))
+    n = int(out(a[0] | a[1] << 32, a[2] | a[3] << 32))
     own[_CONS] = s[2]
     copies[0] = s[5]
     link[_SENDING] = s[8]
@@ -86,17 +88,18 @@ def finish(t) -> int:
     t: what respond() is given, scalars, ring's words, its own counters, the link's, the pool's, fixed words (domid, gfn
     of page 0, port), and xen.mb, xen.evtchn_send.
     """
-    s = ptr32(t[1])
-    ring = ptr32(t[2])
-    own = ptr32(t[3])
-    link = ptr32(t[4])
-    pool = ptr32(t[5])
-    fixed = ptr32(t[6])
+    a = ptr32(t[0])
+    s = ptr32(a[2] | a[3] << 32)
+    ring = ptr32(a[4] | a[5] << 32)
+    own = ptr32(a[6] | a[7] << 32)
+    link = ptr32(a[8] | a[9] << 32)
+    pool = ptr32(a[10] | a[11] << 32)
+    fixed = ptr32(a[12] | a[13] << 32)
     s[0] = own[_PROD]
     s[1] = link[_SENDING]
     s[2] = pool[0]
     s[3] = fixed[1]
-    failed = int(respond(t[0], t[1]))
+    failed = int(respond(a[0] | a[1] << 32, a[2] | a[3] << 32))
     prod = s[0]
     own[_PROD] = prod
     pool[0] = s[2]
@@ -111,18 +114,18 @@ def finish(t) -> int:
 
 
 @micropython.viper
-def out(t, s: ptr32) -> int:
+def out(t: ptr32, s: ptr32) -> int:
     """Ask for copies of packets into the pages that a client has posted; how many packets it did.
 
     t: ring's words, packets, parts, operations, what was sent (three words each: first operation, parts, offloads).
     s: 0 first packet, 1 packet behind the last, 2 req_cons, 3 buffers waiting, 4 operations in all, 5 operations used,
     6 domid, 7 gfn of page 0, 8 sent, 9 room in what was sent. Out: 2, 3, 5, 8.
     """
-    ring = ptr32(t[0])
-    packets = ptr32(t[1])
-    parts = ptr32(t[2])
-    ops = ptr32(t[3])
-    sent = ptr32(t[4])
+    ring = ptr32(t[0] | t[1] << 32)
+    packets = ptr32(t[2] | t[3] << 32)
+    parts = ptr32(t[4] | t[5] << 32)
+    ops = ptr32(t[6] | t[7] << 32)
+    sent = ptr32(t[8] | t[9] << 32)
     packet = s[0]
     cons = s[2]
     waiting = s[3]
@@ -172,17 +175,17 @@ def out(t, s: ptr32) -> int:
 
 
 @micropython.viper
-def respond(t, s: ptr32) -> int:
+def respond(t: ptr32, s: ptr32) -> int:
     """Write rx responses for what was copied, and give its pages back; how many packets have failed.
 
     t: ring's words, operations, what was sent, the pool's free pages, the link's counts. s: 0 rsp_prod, 1 sent, 2 free
     pages, 3 gfn of page 0. Out: 0, 2.
     """
-    halves = ptr16(t[0])
-    ops = ptr32(t[1])
-    sent = ptr32(t[2])
-    stack = ptr16(t[3])
-    counts = ptr32(t[4])
+    halves = ptr16(t[0] | t[1] << 32)
+    ops = ptr32(t[2] | t[3] << 32)
+    sent = ptr32(t[4] | t[5] << 32)
+    stack = ptr16(t[6] | t[7] << 32)
+    counts = ptr32(t[8] | t[9] << 32)
     prod = s[0]
     free = s[2]
     gfn = s[3]

@@ -7,8 +7,9 @@
 take() stops in front of what it does not do: a chain that is not whole, a size that is wrong, no pages. There Python
 goes on, and decides. Twin: netback/link.py with net/netif.py.
 
-Arrays and scalars are laid out as in net/rows.py; nothing of ours is imported. Nothing that the far side can write to
-is read twice, and nothing that it says is an index of more than its ring has slots. See README.md.
+Arrays and scalars are laid out as in net/rows.py, what each is given as in bursts/tables.py; nothing of ours is
+imported. Nothing that the far side can write to is read twice, and nothing that it says is an index of more than its
+ring has slots. See README.md.
 """
 import micropython
 from micropython import const
@@ -63,11 +64,12 @@ def turn(t, limit: int) -> int:
     t: what take() and answer() are given, scalars, ring's words, its own counters, the pool's, fixed words (domid, gfn
     of page 0, port, operations in all), and xen.copy, the operations for it, xen.mb, xen.evtchn_send.
     """
-    s = ptr32(t[2])
-    ring = ptr32(t[3])
-    own = ptr32(t[4])
-    pool = ptr32(t[5])
-    fixed = ptr32(t[6])
+    a = ptr32(t[0])
+    s = ptr32(a[4] | a[5] << 32)
+    ring = ptr32(a[6] | a[7] << 32)
+    own = ptr32(a[8] | a[9] << 32)
+    pool = ptr32(a[10] | a[11] << 32)
+    fixed = ptr32(a[12] | a[13] << 32)
     cons = own[_CONS]
     n = ring[_REQ_PROD] - cons & 0xFFFFFFFF
     if n > _RING - (cons - own[_PROD] & 0xFFFFFFFF):
@@ -81,14 +83,14 @@ def turn(t, limit: int) -> int:
     s[6] = fixed[0]
     s[7] = fixed[1]
     s[8] = _PACKETS
-    take(t[0], t[2])
+    take(a[0] | a[1] << 32, a[4] | a[5] << 32)
     packets = s[9]
     if packets == 0:
         return 0
     t[7](t[8], s[5])  # nothing has changed if that raises
     pool[0] = s[3]
     s[12] = own[_PROD]
-    answer(t[1], t[2])
+    answer(a[2] | a[3] << 32, a[4] | a[5] << 32)
     prod = s[12]
     own[_PROD] = prod
     own[_CONS] = cons + s[10]
@@ -102,20 +104,20 @@ def turn(t, limit: int) -> int:
 
 
 @micropython.viper
-def take(t, s: ptr32):
+def take(t: ptr32, s: ptr32):
     """Take packets from a tx ring, as many as are in order, and ask for copies of their data.
 
     t: ring's words, private slots, packets, parts, operations, the pool's free pages, its marks.
     s: 0 req_cons, 1 requests waiting, 2 slots to take, 3 free pages, 4 operations in all, 5 operations used, 6 domid,
     7 gfn of page 0, 8 packets there is room for. Out: 3 and 5; 9 packets, 10 slots taken, 11 parts.
     """
-    ring = ptr32(t[0])
-    slots = ptr32(t[1])
-    packets = ptr32(t[2])
-    parts = ptr32(t[3])
-    ops = ptr32(t[4])
-    stack = ptr16(t[5])
-    marks = ptr16(t[6])
+    ring = ptr32(t[0] | t[1] << 32)
+    slots = ptr32(t[2] | t[3] << 32)
+    packets = ptr32(t[4] | t[5] << 32)
+    parts = ptr32(t[6] | t[7] << 32)
+    ops = ptr32(t[8] | t[9] << 32)
+    stack = ptr16(t[10] | t[11] << 32)
+    marks = ptr16(t[12] | t[13] << 32)
     cons = s[0]
     n = s[1]
     limit = s[2]
@@ -221,17 +223,17 @@ def take(t, s: ptr32):
 
 
 @micropython.viper
-def answer(t, s: ptr32) -> int:
+def answer(t: ptr32, s: ptr32) -> int:
     """Write responses for all slots of the packets that were taken; those whose copies failed get the fate _FAILED.
 
     t: ring's words, private slots, packets, operations, the link's counts. s: 9 packets, 12 rsp_prod. Out: 12. How many
     have failed.
     """
-    slots = ptr32(t[1])
-    packets = ptr32(t[2])
-    ops = ptr32(t[3])
-    halves = ptr16(t[0])
-    counts = ptr32(t[4])
+    slots = ptr32(t[2] | t[3] << 32)
+    packets = ptr32(t[4] | t[5] << 32)
+    ops = ptr32(t[6] | t[7] << 32)
+    halves = ptr16(t[0] | t[1] << 32)
+    counts = ptr32(t[8] | t[9] << 32)
     prod = s[12]
     failed = 0
     octets = counts[_FROM + 2]

@@ -15,16 +15,9 @@ comes from tables that Python alone writes.
 import micropython
 from micropython import const
 
-# tables, in the order of the tuple that known() is given
+# tables, of the tuple that known() is given
 _SCALARS = const(0)  # u32: see below
 _RECORDS = const(1)  # u32
-_SLOTS = const(2)  # u32, of the index
-_GENERATIONS = const(3)  # u32, by the client's slot
-_LIVES = const(4)  # u32
-_ROWS = const(5)  # u32: interfaces
-_NEXT = const(6)  # octets: states, as in state.py
-_RANK = const(7)
-_TIMEOUT = const(8)  # u32, ms by state
 _ENDS = const(9)  # u32: of the clients' lists, as in clients.py
 _MOVE = const(10)  # entries.move()
 
@@ -36,6 +29,15 @@ _NOW = const(9)  # ms
 _OURS = const(10)  # our address on the uplink
 _GATEWAY = const(11)  # the one that clients know us by
 _BROADCAST = const(12)  # of the uplink's network; 0: none
+# addresses of the first tables, at 16 + 2 times their places: two words each, the lower first
+_AT_RECORDS = const(18)
+_AT_SLOTS = const(20)  # u32, of the index
+_AT_GENERATIONS = const(22)  # u32, by the client's slot
+_AT_LIVES = const(24)  # u32
+_AT_ROWS = const(26)  # u32: interfaces
+_AT_NEXT = const(28)  # octets: states, as in state.py
+_AT_RANK = const(30)
+_AT_TIMEOUT = const(32)  # u32, ms by state
 
 # an interface: a row of interfaces.py
 _NUMBERS = const(1024)
@@ -79,11 +81,10 @@ _UDP = const(17)
 
 
 @micropython.viper
-def _find(t, w0: int, w1: int, w2: int, w3: int) -> int:
+def _find(scalars: ptr32, w0: int, w1: int, w2: int, w3: int) -> int:
     """index.Index.find(): the half, or -1."""
-    scalars = ptr32(t[_SCALARS])
-    slots = ptr32(t[_SLOTS])
-    records = ptr32(t[_RECORDS])
+    slots = ptr32(scalars[_AT_SLOTS] | scalars[_AT_SLOTS + 1] << 32)
+    records = ptr32(scalars[_AT_RECORDS] | scalars[_AT_RECORDS + 1] << 32)
     h = scalars[0] * (w0 & 0xFFFF) + scalars[1] * (w0 >> 16) + scalars[2] * (w1 & 0xFFFF) + scalars[3] * (w1 >> 16)
     h += scalars[4] * (w2 & 0xFFFF) + scalars[5] * (w2 >> 16) + scalars[6] * w3
     h = (h & _PRIME) + (h >> 31)
@@ -140,7 +141,7 @@ def known(t, frame: ptr8, have: int, octets: int, offloads: int, parts: int, num
     dst = halves[8] | halves[9] << 16
     # ---- who says it ----
     scalars = ptr32(t[_SCALARS])
-    rows = ptr32(t[_ROWS])
+    rows = ptr32(scalars[_AT_ROWS] | scalars[_AT_ROWS + 1] << 32)
     if rows[number * _ROW + _ROW_MTU] == 0:
         return 0 - 1
     proto = frame[23]
@@ -200,30 +201,30 @@ def known(t, frame: ptr8, have: int, octets: int, offloads: int, parts: int, num
     else:
         return 0 - 1
     # ---- the flow ----
-    half = int(_find(t, src, dst, ports, kind))
+    half = int(_find(uint(scalars), src, dst, ports, kind))
     if half < 0:
         return 0 - 1
-    w = ptr32(t[_RECORDS])
+    w = ptr32(scalars[_AT_RECORDS] | scalars[_AT_RECORDS + 1] << 32)
     at = half << 4
     there = half >> 1 << 5
     back = there + _BACK
     # whose flow it is says the interface, never the packet
     if w[at + _CLIENT] != rows[number * _ROW + _ROW_CLIENT]:
         return 0 - 1
-    generations = ptr32(t[_GENERATIONS])
-    lives = ptr32(t[_LIVES])
+    generations = ptr32(scalars[_AT_GENERATIONS] | scalars[_AT_GENERATIONS + 1] << 32)
+    lives = ptr32(scalars[_AT_LIVES] | scalars[_AT_LIVES + 1] << 32)
     if w[there + _GENERATION] != generations[w[there + _CLIENT]] or w[back + _GENERATION] != lives[w[back + _LIFE]]:
         return 0 - 1
     now = scalars[_NOW]
     state = w[there + _EGRESS] >> 16
-    timeout = ptr32(t[_TIMEOUT])
+    timeout = ptr32(scalars[_AT_TIMEOUT] | scalars[_AT_TIMEOUT + 1] << 32)
     limit = timeout[state]
     if now - w[there + _SEEN] & 0xFFFFFFFF > limit:
         if state <= _ICMP_ASSURED or now - w[back + _SEEN] & 0xFFFFFFFF > limit:
             return 0 - 1
-    next = ptr8(t[_NEXT])
+    next = ptr8(scalars[_AT_NEXT] | scalars[_AT_NEXT + 1] << 32)
     turned = next[state * 8 + event + ((half & 1) << 2)]
-    ranks = ptr8(t[_RANK])
+    ranks = ptr8(scalars[_AT_RANK] | scalars[_AT_RANK + 1] << 32)
     if ranks[turned] != ranks[state] and w[back + _LIFE] >= _MAPPED:
         return 0 - 1
     # ---- the way out ----

@@ -15,26 +15,22 @@ _TABLES = const(1)
 _END = const(2)  # rings.end
 _WORDS = const(3)  # see below
 _ARRAYS = const(4)  # by number: what the kernels are given of an interface's rings
-_CALM = const(5)  # octets by number: 1: the last turn had hits alone
-_NS = const(6)  # xen.ns
-_TELL = const(7)  # tell(ns): the time, and what known() is to know
-_CHARGE = const(8)  # charge(number, work), of a turn
-_FROM_UPLINK = const(9)  # uplink_rx.turn
-_FROM_CLIENT = const(10)  # client_tx.turn
-_HITS = const(11)  # runs.hits, and what that is given: known, its tables, rows
-_KNOWN = const(12)
-_KNOWN_TABLES = const(13)
-_ROWS = const(14)
-_TO_UPLINK = const(15)  # uplink_tx.put
-_TO_CLIENT = const(16)  # client_rx.put
-_TAKE_BACK = const(17)  # uplink_tx.take_back, and the scalars in which it counts errors
-_SCALARS = const(18)
-_COPY = const(19)  # xen.copy, the operations towards clients, how many there are
-_OPS = const(20)
-_COPIES = const(21)
-_SENDING = const(22)  # rings.sending
-_FINISH = const(23)  # client_rx.finish
-_PUT = const(24)  # put() below
+_NS = const(5)  # xen.ns
+_TELL = const(6)  # tell(ns): the time, and what known() is to know
+_CHARGE = const(7)  # charge(number, work), of a turn
+_FROM_UPLINK = const(8)  # uplink_rx.turn
+_FROM_CLIENT = const(9)  # client_tx.turn
+_HITS = const(10)  # runs.hits, and what that is given: known, its tables, rows
+_KNOWN = const(11)
+_KNOWN_TABLES = const(12)
+_ROWS = const(13)
+_TO_UPLINK = const(14)  # uplink_tx.put
+_TO_CLIENT = const(15)  # client_rx.put
+_TAKE_BACK = const(16)  # uplink_tx.take_back
+_COPY = const(17)  # xen.copy, and the operations towards clients
+_OPS = const(18)
+_SENDING = const(19)  # rings.sending
+_FINISH = const(20)  # client_rx.finish
 
 # words
 _SEEN = const(0)  # what look() or end() said
@@ -53,6 +49,11 @@ _MOST_SLOTS = const(12)  # in one of who brings hits alone
 _BURST = const(13)  # prices, see turns.py
 _BURST_SLOT = const(14)
 _OF = const(15)  # whose packets have failed
+# addresses, two words each, the lower first
+_CALM = const(16)  # octets by number: 1: the last turn had hits alone
+_SCALARS = const(18)  # of kernels: the third says how many of the netvm's answers told of an error
+_COPIES = const(20)  # how many operations towards clients there are
+_OF_PACKETS = const(22)  # their rows
 
 # what alone() says
 _WHOLE = const(0)  # the pass is over
@@ -77,10 +78,47 @@ _DEAF = const(2)  # of what a link counts
 
 
 @micropython.viper
+def put(t, w: ptr32, end: int):
+    """Packets that are hits, up to `end`, leave by the ways that are their fates: w[_GONE] of them have room.
+
+    w[_LEFT]: what uplink_tx.put has said of the next ones, if Xen has granted only some of their pages.
+    """
+    packets = ptr32(w[_OF_PACKETS] | w[_OF_PACKETS + 1] << 32)
+    first = 0
+    while first < end:
+        fate = packets[first * _PACKET + _FATE]
+        behind = first + 1
+        while behind < end and packets[behind * _PACKET + _FATE] == fate:
+            behind += 1
+        arrays = t[_ARRAYS][fate]
+        if not arrays:
+            break
+        if fate:
+            link = ptr32(arrays[1][4])
+            if link[_DEAF]:
+                break
+            done = int(t[_TO_CLIENT](arrays[1], first, behind))
+            if done < 0:
+                break
+        else:
+            done = int(t[_TO_UPLINK](arrays[1], first, behind, 0 - 1))
+            if done < 0 - 1:
+                w[_LEFT] = done
+                break
+            if done < 0:
+                break
+            done += first
+        first = done
+        if done < behind:
+            break
+    w[_GONE] = first
+
+
+@micropython.viper
 def alone(t) -> int:
     """One pass, while at most one interface has something and nothing waits for room: how it ended, see above."""
     w = ptr32(t[_WORDS])
-    calm = ptr8(t[_CALM])
+    calm = ptr8(w[_CALM] | w[_CALM + 1] << 32)
     look = t[_LOOK]
     tables = t[_TABLES]
     w[_DONE] = 0
@@ -96,7 +134,7 @@ def alone(t) -> int:
         if seen & _ANSWERED:
             w[_DONE] = 1
             n = int(t[_TAKE_BACK](t[_ARRAYS][0][3], _COMPLETED))
-            s = ptr32(t[_SCALARS])
+            s = ptr32(w[_SCALARS] | w[_SCALARS + 1] << 32)
             if n < 0 or n and s[2]:
                 w[_TAKEN] = n
                 return _ANSWERS
@@ -134,14 +172,14 @@ def alone(t) -> int:
             w[_LEFT] = 0
             calm[number] = 1
             if end:
-                t[_PUT](t, end)
+                put(t, uint(w), end)
             if w[_GONE] < n:
                 return _PACKETS
             given += 1
             seen = int(look(tables))
             if given >= w[_MOST] or int(t[_NS]()) - ns > _PASS_NS:
                 break
-    copies = ptr32(t[_COPIES])
+    copies = ptr32(w[_COPIES] | w[_COPIES + 1] << 32)
     if copies[0]:
         t[_COPY](t[_OPS], copies[0])
         copies[0] = 0
@@ -155,41 +193,3 @@ def alone(t) -> int:
             number = int(t[_SENDING](tables))
     w[_SEEN] = int(t[_END](tables, 1 + w[_MANY]))
     return _WHOLE
-
-
-@micropython.viper
-def put(t, end: int):
-    """Packets that are hits, up to `end`, leave by the ways that are their fates: w[_GONE] of them have room.
-
-    w[_LEFT]: what uplink_tx.put has said of the next ones, if Xen has granted only some of their pages.
-    """
-    w = ptr32(t[_WORDS])
-    packets = ptr32(t[_ROWS][0])
-    first = 0
-    while first < end:
-        fate = packets[first * _PACKET + _FATE]
-        behind = first + 1
-        while behind < end and packets[behind * _PACKET + _FATE] == fate:
-            behind += 1
-        arrays = t[_ARRAYS][fate]
-        if not arrays:
-            break
-        if fate:
-            link = ptr32(arrays[1][4])
-            if link[_DEAF]:
-                break
-            done = int(t[_TO_CLIENT](arrays[1], first, behind))
-            if done < 0:
-                break
-        else:
-            done = int(t[_TO_UPLINK](arrays[1], first, behind, 0 - 1))
-            if done < 0 - 1:
-                w[_LEFT] = done
-                break
-            if done < 0:
-                break
-            done += first
-        first = done
-        if done < behind:
-            break
-    w[_GONE] = first

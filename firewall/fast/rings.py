@@ -54,10 +54,10 @@ def look(t) -> int:
     by number, 1: something), words (how many interfaces, 1 if the uplink is one); then of the uplink: the link's
     counters, how many pages are lent for tx and for rx, how many are in quarantine, whether its backlog waits.
     """
-    numbers = ptr16(t[1])
-    has = ptr8(t[2])
     words = ptr32(t[3])
-    rows = uint(ptr32(t[0]))
+    numbers = ptr16(words[4] | words[5] << 32)
+    has = ptr8(words[6] | words[7] << 32)
+    rows = uint(words[2] | words[3] << 32)
     found = 0
     who = 0
     for i in range(words[0]):
@@ -75,11 +75,11 @@ def look(t) -> int:
         else:
             if tx[_RSP_PROD] != own[_CONS]:
                 found |= _ANSWERED
-            link = ptr32(t[4])
-            tx_lent = ptr32(t[5])
-            rx_lent = ptr32(t[6])
-            kept = ptr32(t[7])
-            waits = ptr32(t[8])
+            link = ptr32(words[8] | words[9] << 32)
+            tx_lent = ptr32(words[10] | words[11] << 32)
+            rx_lent = ptr32(words[12] | words[13] << 32)
+            kept = ptr32(words[14] | words[15] << 32)
+            waits = ptr32(words[16] | words[17] << 32)
             if waits[0]:
                 found |= _WAITING
             if kept[0] == 0 and link[0] >= _ROOMY and _LIMIT - tx_lent[0] - rx_lent[0] >= _ROOMY:
@@ -102,9 +102,9 @@ def arm(t, answers: int):
 
     A fence must follow, and another look().
     """
-    numbers = ptr16(t[1])
     words = ptr32(t[3])
-    rows = uint(ptr32(t[0]))
+    numbers = ptr16(words[4] | words[5] << 32)
+    rows = uint(words[2] | words[3] << 32)
     for i in range(words[0]):
         number = numbers[i]
         row = ptr32(rows + uint(number * _ROW))
@@ -151,9 +151,9 @@ def end(t, may: int) -> int:
 @micropython.viper
 def sending(t) -> int:
     """The number of an interface with copies in the running burst; 0: there is none. t: as look() has it."""
-    numbers = ptr16(t[1])
     words = ptr32(t[3])
-    rows = uint(ptr32(t[0]))
+    numbers = ptr16(words[4] | words[5] << 32)
+    rows = uint(words[2] | words[3] << 32)
     for i in range(words[0]):
         number = numbers[i]
         if number:

@@ -10,8 +10,9 @@
 Each stops in front of what is not in order; there Python goes on, and decides. Twin: netfront/link.py with
 net/netif.py.
 
-Arrays and scalars are laid out as in net/rows.py; nothing of ours is imported. Nothing that the far side can write to
-is read twice, and nothing that it says is an index of more than its ring has slots. See README.md.
+Arrays and scalars are laid out as in net/rows.py, what each is given as in bursts/tables.py; nothing of ours is
+imported. Nothing that the far side can write to is read twice, and nothing that it says is an index of more than its
+ring has slots. See README.md.
 """
 import micropython
 from micropython import const
@@ -59,9 +60,10 @@ def turn(t, limit: int) -> int:
     are not 0 now. t: what arrived() and ours() are given, scalars, ring's words, its own counters, the pool's, how many
     are lent, references, xen.revokes, what count() is given.
     """
-    s = ptr32(t[2])
-    ring = ptr32(t[3])
-    own = ptr32(t[4])
+    a = ptr32(t[0])
+    s = ptr32(a[4] | a[5] << 32)
+    ring = ptr32(a[6] | a[7] << 32)
+    own = ptr32(a[8] | a[9] << 32)
     cons = own[_CONS]
     n = ring[_RSP_PROD] - cons & 0xFFFFFFFF
     if n > (own[_PUBLISHED] - cons & 0xFFFFFFFF):
@@ -70,19 +72,19 @@ def turn(t, limit: int) -> int:
     s[1] = n
     s[2] = limit
     s[3] = _PACKETS
-    arrived(t[0], t[2])
+    arrived(a[0] | a[1] << 32, a[4] | a[5] << 32)
     packets = s[4]
     slots = s[5]
     if packets == 0:
         return 0
     if int(t[8](t[7], slots)):
         return 0 - 2 - slots
-    lent = ptr32(t[6])
+    lent = ptr32(a[12] | a[13] << 32)
     lent[0] = lent[0] - slots
-    pool = ptr32(t[5])
+    pool = ptr32(a[10] | a[11] << 32)
     s[6] = pool[0]
-    ours(t[1], t[2])
-    count(t[9], packets)
+    ours(a[2] | a[3] << 32, a[4] | a[5] << 32)
+    count(a[18] | a[19] << 32, packets)
     pool[0] = s[6]
     own[_CONS] = s[0]
     return packets | slots << 16
@@ -97,15 +99,16 @@ def lend(t, room: int) -> int:
     of page 0), pages taken, the pool's free pages, references, and xen.zeros, its memory and places, xen.grants, its
     gfns.
     """
-    own = ptr32(t[3])
-    pool = ptr32(t[4])
+    a = ptr32(t[0])
+    own = ptr32(a[6] | a[7] << 32)
+    pool = ptr32(a[8] | a[9] << 32)
     due = _RING - (own[_PROD] - own[_CONS] & 0xFFFFFFFF)
     if due == 0:
         return 0
-    rx_lent = ptr32(t[6])
+    rx_lent = ptr32(a[12] | a[13] << 32)
     if room < 0:
-        tx_lent = ptr32(t[5])
-        kept = ptr32(t[7])
+        tx_lent = ptr32(a[10] | a[11] << 32)
+        kept = ptr32(a[14] | a[15] << 32)
         if kept[0]:
             return 0 - 1
         room = _LIMIT - tx_lent[0] - rx_lent[0]
@@ -116,29 +119,29 @@ def lend(t, room: int) -> int:
         due = pool[0]
     if due <= 0:
         return 0
-    s = ptr32(t[2])
-    fixed = ptr32(t[8])
+    s = ptr32(a[4] | a[5] << 32)
+    fixed = ptr32(a[16] | a[17] << 32)
     s[0] = own[_PROD]
     s[1] = due
     if due > _POSTED:
         s[1] = _POSTED
     s[2] = pool[0]
     s[3] = fixed[1]
-    n = int(offer(t[0], t[2]))
+    n = int(offer(a[0] | a[1] << 32, a[4] | a[5] << 32))
     free = s[2]
     pool[0] = free
     if s[4]:
         t[12](t[13], t[14], s[4])
     granted = int(t[15](t[16], t[11], n, fixed[0], False))
     if granted < n:
-        taken = ptr32(t[9])
-        stack = ptr16(t[10])
+        taken = ptr32(a[18] | a[19] << 32)
+        stack = ptr16(a[20] | a[21] << 32)
         for i in range(granted, n):
             stack[free] = taken[i]
             free += 1
         pool[0] = free
     s[1] = granted
-    post(t[1], t[2])
+    post(a[2] | a[3] << 32, a[4] | a[5] << 32)
     own[_PROD] = s[0]
     rx_lent[0] = rx_lent[0] + granted
     if due > _POSTED and granted == _POSTED:
@@ -147,18 +150,18 @@ def lend(t, room: int) -> int:
 
 
 @micropython.viper
-def arrived(t, s: ptr32):
+def arrived(t: ptr32, s: ptr32):
     """Read rx responses into packets, as long as each is in order; what is to be revoked for them.
 
     t: ring's words, pages by id, references by id, packets, parts, references, marks. s: 0 rsp_cons, 1 responses
     waiting, 2 responses to take, 3 packets there is room for. Out: 4 packets, 5 responses taken. Nothing is ours yet.
     """
-    ring = ptr32(t[0])
-    pages = ptr16(t[1])
-    grefs = ptr32(t[2])
-    packets = ptr32(t[3])
-    parts = ptr32(t[4])
-    refs = ptr32(t[5])
+    ring = ptr32(t[0] | t[1] << 32)
+    pages = ptr16(t[2] | t[3] << 32)
+    grefs = ptr32(t[4] | t[5] << 32)
+    packets = ptr32(t[6] | t[7] << 32)
+    parts = ptr32(t[8] | t[9] << 32)
+    refs = ptr32(t[10] | t[11] << 32)
     cons = s[0]
     packet = 0
     part = 0
@@ -231,16 +234,16 @@ def arrived(t, s: ptr32):
 
 
 @micropython.viper
-def ours(t, s: ptr32):
+def ours(t: ptr32, s: ptr32):
     """The pages that arrived() read about are revoked: no longer lent, and marked as far as they are filled.
 
     t: pages by id, packets, parts, marks, the pool's free pages. s: 0 rsp_cons, 4 packets, 6 free pages. Out: 0, 6.
     """
-    pages = ptr16(t[0])
-    packets = ptr32(t[1])
-    parts = ptr32(t[2])
-    marks = ptr16(t[3])
-    stack = ptr16(t[4])
+    pages = ptr16(t[0] | t[1] << 32)
+    packets = ptr32(t[2] | t[3] << 32)
+    parts = ptr32(t[4] | t[5] << 32)
+    marks = ptr16(t[6] | t[7] << 32)
+    stack = ptr16(t[8] | t[9] << 32)
     cons = s[0]
     free = s[6]
     for packet in range(s[4]):
@@ -266,10 +269,10 @@ def ours(t, s: ptr32):
 
 
 @micropython.viper
-def count(t, n: int):
+def count(t: ptr32, n: int):
     """So many packets have come. t: packets, the link's counts."""
-    packets = ptr32(t[0])
-    counts = ptr32(t[1])
+    packets = ptr32(t[0] | t[1] << 32)
+    counts = ptr32(t[2] | t[3] << 32)
     octets = counts[_FROM + 2]
     for packet in range(n):
         octets += packets[packet * _PACKET + _OCTETS]
@@ -281,18 +284,18 @@ def count(t, n: int):
 
 
 @micropython.viper
-def offer(t, s: ptr32) -> int:
+def offer(t: ptr32, s: ptr32) -> int:
     """Take pages to post: what is to be cleared and granted; how many pages.
 
     t: pages by id, the pool's free pages, marks, places to clear, gfns, pages taken. s: 0 req_prod, 1 pages to post
     at most, 2 free pages, 3 gfn of page 0. Out: 2, 4 places to clear.
     """
-    pages = ptr16(t[0])
-    stack = ptr16(t[1])
-    marks = ptr16(t[2])
-    places = ptr32(t[3])
-    gfns = ptr32(t[4])
-    taken = ptr32(t[5])
+    pages = ptr16(t[0] | t[1] << 32)
+    stack = ptr16(t[2] | t[3] << 32)
+    marks = ptr16(t[4] | t[5] << 32)
+    places = ptr32(t[6] | t[7] << 32)
+    gfns = ptr32(t[8] | t[9] << 32)
+    taken = ptr32(t[10] | t[11] << 32)
     free = s[2]
     n = 0
     holes = 0
@@ -315,16 +318,16 @@ def offer(t, s: ptr32) -> int:
 
 
 @micropython.viper
-def post(t, s: ptr32):
+def post(t: ptr32, s: ptr32):
     """Write rx requests for pages that are granted.
 
     t: ring's words, pages by id, references by id, references, pages taken. s: 0 req_prod, 1 pages. Out: 0.
     """
-    ring = ptr32(t[0])
-    pages = ptr16(t[1])
-    grefs = ptr32(t[2])
-    refs = ptr32(t[3])
-    taken = ptr32(t[4])
+    ring = ptr32(t[0] | t[1] << 32)
+    pages = ptr16(t[2] | t[3] << 32)
+    grefs = ptr32(t[4] | t[5] << 32)
+    refs = ptr32(t[6] | t[7] << 32)
+    taken = ptr32(t[8] | t[9] << 32)
     prod = s[0]
     for i in range(s[1]):
         id = prod & _MASK

@@ -11,8 +11,9 @@
 Grants and revocations need atomics, and are C's, between two of these. Each stops in front of what is not in order;
 there Python goes on, and decides. Twin: netfront/link.py.
 
-Arrays and scalars are laid out as in net/rows.py; nothing of ours is imported. Nothing that the far side can write to
-is read twice, and nothing that it says is an index of more than its ring has slots. See README.md.
+Arrays and scalars are laid out as in net/rows.py, what each is given as in bursts/tables.py; nothing of ours is
+imported. Nothing that the far side can write to is read twice, and nothing that it says is an index of more than its
+ring has slots. See README.md.
 """
 import micropython
 from micropython import const
@@ -57,14 +58,15 @@ def put(t, first: int, end: int, room: int) -> int:
     lent for tx and for rx, how many are in quarantine, fixed words (domid, gfn of page 0), and xen.zeros, its memory
     and places, xen.grants, its gfns and references.
     """
-    s = ptr32(t[2])
-    own = ptr32(t[3])
-    link = ptr32(t[4])
-    tx_lent = ptr32(t[5])
-    fixed = ptr32(t[8])
+    a = ptr32(t[0])
+    s = ptr32(a[4] | a[5] << 32)
+    own = ptr32(a[6] | a[7] << 32)
+    link = ptr32(a[8] | a[9] << 32)
+    tx_lent = ptr32(a[10] | a[11] << 32)
+    fixed = ptr32(a[16] | a[17] << 32)
     if room < 0:
-        rx_lent = ptr32(t[6])
-        kept = ptr32(t[7])
+        rx_lent = ptr32(a[12] | a[13] << 32)
+        kept = ptr32(a[14] | a[15] << 32)
         if kept[0]:
             return 0 - 1
         room = _LIMIT - tx_lent[0] - rx_lent[0]
@@ -76,7 +78,7 @@ def put(t, first: int, end: int, room: int) -> int:
     s[3] = link[0]
     s[4] = room
     s[5] = fixed[1]
-    n = int(ready(t[0], t[2]))
+    n = int(ready(a[0] | a[1] << 32, a[4] | a[5] << 32))
     if n == 0:
         return 0
     pages = s[6]
@@ -87,7 +89,7 @@ def put(t, first: int, end: int, room: int) -> int:
         return 0 - 2 - granted
     s[1] = first + n
     s[2] = own[_PROD]
-    request(t[1], t[2])
+    request(a[2] | a[3] << 32, a[4] | a[5] << 32)
     own[_PROD] = s[2]
     link[0] = s[3]
     tx_lent[0] = tx_lent[0] + pages
@@ -102,9 +104,10 @@ def take_back(t, most: int) -> int:
     lent any more, and references that are not 0 now are still in use. t: what completed() and regained() are given,
     scalars, ring's words, its own counters, the link's, the pool's, how many pages are lent, references, xen.revokes.
     """
-    s = ptr32(t[2])
-    ring = ptr32(t[3])
-    own = ptr32(t[4])
+    a = ptr32(t[0])
+    s = ptr32(a[4] | a[5] << 32)
+    ring = ptr32(a[6] | a[7] << 32)
+    own = ptr32(a[8] | a[9] << 32)
     cons = own[_CONS]
     due = ring[_RSP_PROD] - cons & 0xFFFFFFFF
     if due > (own[_PUBLISHED] - cons & 0xFFFFFFFF):
@@ -115,23 +118,23 @@ def take_back(t, most: int) -> int:
         return 0
     s[0] = cons
     s[1] = due
-    n = int(completed(t[0], t[2]))
+    n = int(completed(a[0] | a[1] << 32, a[4] | a[5] << 32))
     due = s[0] - cons & 0xFFFFFFFF
     if due == 0:
         return 0 - 1
     own[_CONS] = s[0]
     if n:
-        lent = ptr32(t[7])
+        lent = ptr32(a[14] | a[15] << 32)
         lent[0] = lent[0] - n
         if int(t[9](t[8], n)):
             return 0 - 2 - n
-        link = ptr32(t[5])
-        pool = ptr32(t[6])
+        link = ptr32(a[10] | a[11] << 32)
+        pool = ptr32(a[12] | a[13] << 32)
         failed = s[2]
         s[0] = n
         s[1] = link[0]
         s[2] = pool[0]
-        regained(t[1], t[2])
+        regained(a[2] | a[3] << 32, a[4] | a[5] << 32)
         link[0] = s[1]
         pool[0] = s[2]
         s[2] = failed
@@ -145,11 +148,12 @@ def flush(t):
     t: words and own counters of tx and of rx, fixed words (domid, gfn of page 0, port of tx, of rx), xen.mb,
     xen.evtchn_send.
     """
-    fixed = ptr32(t[4])
+    a = ptr32(t[0])
+    fixed = ptr32(a[8] | a[9] << 32)
     told = 0
     for i in range(2):
-        ring = ptr32(t[2 * i])
-        own = ptr32(t[2 * i + 1])
+        ring = ptr32(a[4 * i] | a[4 * i + 1] << 32)
+        own = ptr32(a[4 * i + 2] | a[4 * i + 3] << 32)
         old = own[_PUBLISHED]
         prod = own[_PROD]
         if old != prod:
@@ -167,18 +171,18 @@ def flush(t):
 
 
 @micropython.viper
-def ready(t, s: ptr32) -> int:
+def ready(t: ptr32, s: ptr32) -> int:
     """How many packets from the first on have room; what is to be cleared and granted for them.
 
     t: packets, parts, marks, places to clear (octet in the pool, octets; two words each), gfns. s: 0 first packet,
     1 packet behind the last, 2 slots free in the ring, 3 ids free, 4 pages that may be lent, 5 gfn of page 0.
     Out: 6 gfns, 7 places to clear.
     """
-    packets = ptr32(t[0])
-    parts = ptr32(t[1])
-    marks = ptr16(t[2])
-    places = ptr32(t[3])
-    gfns = ptr32(t[4])
+    packets = ptr32(t[0] | t[1] << 32)
+    parts = ptr32(t[2] | t[3] << 32)
+    marks = ptr16(t[4] | t[5] << 32)
+    places = ptr32(t[6] | t[7] << 32)
+    gfns = ptr32(t[8] | t[9] << 32)
     slots = s[2]
     ids = s[3]
     if s[4] < ids:
@@ -224,22 +228,22 @@ def ready(t, s: ptr32) -> int:
 
 
 @micropython.viper
-def request(t, s: ptr32):
+def request(t: ptr32, s: ptr32):
     """Write tx requests for packets whose parts are granted.
 
     t: packets, parts, references, ring's words, free ids (octets), pages by id, references by id, numbers by id, the
     link's counts.
     s: 0 first packet, 1 packet behind the last, 2 req_prod, 3 ids free. Out: 2, 3.
     """
-    packets = ptr32(t[0])
-    parts = ptr32(t[1])
-    refs = ptr32(t[2])
-    ring = ptr32(t[3])
-    ids = ptr8(t[4])
-    pages = ptr16(t[5])
-    grefs = ptr32(t[6])
-    numbers = ptr32(t[7])
-    counts = ptr32(t[8])
+    packets = ptr32(t[0] | t[1] << 32)
+    parts = ptr32(t[2] | t[3] << 32)
+    refs = ptr32(t[4] | t[5] << 32)
+    ring = ptr32(t[6] | t[7] << 32)
+    ids = ptr8(t[8] | t[9] << 32)
+    pages = ptr16(t[10] | t[11] << 32)
+    grefs = ptr32(t[12] | t[13] << 32)
+    numbers = ptr32(t[14] | t[15] << 32)
+    counts = ptr32(t[16] | t[17] << 32)
     prod = s[2]
     free = s[3]
     n = 0
@@ -292,18 +296,18 @@ def request(t, s: ptr32):
 
 
 @micropython.viper
-def completed(t, s: ptr32) -> int:
+def completed(t: ptr32, s: ptr32) -> int:
     """Read tx responses, as many as name what is in flight; how many references are to be revoked.
 
     t: ring's words, pages by id, references by id, references, pages, ids. s: 0 rsp_cons, 1 responses to read. Out: 0,
     2 how many told of an error. Their pages are nobody's meanwhile.
     """
-    halves = ptr16(t[0])
-    pages = ptr16(t[1])
-    grefs = ptr32(t[2])
-    refs = ptr32(t[3])
-    gone = ptr32(t[4])
-    ids = ptr32(t[5])
+    halves = ptr16(t[0] | t[1] << 32)
+    pages = ptr16(t[2] | t[3] << 32)
+    grefs = ptr32(t[4] | t[5] << 32)
+    refs = ptr32(t[6] | t[7] << 32)
+    gone = ptr32(t[8] | t[9] << 32)
+    ids = ptr32(t[10] | t[11] << 32)
     cons = s[0]
     n = 0
     failed = 0
@@ -331,15 +335,15 @@ def completed(t, s: ptr32) -> int:
 
 
 @micropython.viper
-def regained(t, s: ptr32):
+def regained(t: ptr32, s: ptr32):
     """The pages of ids whose references were revoked are free again, and so are the ids.
 
     t: pages, ids, free ids (octets), the pool's free pages. s: 0 how many, 1 ids free, 2 free pages. Out: 1, 2.
     """
-    gone = ptr32(t[0])
-    ids = ptr32(t[1])
-    free_ids = ptr8(t[2])
-    stack = ptr16(t[3])
+    gone = ptr32(t[0] | t[1] << 32)
+    ids = ptr32(t[2] | t[3] << 32)
+    free_ids = ptr8(t[4] | t[5] << 32)
+    stack = ptr16(t[6] | t[7] << 32)
     free = s[1]
     pool = s[2]
     for i in range(s[0]):

@@ -14,3 +14,18 @@ def of(name):
     with open(path, encoding="utf-8") as text:
         exec(compile(text.read(), path, "exec"), vars(module))
     return module
+
+
+class _Address:
+    """The lower word of an address: with the upper one it is what lies there."""
+
+    def __init__(self, memory):
+        self.memory = memory
+
+    def __or__(self, upper):
+        return self.memory
+
+
+def block(*memories):
+    """What a kernel is given: addresses, two words each."""
+    return [word for memory in memories for word in (_Address(memory), 0)]

@@ -13,6 +13,7 @@ from struct import pack_into, unpack_from
 from firewall import reasons
 from firewall.fast.entries import move
 from firewall.fast.known import known
+from firewall.fast.rings import enter
 from firewall.flows import state
 from firewall.judge import Judge
 from firewall.neighbours import Neighbours
@@ -66,11 +67,13 @@ class World:
             self.n.attach(address, i + 1, MAC)
             self.rules(address, ACCEPT)
         self.n.set_pairs([(ADDRESSES[0], ADDRESSES[1])])
-        self.scalars = words(16)
+        self.scalars = words(64)
         f = self.n.flows
         self.tables = (self.scalars, f.records, f.index.slots, self.n.clients.generations, self.n.clients.lives,
                        self.n.interfaces.rows, state.NEXT, state.RANK, array("I", state.TIMEOUT), self.n.clients.ends,
                        move)
+        for i in range(9):
+            enter(self.scalars, 16 + 2 * i, self.tables[i])
         self.frame = xen.mem(8192)
         self.rows = words(8), words(4), self.frame
         self.opening = Opening(self.judge, self.tables, self.rows)

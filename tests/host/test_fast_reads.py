@@ -41,7 +41,7 @@ def test_of_a_clients_requests():
     s = [0, len(REQUESTS), 40, 64, 64, 0, 5, 1000, 64] + [0] * 7
     packets, parts, ops = [0] * 512, [0] * 1280, [0] * 640
     private = [0] * 960
-    kernels.of("client_tx").take((ring, private, packets, parts, ops, list(range(64)), [0] * 64), s)
+    kernels.of("client_tx").take(kernels.block(ring, private, packets, parts, ops, list(range(64)), [0] * 64), s)
     assert s[9:12] == [2, 6, 5]
     assert max(ring.loads[16:]) == 1
     assert [parts[4 * i + 2] for i in range(5)] == [500, 300, 200, 1000, 2000]
@@ -59,7 +59,8 @@ def test_what_the_first_part_is_left_is_more_than_nothing(sizes, taken):
     rows = [(1, (4 if i < len(sizes) - 1 else 0) << 16, i | size << 16) for i, size in enumerate(sizes)]
     s = [0, len(rows), 40, 64, 64, 0, 5, 1000, 64] + [0] * 7
     parts, marks = [0] * 1280, [0] * 64
-    kernels.of("client_tx").take((slots(3, rows), [0] * 960, [0] * 512, parts, [0] * 640, list(range(64)), marks), s)
+    given = kernels.block(slots(3, rows), [0] * 960, [0] * 512, parts, [0] * 640, list(range(64)), marks)
+    kernels.of("client_tx").take(given, s)
     assert s[9] == taken and (s[3], s[5]) == ((61, 3) if taken else (64, 0))
     assert not taken or parts[2] == 1
     assert max(marks) == (60 if taken else 0)
@@ -73,7 +74,8 @@ def responses(*rows):
 def arrived(ring, n):
     packets, parts, refs = [0] * 512, [0] * 1280, [0] * 320
     s = [0, n, 40, 64] + [0] * 12
-    kernels.of("uplink_rx").arrived((ring, list(range(50, 306)), list(range(900, 1156)), packets, parts, refs), s)
+    given = kernels.block(ring, list(range(50, 306)), list(range(900, 1156)), packets, parts, refs)
+    kernels.of("uplink_rx").arrived(given, s)
     return s[4], s[5], [tuple(parts[4 * i : 4 * i + 3]) for i in range(8)], refs
 
 
@@ -103,7 +105,8 @@ def test_of_a_netvms_answers():
     ring.loads = [0] * len(ring.words)
     s = [0, 3] + [0] * 14
     refs, gone, ids = [0] * 320, [0] * 320, [0] * 320
-    n = kernels.of("uplink_tx").completed((ring, list(range(50, 306)), list(range(900, 1156)), refs, gone, ids), s)
+    given = kernels.block(ring, list(range(50, 306)), list(range(900, 1156)), refs, gone, ids)
+    n = kernels.of("uplink_tx").completed(given, s)
     assert n == 3 and s[0] == 3 and s[2] == 0
     assert max(ring.loads) == 1
     assert (ids[:3], gone[:3], refs[:3]) == ([3, 1, 2], [53, 51, 52], [903, 901, 902])
@@ -115,7 +118,7 @@ def test_of_a_clients_buffers():
     packets[2:6] = [0, 2, 3000, 3 | 1400 << 16]
     parts[0:3], parts[4:7] = [7, 3, 1000], [8, 0, 2000]
     s = [0, 1, 0, 8, 512, 0, 5, 1000, 0, 128] + [0] * 6
-    assert kernels.of("client_rx").out((ring, packets, parts, ops, sent), s) == 1
+    assert kernels.of("client_rx").out(kernels.block(ring, packets, parts, ops, sent), s) == 1
     assert max(ring.loads[16:]) == 1
     assert (ops[4], ops[14]) == (700, 702) and s[2] == 3
 

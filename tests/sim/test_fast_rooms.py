@@ -2,6 +2,7 @@
 
 _SCRIPT = """
 import xen
+from firewall.bursts.tables import table
 from firewall.fast import client_rx, client_tx, uplink_tx
 from net.rows import Rows
 
@@ -28,7 +29,7 @@ def take(sizes, free=64, room=64, packets=64, limit=64, waiting=None):
     slots = requests(*sizes)
     for i, value in enumerate((0, slots if waiting is None else waiting, limit, free, room, 0, 7, 100, packets)):
         r.s[i] = value
-    client_tx.take((ring, r.slots, r.packets, r.parts, ops, stack, marks), r.s)
+    client_tx.take(table(ring, r.slots, r.packets, r.parts, ops, stack, marks)[0], r.s)
     assert r.s[3] == free - r.s[11] and r.s[5] == r.s[11]
     return r.s[9], r.s[10], r.s[11]
 
@@ -53,7 +54,7 @@ def out(waiting=64, room=64, sent_most=8, gso=0):
     rows(gso)
     for i, value in enumerate((0, 3, 0, waiting, room, 0, 7, 100, 0, sent_most)):
         r.s[i] = value
-    done = client_rx.out((ring, r.packets, r.parts, ops, sent), r.s)
+    done = client_rx.out(table(ring, r.packets, r.parts, ops, sent)[0], r.s)
     assert r.s[3] == waiting - r.s[2] and r.s[8] == done
     return done
 
@@ -61,7 +62,7 @@ def ready(slots=64, ids=64, pages=64, gso=0):
     rows(gso)
     for i, value in enumerate((0, 3, slots, ids, pages, 100)):
         r.s[i] = value
-    done = uplink_tx.ready((r.packets, r.parts, marks, r.places, r.gfns), r.s)
+    done = uplink_tx.ready(table(r.packets, r.parts, marks, r.places, r.gfns)[0], r.s)
     assert r.s[6] == (0, 1, 4, 6)[done]
     return done
 
@@ -83,6 +84,7 @@ def test_a_kernel_stops_where_room_ends(machine, run):
 
 _CLEARED = """
 import xen
+from firewall.bursts.tables import table
 from firewall.fast import uplink_rx, uplink_tx
 from net.rows import Rows
 
@@ -102,7 +104,7 @@ for start in (0, 1, 2, 64, 65, 3000):
             r.parts[0], r.parts[1], r.parts[2] = PAGE, start, octets
             for i, value in enumerate((0, 1, 9, 9, 9, 100)):
                 r.s[i] = value
-            assert uplink_tx.ready((r.packets, r.parts, marks, r.places, r.gfns), r.s) == 1
+            assert uplink_tx.ready(table(r.packets, r.parts, marks, r.places, r.gfns)[0], r.s) == 1
             wanted = [(0, min(start, mark)), (end, mark - end)]
             assert places(r.s[7]) == [each for each in wanted if each[1] > 0], (start, octets, mark)
             assert marks[PAGE] == end and r.gfns[0] == 100 + PAGE
@@ -116,7 +118,7 @@ for mark in (0, 1, 2, 4096):
         stack[0], stack[1], marks[PAGE], marks[4] = 4, PAGE, mark, 0
         for i, value in enumerate((0xFFFFFFFF, 5, 2, 100)):
             r.s[i] = value
-        n = uplink_rx.offer((pages, stack, marks, r.places, r.gfns, r.pages), r.s)
+        n = uplink_rx.offer(table(pages, stack, marks, r.places, r.gfns, r.pages)[0], r.s)
         assert n == 2 - posted and r.s[2] == posted
         assert places(r.s[4]) == [(0, mark)] * (mark > 0) and marks[PAGE] == 0
         assert r.gfns[0] == 100 + PAGE and r.pages[0] == PAGE
@@ -131,7 +133,7 @@ for gso in (0, 1):
     for part in range(2):
         r.parts[4 * part], r.parts[4 * part + 1], r.parts[4 * part + 2] = 20 + part, 30, (40, 60)[part]
     r.s[0], r.s[4], r.s[6] = 0xFFFFFFFF, 1, 5
-    uplink_rx.ours((pages, r.packets, r.parts, marks, stack), r.s)
+    uplink_rx.ours(table(pages, r.packets, r.parts, marks, stack)[0], r.s)
     assert (marks[20], marks[21]) == (80, 90) and r.s[0] == 1 + gso and r.s[6] == 5 + gso
     assert [i for i in range(256) if pages[i] == 0xFFFF] == ([0, 1, 255] if gso else [0, 255])
     if gso:
