@@ -18,7 +18,8 @@ from firewall.wire import byteorder
 
 _MASK = const(0xFFFFFFFF)
 CALM_SLOTS = const(40)  # of a ring in a turn, if its last turn had no miss: two super-frames of 64 KiB
-_MISSES = const(8)  # in a turn
+_MISSED = const(24)  # in a turn: what opening.py has done counts 1,
+_JUDGED = const(3)  # a frame for the judge
 
 
 class Bursts:
@@ -167,13 +168,17 @@ class Bursts:
             if self.tap:
                 self.tap.came(self._packets, interface.number, n)
             end = self._look_up(interface.number, 0, n)
-        misses = 0
+        missed = 0
         while True:
             if end > first:
                 self._put(first, end, said)
                 said = 0
             if end < n:
                 self._calm[interface.number] = 0
+                if missed >= _MISSED and interface.rings:  # who has ended has no next turn
+                    self._put_off(interface, end, n)
+                    return
+                missed += 1
                 begun = self._begin(interface, end, now)
                 if begun == opening.BEGUN:  # a hit now
                     first = end
@@ -182,8 +187,8 @@ class Bursts:
                 frame = self._miss(interface, end) if begun == opening.LEFT else None
                 if frame:
                     judge_frame(interface, frame, now)
-                    misses += 1
-                if interface.pieces or misses == _MISSES and interface.rings:  # who has ended has no next turn
+                    missed += _JUDGED - 1
+                if interface.pieces:
                     self._put_off(interface, end + 1, n)
                     return
             first = end + 1
