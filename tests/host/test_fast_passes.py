@@ -1,0 +1,122 @@
+"""A pass in machine code, as plain Python, with kernels that say what a test wants: where it stops, and what is left."""
+import kernels
+import pytest
+
+SOME, ANSWERED, HOLDING, WAITING, ROOM, WHO = 1, 0x10000, 0x20000, 0x40000, 0x80000, 22
+WHOLE, REST, ANSWERS, HELD, PACKETS, FAILED = range(6)
+CLIENT = SOME | ROOM | 3 << WHO
+UPLINK = SOME | ROOM
+
+
+class Scene:
+    """seen: what look() finds, one after the other; end() then finds 0. fates: of packets that are hits."""
+
+    def __init__(self, *seen, taken=(2 | 2 << 16,), fates=(0, 0, 0), misses_at=9, out=None, answers=0, errors=0,
+                 failed=0):
+        self.seen, self.taken, self.calls = list(seen), list(taken), []
+        self.packets = [0] * 64
+        for i, fate in enumerate(fates):
+            self.packets[8 * i + 6] = fate
+        self.copies, sending = [5 if failed else 0], [3, 0]
+        calm, scalars, link = [0] * 8, [0, 0, errors], [0, 0, 0]
+        self.link = link
+        arrays = [None] * 8
+        arrays[0] = ("uplink", "to uplink", 2, "back")
+        arrays[3] = ("client", (0, 1, 2, 3, link), "finish")
+        self.w = w = [0] * 16 + kernels.block(calm, scalars, self.copies, self.packets)
+        w[1], w[11], w[12], w[13], w[14] = 2, 8, 40, 20, 10
+
+        def say(name, result=0):
+            def called(*words):
+                self.calls.append((name,) + words)
+                return result(*words) if callable(result) else result
+            return called
+
+        put = out or (lambda arrays, first, end, room: end - first)
+        self.t = [
+            lambda tables: self.seen.pop(0), "tables", say("end", 0), w, arrays, lambda: 5, say("tell"), say("charge"),
+            say("take", lambda *_: self.taken.pop(0)), say("take", lambda *_: self.taken.pop(0)),
+            say("hits", lambda known, tables, rows, first, n, number: min(n, misses_at)), None, None, None,
+            say("put", put), say("give", lambda arrays, first, end: end), say("back", answers),
+            say("copy"), "ops", lambda tables: sending.pop(0), say("finish", failed),
+        ]
+        self.how = kernels.of("passes").alone(self.t)
+
+    def names(self):
+        return [call[0] for call in self.calls]
+
+
+def test_nothing_to_do_is_told_at_once():
+    scene = Scene(0)
+    assert (scene.how, scene.names(), scene.w[3]) == (WHOLE, ["end"], 0)
+
+
+@pytest.mark.parametrize("seen", [HOLDING, WAITING, 2 | ROOM, CLIENT | WAITING, 2 | ANSWERED])
+def test_what_is_not_simple_is_left_whole(seen):
+    scene = Scene(seen)
+    assert (scene.how, scene.calls, scene.w[0]) == (REST, [], seen)
+
+
+def test_hits_go_all_the_way():
+    scene = Scene(CLIENT, 0)
+    assert scene.how == WHOLE and scene.names() == ["tell", "take", "hits", "put", "end"]
+    assert scene.w[3] == 1 and scene.w[9] == 2 and scene.w[10] == 20 + 2 * 10 and scene.w[4] == 3
+
+
+def test_a_second_turn_charges_for_the_first():
+    scene = Scene(CLIENT, UPLINK, 0, taken=[2 | 2 << 16, 1 | 1 << 16])
+    assert scene.how == WHOLE and ("charge", 3, 40) in scene.calls
+    assert (scene.w[4], scene.w[9], scene.w[10]) == (0, 3, 30)
+
+
+def test_no_more_turns_than_neighbours():
+    scene = Scene(CLIENT, CLIENT, CLIENT, taken=[1 | 1 << 16] * 3)
+    assert scene.how == WHOLE and scene.names().count("take") == 2
+
+
+def test_no_client_is_asked_without_room():
+    scene = Scene(SOME | 3 << WHO | ANSWERED)
+    assert scene.how == REST and scene.names() == ["tell", "back"] and scene.w[0] == SOME | 3 << WHO
+
+
+@pytest.mark.parametrize("answers, errors, how", [(4, 0, WHOLE), (-1, 0, ANSWERS), (-5, 0, ANSWERS), (4, 1, ANSWERS)])
+def test_answers_out_of_order_are_pythons(answers, errors, how):
+    scene = Scene(ANSWERED, answers=answers, errors=errors)
+    assert scene.how == how and scene.w[3] == 1
+    assert how == WHOLE or scene.w[5] == answers
+
+
+@pytest.mark.parametrize("taken, how", [(0, REST), (-1, REST), (-2, HELD), (-7, HELD)])
+def test_a_ring_that_is_not_in_order_is_pythons(taken, how):
+    scene = Scene(UPLINK, taken=[taken])
+    assert scene.how == how and scene.w[5] == taken and scene.w[10] == 0
+    assert "hits" not in scene.names()
+
+
+def test_what_stands_behind_a_miss_is_pythons():
+    scene = Scene(CLIENT, taken=[3 | 3 << 16], misses_at=1)
+    assert scene.how == PACKETS and scene.w[5:9] == [3 | 3 << 16, 1, 1, 0] and scene.w[9] == 1
+
+
+@pytest.mark.parametrize("said, gone, left", [(1, 1, 0), (0, 0, 0), (-1, 0, 0), (-2, 0, -2), (-4, 0, -4)])
+def test_what_has_no_room_is_pythons(said, gone, left):
+    scene = Scene(CLIENT, out=lambda *_: said)
+    assert scene.how == PACKETS and (scene.w[7], scene.w[8]) == (gone, left)
+
+
+def test_each_goes_its_way_in_order():
+    scene = Scene(CLIENT, 0, taken=[3 | 3 << 16], fates=(0, 3, 0))
+    assert scene.how == WHOLE
+    assert [call for call in scene.calls if call[0] in ("put", "give")] == [
+        ("put", "to uplink", 0, 1, -1), ("give", (0, 1, 2, 3, scene.link), 1, 2), ("put", "to uplink", 2, 3, -1)]
+
+
+def test_an_interface_that_has_gone_is_pythons():
+    scene = Scene(CLIENT, fates=(5, 5))
+    assert scene.how == PACKETS and scene.w[7] == 0 and "put" not in scene.names()
+
+
+@pytest.mark.parametrize("failed, how", [(0, WHOLE), (2, FAILED)])
+def test_copies_that_failed_are_pythons(failed, how):
+    scene = Scene(CLIENT, 0, failed=failed)
+    assert scene.how == how and (not failed or scene.copies == [0] and scene.w[15] == 3 and scene.w[5] == 2)
