@@ -264,6 +264,12 @@ static mp_obj_t xen_heap(void) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_0(xen_heap_obj, xen_heap);
 
+// garbage() -> octets of the object heap allocated since the last collection, whether they are in use or not.
+static mp_obj_t xen_garbage(void) {
+    return MP_OBJ_NEW_SMALL_INT(MP_STATE_MEM(gc_alloc_amount) * MICROPY_BYTES_PER_GC_BLOCK);
+}
+static MP_DEFINE_CONST_FUN_OBJ_0(xen_garbage_obj, xen_garbage);
+
 // ---- grants -----------------------------------------------------------------------------------
 
 // grant(gfn, domid, readonly) -> reference, 8 or more. OSError ENOSPC: the table is full.
@@ -554,7 +560,7 @@ static const mp_rom_map_elem_t xen_globals_table[] = {
     FUNCTION(ns), FUNCTION(wall), FUNCTION(own), FUNCTION(collecting), FUNCTION(watchdog),
     FUNCTION(sleep), FUNCTION(pending),
     FUNCTION(evtchn_alloc), FUNCTION(evtchn_bind), FUNCTION(evtchn_send), FUNCTION(evtchn_close), FUNCTION(counts),
-    FUNCTION(mem), FUNCTION(free), FUNCTION(view), FUNCTION(addr), FUNCTION(gfn), FUNCTION(memory), FUNCTION(heap),
+    FUNCTION(mem), FUNCTION(free), FUNCTION(view), FUNCTION(addr), FUNCTION(gfn), FUNCTION(memory), FUNCTION(heap), FUNCTION(garbage),
     FUNCTION(grant), FUNCTION(revoke), FUNCTION(grants), FUNCTION(revokes), FUNCTION(map), FUNCTION(unmap), FUNCTION(copy),
     FUNCTION(mb), FUNCTION(cmpxchg32), FUNCTION(and8), FUNCTION(or8),
     FUNCTION(zero), FUNCTION(zeros), FUNCTION(csum), FUNCTION(random), FUNCTION(seed),

@@ -21,6 +21,7 @@
 // Memory: frames come from a stack of their own, so that a call never searches the heap; objects of
 // up to 64 octets are one block each, so that garbage of one size class cannot fragment the heap.
 #define MICROPY_ENABLE_GC (1)
+#define MICROPY_ENABLE_FINALISER (0) // nothing has one; collect.c relies on it
 #define MICROPY_ENABLE_PYSTACK (1)
 #define MICROPY_BYTES_PER_GC_BLOCK (64)
 #define MICROPY_GC_ALLOC_THRESHOLD (1)

@@ -10,7 +10,6 @@
 #include "py/mphal.h"
 #include "py/pystack.h"
 #include "py/runtime.h"
-#include "shared/runtime/gchelper.h"
 
 #include "hal.h"
 
@@ -75,31 +74,6 @@ void python_heap(size_t *total, size_t *free) {
     }
     *total = octets * 4 * MICROPY_BYTES_PER_GC_BLOCK;
     *free = *total - used * MICROPY_BYTES_PER_GC_BLOCK;
-}
-
-#define COLLECTIONS 8 // that are remembered: who asks wants to know of the last few ms
-
-static struct { uint64_t began, ended; } collections[COLLECTIONS];
-static unsigned collection;
-
-void gc_collect(void) {
-    uint64_t began = hal_own_ns();
-    gc_collect_start();
-    gc_helper_collect_regs_and_stack();
-    gc_collect_end();
-    collection = (collection + 1) % COLLECTIONS;
-    collections[collection].began = began;
-    collections[collection].ended = hal_own_ns();
-}
-
-uint64_t python_collecting_ns(uint64_t since) {
-    uint64_t ns = 0;
-    for (unsigned i = 0; i < COLLECTIONS; i++) {
-        if (collections[i].began >= since) {
-            ns += collections[i].ended - collections[i].began;
-        }
-    }
-    return ns;
 }
 
 // ---- start and end ----------------------------------------------------------------------------

@@ -11,7 +11,11 @@ Nothing else in the system sleeps. How long the rings waited for their services,
 (gap.py), at the cost of reading the clock twice in a pass. A pass that finds nothing allocates nothing. What
 escapes from here (a ring service, a wake function, asyncio itself) is a mistake of ours: it flies through run()
 up to C, which prints it and ends the domain as crashed.
+
+Garbage is collected here, between two rounds of services, before it is so much that an allocation does it amid a task's
+step: after a short round if there is one soon. Else a gap would be a round, a step and a collection.
 """
+import gc
 import xen
 from asyncio import Event, core
 from gap import Gap
@@ -19,6 +23,9 @@ from micropython import const
 
 _NS_PER_MS = const(1000000)
 _PORTS = const(256)  # taken in one pass; the rest stays pending for the next
+_GARBAGE = const(384 << 10)  # octets allocated since the last collection: there is another after a round that is short,
+_SHORT_NS = const(400000)
+_MOST_GARBAGE = const(768 << 10)  # after any; boot.py has the amount for which it does not wait for a round
 
 
 class Flag(Event):
@@ -79,8 +86,7 @@ class _Passes:
         self.began = self.ended = xen.own()
 
     def _work(self):
-        """Steps 1 and 2. True if there was anything."""
-        done = False
+        """Steps 1 and 2, and a collection if there is garbage. True if there was anything."""
         stepped = xen.own()
         n = xen.pending(self.ports)
         i = 0
@@ -91,7 +97,17 @@ class _Passes:
             else:
                 self.strays += 1
             i += 1
-        now = xen.own() if n else stepped
+        done = self._round(stepped, xen.own() if n else stepped)
+        garbage = xen.garbage()
+        if garbage > _GARBAGE and (garbage > _MOST_GARBAGE or self.ended - self.began < _SHORT_NS):
+            gc.collect()
+            now = xen.own()
+            done = self._round(now, now) or done
+        return done
+
+    def _round(self, stepped, now):
+        """Call every service, which ends a gap. stepped, now: as for _note(). True if there was anything."""
+        done = False
         if now - self.began > self.gap.ns:
             self._note(stepped, now)
         self.began = now
