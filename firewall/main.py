@@ -251,7 +251,7 @@ class Firewall(Told):
                     self.sweeper.swept(now)
                 self.stalls.tick(now)
                 if not self._waits_for_time():
-                    if ns - collected > _COLLECT_NS:
+                    if ns - collected > _COLLECT_NS and not self.forwarder.active.state:
                         collected = ns
                         gc.collect()
                     await self._quiet(self.sweeper.rest(now))
