@@ -1,4 +1,4 @@
-"""Garbage collection from inside: run=try_collect. Objects of every size, kept and let go by dice, are as they were made.
+"""Garbage collection from inside: run=try_collect. Objects of all sizes, kept and let go by dice, stay as made.
 
 Prints "done", or crashes with the assertion that failed.
 """
