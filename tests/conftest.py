@@ -29,6 +29,9 @@ SLOW = {
 }
 QUICK_ON_XEN = ("test_boots_and_says_who_it_is[32]",)
 
+from tests.xen import cases  # noqa: E402: by the paths above
+
+_table = cases.Table()
 _wall = {}  # kind: [first start, last end], seconds since the epoch
 _figures = []  # (what, value with its unit, limit or "")
 
@@ -76,6 +79,8 @@ def pytest_runtest_logreport(report):
     """Where tests run in several processes, reports are what reaches the one that prints."""
     span = _wall.setdefault(_kind(os.path.join(CHECKOUT, report.nodeid)), [report.start, 0])
     span[0], span[1] = min(span[0], report.start), max(span[1], report.stop)
+    if report.when == "call" or report.outcome != "passed":
+        _table.note(report.nodeid.rpartition("::")[2].partition("[")[0], report.outcome)
     if report.when == "teardown":
         _figures.extend(value for name, value in report.user_properties if name == "figure")
 
@@ -86,6 +91,10 @@ def pytest_terminal_summary(terminalreporter):
         width = max(len(what) for what, _, _ in _figures)
         for what, value, limit in _figures:
             terminalreporter.line("%-*s  %s%s" % (width, what, value, "  (limit %s)" % limit if limit else ""))
+    if _table.begun():
+        terminalreporter.section("Qubes' own network cases")
+        for row in _table.rows():
+            terminalreporter.line("%-4s  %-34s  %s" % row)
     if _wall:
         spans = ["%s %.0f s" % (kind, end - start) for kind, (start, end) in _wall.items() if kind]
         terminalreporter.section("wall time by kind")

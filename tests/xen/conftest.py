@@ -1,7 +1,7 @@
 """Fixtures of the tests on a real Xen: one boot for all that want the same, consoles shown on failure."""
 import pytest
 
-from tests.xen import cases, gaps
+from tests.xen import gaps
 from tests.xen.lab import Lab, Linux
 from tests.xen.site import Site
 
@@ -158,15 +158,6 @@ def seen(figure):
     return seen
 
 
-_table = cases.Table()
-
-
-@pytest.fixture
-def table():
-    """What has become so far of Qubes' own network cases, see cases.py."""
-    return _table
-
-
 def _condition(lab):
     """Who uses the CPU, two seconds apart; each image that runs writes a status on its console meanwhile."""
     seen = [lab.run(["xl", "list"])]
@@ -182,8 +173,6 @@ def pytest_runtest_makereport(item, call):
     """Show under a failure how the machine was, and the tails of all consoles."""
     outcome = yield
     report = outcome.get_result()
-    if report.when == "call" or report.outcome != "passed":
-        _table.note(item.originalname, report.outcome)
     lab = getattr(item, "lab", None)
     if not report.failed or lab is None:
         return
