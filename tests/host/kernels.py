@@ -29,3 +29,9 @@ class _Address:
 def block(*memories):
     """What a kernel is given: addresses, two words each."""
     return [word for memory in memories for word in (_Address(memory), 0)]
+
+
+def table(*things):
+    """As bursts/tables.py makes it: a block for each tuple, and one of all things in the place of the first."""
+    things = [block(*thing) if isinstance(thing, tuple) else thing for thing in things]
+    return (block(*things), *things[1:])

@@ -1,4 +1,4 @@
-"""A pass in machine code, as plain Python, with kernels that say what a test wants: where it stops, and what is left."""
+"""A pass in machine code, as plain Python, with kernels that say what a test wants: where it stops, what is left."""
 import kernels
 import pytest
 

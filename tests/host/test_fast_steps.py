@@ -49,9 +49,10 @@ class Scene:
         self.calls = []
         self.lends = 0
         self.tables = [
-            rows, [CLIENT, UPLINK], [0] * 8, [2, 1], self.link, self.lent[0], self.lent[1], self.kept, self.waits,
+            rows, [CLIENT, UPLINK], [0] * 8, None, self.link, self.lent[0], self.lent[1], self.kept, self.waits,
             lambda: self.calls.append("fence"), self._lend, None, lambda _: self.calls.append("flush"), None,
         ]  # fmt: skip
+        self.tables[3] = [2, 1] + kernels.block(*self.tables[:3], *self.tables[4:9])
 
     def _lend(self, _, room):
         assert room == -1
@@ -134,7 +135,8 @@ def test_the_netvm_is_notified_by_the_port_of_who_asked(asked, ports):
     owns = [[5, 2, 0], [0x3, 0xFFFFFFFE, 0]]
     for i in asked:
         rings[i][1] = owns[i][0]
-    kernels.of("uplink_tx").flush((rings[0], owns[0], rings[1], owns[1], [0, 0, *ports], lambda: None, events.append))
+    kernels.of("uplink_tx").flush(
+        kernels.table(rings[0], owns[0], rings[1], owns[1], [0, 0, *ports], lambda: None, events.append))
     assert [ring[0] for ring in rings] == [5, 3] and [own[1] for own in owns] == [5, 3]
     assert events == sorted({ports[i] for i in asked})
 
@@ -150,7 +152,7 @@ def test_as_many_answers_are_taken_as_there_are(due, most, said):
     refs, gone, ids, pages = [0] * 320, [0] * 320, [0] * 320, list(range(300, 556))
     link, pool, lent, stack, free = [4], [9], [50], [0] * 400, [0] * 256
     s = [0] * 16
-    t = (
+    t = kernels.table(
         ((ring, halves), pages, list(range(256)), refs, gone, ids), (gone, ids, free, stack), s, ring, own, link, pool,
         lent, refs, lambda refs, n: 0,
     )  # fmt: skip
@@ -170,7 +172,7 @@ def test_of_an_extra_info_every_octet_is_written():
     stack, counts = [0] * 64, [0] * 8
     s = [255, 1, 10, 1000]
     sent = [0, 2, 3 | 1400 << 16]
-    assert kernels.of("client_rx").respond((halves, ops, sent, stack, counts), s) == 0
+    assert kernels.of("client_rx").respond(kernels.block(halves, ops, sent, stack, counts), s) == 0
     last, first = 2 * (16 + 2 * 255), 32
     assert halves[last + 1 : last + 4] == [0, 4 | 8 | 3, 1400]
     assert halves[first : first + 4] == [1, 1400, 1, 0] and halves[first + 5 : first + 8] == [0, 0, 99]
@@ -190,7 +192,7 @@ def test_more_pages_are_due_only_if_they_are(free, lent, granted, said):
     ring = [0] * (16 + 512)
     pages, grefs, refs = [0xFFFF] * 256, [0] * 256, list(range(320))
     gfns, places = [0] * 320, [0] * 1280
-    t = (
+    t = kernels.table(
         (pages, stack, marks, places, gfns, taken), (ring, pages, grefs, refs, taken), s, own, pool, [0], rx_lent, [0],
         [5, 1000], taken, stack, refs, None, None, None, lambda gfns, refs, n, domid, read: n, gfns,
     )  # fmt: skip
