@@ -38,6 +38,7 @@ _figures = []  # (what, value with its unit, limit or "")
 
 def pytest_addoption(parser):
     parser.addoption("--long", action="store_true", help="also what takes minutes; full counts even in CI")
+    parser.addoption("--order", metavar="SEED", help="tests on Xen in another order; or \"reversed\"")
     parser.addoption("--quick", action="store_true", help="the inner loop: no test that takes long, and one boot on a real Xen")
 
 

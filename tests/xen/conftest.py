@@ -1,4 +1,6 @@
 """Fixtures of the tests on a real Xen: one boot for all that want the same, consoles shown on failure."""
+import random
+
 import pytest
 
 from tests.xen import gaps
@@ -8,7 +10,8 @@ from tests.xen.site import Site
 CHECKOUT = "/src"
 # the labs, in the order in which they are booted: what they have that others do not
 _LABS = {"xenstored": {}, "two CPUs": {"cpus": 2}, "oxenstored": {"xenstore": "oxenstored", "cpus": 2}}
-_TAIL, _WIDTH = 60, 200  # lines of each console shown when a test fails, and characters of each line
+# Consoles shown when a test fails: lines of each, characters of each line, lines of all whose domains no longer live
+_TAIL, _WIDTH, _ROOM = 60, 200, 120
 
 
 class Labs:
@@ -75,12 +78,27 @@ def pytest_itemcollected(item):
     item.add_marker(pytest.mark.xdist_group(" ".join(words)))
 
 
+def _reorder(items, order):
+    """What --order asks for, of modules and of the tests in each: what one test leaves behind meets others."""
+    if order == "reversed":
+        items.reverse()
+        return
+    chance = random.Random(order)
+    places = {}
+    for item in items:
+        places.setdefault(item.path, (chance.random(), []))[1].append((chance.random(), item))
+    items[:] = [item for _, tests in sorted(places.values(), key=lambda place: place[0])
+                for _, item in sorted(tests, key=lambda test: test[0])]
+
+
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """Tests that share a lab follow one another."""
     ours = [item for item in items if item.path.is_relative_to(CHECKOUT + "/tests/xen")]
     if ours:
         first = items.index(ours[0])
+        if config.getoption("--order"):
+            _reorder(ours, config.getoption("--order"))
         ours.sort(key=_place)
         items[first:first + len(ours)] = ours
 
@@ -124,7 +142,9 @@ def site(request, labs):
     site = labs.get_site("xenstored", getattr(request, "param", None) or getattr(request.module, "SITE", {}))
     request.node.lab = site.lab
     yield site
-    if site.lab.emulator.alive():
+    if getattr(request.node, "failed", False) and not site.held:
+        labs.close_site()  # nobody knows what it has left behind
+    elif site.lab.emulator.alive():
         site.reset()
 
 
@@ -168,6 +188,17 @@ def _condition(lab):
     return "\n".join(seen + [lab.run(["xl", "list"])])
 
 
+def _worth_showing(lab):
+    """Domains, the newest first: all that live, then of the others those for which there is room."""
+    try:
+        alive = lab.call("domains.alive", [domain.domid for domain in lab.domains])
+    except Exception:  # the lab may be what is broken
+        alive = [domain.domid for domain in lab.domains]
+    newest = lab.domains[::-1]
+    ended = [domain for domain in newest if domain.domid not in alive]
+    return [domain for domain in newest if domain.domid in alive] + ended[:_ROOM // _TAIL]
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     """Show under a failure how the machine was, and the tails of all consoles."""
@@ -176,6 +207,7 @@ def pytest_runtest_makereport(item, call):
     lab = getattr(item, "lab", None)
     if not report.failed or lab is None:
         return
+    item.failed = True
 
     def show(title, text):
         try:
@@ -185,7 +217,7 @@ def pytest_runtest_makereport(item, call):
         report.sections.append((title, "\n".join(line[:_WIDTH] for line in lines)))
 
     show("xl list, and again", lambda: _condition(lab))
-    for domain in lab.domains:
+    for domain in _worth_showing(lab):
         show("console of %s" % domain.name, domain.console)
     show("Xen and dom0", lambda: "\n".join(line for line in lab.xen_log().splitlines() if "] HVM d" not in line))
     show("QEMU", lab.emulator.complaint)

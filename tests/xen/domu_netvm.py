@@ -55,6 +55,8 @@ class DomuNetvm:
         return self.domain.sh(shlex.join(argv), timeout, check)
 
     def start(self, argv, log):
+        if log != "/dev/null":
+            self.domain.sh("rm -f %s" % log)  # here: the shell that begins it anew may come later than a look
         self.domain.sh("%s > %s 2>&1 < /dev/null &" % (shlex.join(argv), log))
 
     def text(self, path):

@@ -9,6 +9,7 @@ is the netvm's business, of which it wants:
     await_text(path, text, seconds)    wait until a file has it; whether it came
 """
 SERVED = "/var/log/services.log"
+_SLOW = 600  # s that a shell may take beyond its loop's own count, on a busy lab
 HEAD = 'ip() { /usr/sbin/ip "$@"; }; '  # not that of busybox, which its shell takes before all others
 
 
@@ -29,6 +30,15 @@ class Internet:
         """Start a program that goes on running. Its output goes to a file, anew."""
         return self.netvm.start(self._enter + list(argv), log)
 
+    def await_port(self, port, kind="tcp", seconds=60):
+        """Wait until somebody listens there; LabError when nobody has in so many seconds of the netvm's clock.
+
+        Source: Linux net/ipv4/tcp_ipv4.c, udp.c: sockets in /proc/net, whose state is 0A (listening), 07 (bound).
+        """
+        place = ":%04X [0-9A-F]*:0000 %s" % (port, {"tcp": "0A", "udp": "07"}[kind])
+        self.sh("for i in $(seq %d); do grep -qs '%s' /proc/net/%s /proc/net/%s6 && exit 0; usleep 50000; done; exit 1"
+                % (20 * seconds, place, kind, kind), seconds + _SLOW)
+
     def text(self, log):
         """What such a file holds."""
         return self.netvm.text(log)
@@ -43,5 +53,5 @@ class Internet:
         return self.await_text(SERVED, "ready", seconds)
 
     def reset(self):
-        """End all that was started."""
+        """End all that was started; its addresses, and the netvm's routes to it, are those of the start."""
         self.netvm.run(["/internet", "reset"])

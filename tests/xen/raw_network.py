@@ -42,6 +42,7 @@ class Network:
 
     def __init__(self, site, clients):
         self.site = site
+        site.held = True  # its wires are programs in the clients
         self.address = self.gateway = FIREWALL
         self._forward(0)
         self.uplink = Wire(site.netvm_sh, site.uplink, site.netvm.address)
@@ -64,6 +65,7 @@ class Network:
             client.sh("/usr/sbin/ip link set eth0 mtu 1500")
             self.site.set_up(client)
         self._forward(1)
+        self.site.held = False
 
     def client(self, ip, rules=ACCEPT):
         self.set_rules(ip, rules)

@@ -32,6 +32,11 @@ _SETUP = ("until [ -e /sys/class/net/eth0 ]; do usleep 20000; done; /usr/sbin/ip
           "printf 'nameserver 10.139.1.1\\nnameserver 10.139.1.2\\n' > /etc/resolv.conf")
 
 
+# What a test has left in a client: programs (kernel threads have no command line) and files
+_TIDY = ("for p in /proc/[0-9]*; do n=${p#/proc/}; c=; read -r c < $p/cmdline; "
+         "[ $n = 1 ] || [ $n = $$ ] || [ -z \"$c\" ] || kill -9 $n; done 2> /dev/null; rm -rf /tmp/* /run/wire*")
+
+
 class Site:
     """Netvm, firewall and clients. Attributes, all to be read only:
 
@@ -47,9 +52,11 @@ class Site:
         self.lab, self.memory, self.cmdline, self.known = lab, memory, cmdline, tuple(clients)
         self.features, self.files = dict(features or {}), files
         self.clients = {}
+        self.held = False  # by somebody who has its clients for longer than a test
         self.netvm = _netvm_class(netvm)(lab)
         self.firewall = self.database = None
-        self._start_firewall(firewall_keys(FIREWALL, self.netvm.address, self.known))
+        self._keys = firewall_keys(FIREWALL, self.netvm.address, self.known)
+        self._start_firewall(self._keys)
 
     def _start_firewall(self, keys):
         self.create_firewall(keys)
@@ -121,8 +128,22 @@ class Site:
         """Give a running client an interface of this firewall, as `qvm-prefs client netvm firewall` does."""
         client.ip = ip or client.ip
         self.announce(client.ip)
-        self.lab.run(["xl", "network-attach", str(client.domid)] + self.client_words(client.ip).split(","), timeout=60)
+        self.lab.run(self.attaching(client), timeout=60)
         self.set_up(client)
+
+    def attaching(self, client):
+        """What is run in dom0 for that."""
+        return ["xl", "network-attach", str(client.domid)] + self.client_words(client.ip).split(",")
+
+    def attach_and_ping(self, client, seconds):
+        """attach(), and seconds from then until its first ping is answered; None: not in so many.
+
+        All of it goes on in the lab: its clock runs ahead while the host asks.
+        """
+        ping = "until ping -c 1 -W 1 192.0.2.1 | grep 'bytes from'; do usleep 20000; done"
+        client.sh("(%s; %s) > /dev/console 2>&1 &" % (_SETUP % (client.ip, FIREWALL), ping))
+        return self.lab.call("driver.said", self.attaching(client), {"answered": (client.log, "bytes from")}, seconds,
+                             timeout=seconds + 120)["answered"]
 
     def detach(self, client):
         """Take a client's interface away. It goes even if the firewall no longer exists."""
@@ -168,7 +189,11 @@ class Site:
 
     def attach_uplink(self):
         """Give the firewall an interface of self.netvm."""
-        self.lab.run(["xl", "network-attach", str(self.firewall.domid)] + self.uplink_words().split(","), timeout=60)
+        self.lab.run(self.attaching_uplink(), timeout=60)
+
+    def attaching_uplink(self):
+        """What is run in dom0 for that."""
+        return ["xl", "network-attach", str(self.firewall.domid)] + self.uplink_words().split(",")
 
     # ---- looking
 
@@ -207,9 +232,14 @@ class Site:
                 and all(client.state() == "running" and not client.stuck for client in self.clients.values()))
 
     def reset(self):
-        """For the next test: nothing runs in the internet, every client may do everything."""
+        """For the next test: nothing runs in internet and clients, no setting is there, each may do everything."""
         self.netvm.reset()
+        for path in self.database.state()["keys"]:
+            if path.startswith("/vm-config/") and path not in self._keys:
+                self.database.remove(path)
         for client in self.clients.values():
+            if not self.held and client.state() == "running":
+                client.sh(_TIDY, 60)
             self.set_rules(client.ip, ACCEPT)
 
     def close(self):

@@ -49,6 +49,11 @@ def state(domid):
     return "running"
 
 
+def alive(domids):
+    """Those of them that run."""
+    return [domid for domid in domids if state(domid) == "running"]
+
+
 def wait_for_end(domid, seconds):
     """The state() of a domain once it no longer runs; "running" if it still does after that many seconds."""
     end = time.monotonic() + seconds

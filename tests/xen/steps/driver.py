@@ -30,7 +30,12 @@ def attached(argv, firewall, client, seconds):
     firewall, client: the files to which their consoles go; the client pings on its own all the time. What did not come in
     so many seconds is None.
     """
-    tails = {"told": (_Tail(firewall), b"uplink connected"), "answered": (_Tail(client), b"bytes from")}
+    return said(argv, {"told": (firewall, "uplink connected"), "answered": (client, "bytes from")}, seconds)
+
+
+def said(argv, wanted, seconds):
+    """Run xl; seconds from its start until a file said something, {what: s, or None}. wanted: {what: (file, text)}"""
+    tails = {what: (_Tail(path), text.encode()) for what, (path, text) in wanted.items()}
     came = dict.fromkeys(tails)
     began = time.monotonic()
     xl = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
