@@ -69,7 +69,7 @@ class Router:
 
     def __exit__(self, *exception):
         self.child.stdin.close()
-        self.child.wait(10)
+        self.child.wait()
         self.child.stdout.close()
         self.child.stderr.close()
 

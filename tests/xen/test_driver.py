@@ -32,7 +32,7 @@ def work(site):
 def attach(site, work, seconds):
     """Attach the uplink: seconds until the image told of it, and from then on until the client's first answer; or None."""
     work.sh(_PING)
-    argv = ["xl", "network-attach", str(site.firewall.domid)] + site.uplink_words().split(",")
+    argv = site.attaching_uplink()
     came = site.lab.call("driver.attached", argv, site.firewall.log, work.log, seconds, timeout=LIMIT)
     work.sh("kill $(cat /tmp/pid)")
     told, answered = came["told"], came["answered"]

@@ -13,7 +13,8 @@ _COUNT = ("/load router > /dev/null 2>&1; nft add table ip seen; nft add chain i
 def _stream(site, client, remote, port):
     """A TCP connection on which both sides say something every 50 ms, for ever. What the client hears is in /tmp/PORT."""
     site.internet.start(["nc", "-l", "-p", str(port), "-e", "sh", "-c", "while :; do echo tock; usleep 50000; done"])
-    client.sh("sleep 0.5; (while :; do echo tick; usleep 50000; done) | nc %s %d > /tmp/%d 2>&1 &" % (remote, port, port))
+    site.internet.await_port(port)
+    client.sh("(while :; do echo tick; usleep 50000; done) | nc %s %d > /tmp/%d 2>&1 &" % (remote, port, port))
     client.sh("until [ $(wc -c < /tmp/%d) -gt 50 ]; do usleep 50000; done" % port, timeout=30)
 
 

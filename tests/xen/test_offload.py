@@ -112,11 +112,12 @@ def test_blank_checksums_out(site, client):
     inside = ("ip", "netns", "exec", "internet")
     site.lab.call("offloads.switch", "wan", 0, ["tx"])
     ring, far = Capture(site, site.uplink), Capture(site, "eth0", prefix=inside)
+    before = checksum_errors(site.internet.sh("cat /proc/net/snmp"))
     transfer(client, "upload", FEW)
     ring, far = ring.result(), far.result()
     assert ring["blank"] > 10 and ring["largest"] > 10000 and ring["wrong"] == 0
     assert far["frames"] > FEW / 1500 and far["blank"] == 0 and far["largest"] <= LARGEST_PLAIN and far["wrong"] == 0
-    assert checksum_errors(site.internet.sh("cat /proc/net/snmp")) == 0
+    assert checksum_errors(site.internet.sh("cat /proc/net/snmp")) == before
     site.lab.call("offloads.switch", "wan", 1, ["tx", "sg", "tso"])
 
 

@@ -46,6 +46,11 @@ class Flood:
         return self.client.sh("kill $(cat /tmp/pid); sleep 1; tail -n 1 /tmp/flood", LIMIT, check=False).strip()
 
 
+def serve_bulk(site):
+    site.internet.start(["iperf3", "-s"])
+    site.internet.await_port(5201)
+
+
 def _judge(site, work, what, flood, figure, seen):
     came = answered(work)
     said = flood.end() if flood else ""
@@ -90,7 +95,7 @@ def test_new_flows_beside_one_that_holds_every_port(site, work, chat, figure):
 
 def test_beside_bulk_of_both_ways(site, work, chat, figure, seen):
     """Super-frames as they are."""
-    site.internet.start(["iperf3", "-s"])
+    serve_bulk(site)
     for way, words in ("the uplink's", "-R"), ("a client's", ""):
         flood = Flood(chat, "iperf3 -c %s -t 1000 %s" % (SERVER, words))
         _judge(site, work, "%s super-frames" % way, flood, figure, seen)
@@ -101,7 +106,7 @@ def test_beside_super_frames_that_are_cut(site, work, chat, figure, seen):
     site.features.update(NO_OFFLOADS)
     site.restart_firewall()
     try:
-        site.internet.start(["iperf3", "-s"])
+        serve_bulk(site)
         flood = Flood(chat, "iperf3 -c %s -t 1000" % SERVER)
         _judge(site, work, "a client's super-frames to be cut", flood, figure, seen)
     finally:

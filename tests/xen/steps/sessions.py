@@ -1,7 +1,8 @@
 """TCP connections of a client that are to outlast what is between: python3 /steps/sessions.py WHAT WORDS.
 
     session HOST FILE             says a line to a mirror (services.py), then nothing until FILE is there, then another line
-    download HOST NAME OCTETS     a stream of payload.py by HTTP, of which it takes what 1 MB/s let it have
+    download HOST FILE NAME OCTETS    a stream of payload.py by HTTP, of which it takes what 1 MB/s let it have, the
+                                  last quarter when FILE is there
 
 Both write "begun" once they have heard from the host, and at the end a line of JSON: {"seconds"}, of the last answer, or
 {"sha256", "seconds"}. As curl does, the download has the kernel probe a connection that is silent for 60 s.
@@ -43,7 +44,7 @@ def session(host, file):
     say(json.dumps({"seconds": ask(b"after")}))
 
 
-def download(host, name, octets):
+def download(host, file, name, octets):
     connection = http.client.HTTPConnection(host, timeout=_PATIENCE)
     connection.connect()
     for level, option, value in ((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -53,6 +54,8 @@ def download(host, name, octets):
     connection.request("GET", "/%s/%s" % (name, octets))
     answer, digest, began, got = connection.getresponse(), hashlib.sha256(), time.monotonic(), 0
     while True:
+        while got > 3 * int(octets) // 4 and not os.path.exists(file):
+            time.sleep(0.05)
         piece = answer.read1(payload.PIECE)
         if not piece:
             break
