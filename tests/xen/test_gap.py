@@ -4,10 +4,10 @@ The image itself tells: `xl sysrq` has it print the longest gap since last asked
 """
 import re
 
-from tests.xen import gaps
 from tests.xen.qubesdb import QubesDB, firewall_keys, rule_keys
 from tests.xen.site import ACCEPT, CLIENTS, FIREWALL, IMAGE
 
+LIMIT = 3000  # us; 2,000 is what all that is here stays below, a figure each
 WORK, CHAT, ABSENT = CLIENTS
 RULES = ["action=accept dst4=198.51.100.%d/32 proto=tcp dstports=%d-%d" % (i, i + 1, i + 100) for i in range(49)]
 
@@ -44,7 +44,7 @@ def test_whatever_happens(site, seen, in_ci):
     site.attach_uplink()
     site.until(lambda: " 0% packet loss" in chat.sh("ping -c 1 -W 1 192.0.2.1", check=False), 120)
     after("netvm back")
-    assert not {what: us for what, us in longest.items() if us >= gaps.LIMIT}
+    assert not {what: us for what, us in longest.items() if us >= LIMIT}, longest
 
 
 def test_the_price_of_collecting_garbage(guest, figure):
@@ -68,6 +68,6 @@ def test_reading_200_rule_trees(lab, seen):
     domain.unpause()
     try:
         domain.wait_for("200 rule trees", 120)
-        assert seen(domain, "reading 200 rule trees") < gaps.LIMIT
+        assert seen(domain, "reading 200 rule trees") < LIMIT
     finally:
         database.stop()
