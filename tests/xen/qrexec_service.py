@@ -108,6 +108,7 @@ class Call:
         if not self.gone:
             self.gone = True
             self.channel.close()
+            self.out.close()
 
 
 class Service:
