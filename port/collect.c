@@ -67,7 +67,8 @@ static inline __attribute__((always_inline)) size_t mark(uintptr_t word, uintptr
 // True for an object whose data are octets or numbers and no references: str, bytes, bytearray, array, memoryview. All
 // have the address of the data as their fourth word, and nothing else to be looked at. Rules alone are a megabyte of such.
 // The first word of any object is its type. A table of references begins with what the program puts there: one with the
-// type `str` itself, an object, and a small number would be taken for a string. No list and no dict here has that: tests/host/test_collect_tables.py.
+// type `str` itself, an object, and a small number would be taken for a string. No list and no dict here has that:
+// tests/host/test_collect_tables.py.
 static inline bool plain(const uintptr_t *words) {
     uintptr_t type = words[0];
     if (type == (uintptr_t)&mp_type_str || type == (uintptr_t)&mp_type_bytes) {
