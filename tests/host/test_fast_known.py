@@ -6,7 +6,7 @@ from test_judge_micropython import GENERATOR
 
 under_micropython = pytest.mark.skipif(not interpreter.available(), reason="no %s" % interpreter.PROGRAM)
 
-SERIES = """
+WORLDS = """
 import xen
 from array import array
 from struct import pack_into, unpack_from
@@ -172,6 +172,9 @@ def packet(src, sport, dst, dport, proto, flags, size):
     header(octets, src, dst, proto, 20 + head + size)
     return octets
 
+"""
+
+SERIES = WORLDS + """
 FLAGS = (2, 0x12, 0x10, 0x10, 0x18, 0x10, 0x11, 0x14, 4, 0x30, 0, 3, 0x38, 0xD0)
 heard = []  # (the interface it left by, the frame): what may be answered
 now = 1000000
