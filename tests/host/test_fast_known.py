@@ -50,7 +50,7 @@ SHOWN = parse4("192.168.1.128")
 own = list(ADDRESSES)  # what each client has on its side: its own, or the one that both may be shown
 MAC = b"\\x00\\x16\\x3e\\x5e\\x6c\\x00"
 ACCEPT = {"policy": b"accept"}
-SOME = {"policy": b"drop", "0000": b"action=accept dsthost=192.0.2.1 proto=tcp",
+SOME = {"policy": b"drop", "0000": b"action=accept dst4=192.0.2.1 proto=tcp",
         "0001": b"action=accept proto=udp dstports=7000-7001"}
 
 takes = [7, 7, 7, 7]  # what each interface takes: parts, super-frames, blank checksums

@@ -27,10 +27,10 @@ SOURCES = (7000, 7001, 7002, 7002, 53, 1023, 1024, 0, 65535, 512)
 NAMED = {"policy": b"drop", "0000": b"action=drop proto=udp dstports=443-443",
          "0001": b"action=accept dsthost=one.example proto=tcp dstports=80-443",
          "0002": b"action=drop dsthost=two.example", "0003": b"action=accept specialtarget=dns",
-         "0004": b"action=accept proto=icmp icmptype=8", "0005": b"action=accept dsthost=172.16.0.0/12",
+         "0004": b"action=accept proto=icmp icmptype=8", "0005": b"action=accept dst4=172.16.0.0/12",
          "0006": b"action=accept dsthost=two.example proto=udp"}
 LISTS = (ACCEPT, ACCEPT, ACCEPT, SOME, NAMED, NAMED, {"policy": b"drop"},
-         {"policy": b"accept", "0000": b"action=drop dsthost=192.0.2.0/30 proto=udp",
+         {"policy": b"accept", "0000": b"action=drop dst4=192.0.2.0/30 proto=udp",
           "0001": b"action=drop proto=icmp"},
          {"policy": b"accept", "0000": b"action=accept proto=tcp", "0001": b"nonsense"})
 
