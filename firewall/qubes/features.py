@@ -22,17 +22,22 @@ _log = Log("qrexec")
 
 
 def keys(services):
-    """Paths of all that we do, for services by name; a name too long for a path is left out."""
-    names = list(_OWN) + ["supported-rpc." + service for service in services]
-    return [_ROOT + name for name in names if writable(_ROOT + name)]
+    """Paths of all that we do, one at a time, for services by name; a name too long for a path is left out."""
+    for name in _OWN:
+        yield _ROOT + name
+    for service in services:
+        path = _ROOT + "supported-rpc." + service
+        if writable(path):
+            yield path
 
 
 async def announce(agent, database, wake, services):
     """To be run once, as a LINK. wake(): the database has something to send. services: names."""
     await agent.connected.wait()
     await _until(lambda: database.synced)
-    paths = keys(services)
-    for path in paths:
+    paths = []
+    for path in keys(services):
+        paths.append(path)
         await _until(lambda: database.write(path, b"1"))  # else too much is waiting
         await sleep_ms(0)  # all of them at once would keep the rings waiting
     wake()

@@ -1,9 +1,13 @@
 """The program that ships, with dom0's QubesDB and qrexec at its channels, and clients whose packets must not notice."""
+import re
+
 import qrexec_server
 from passing import address
+from share import STEP_NS
 from test_whole_firewall import KEYS, Whole, forwards, rules
 
 CLIENTS = 3
+LONGEST = 300  # us between two services of the rings
 
 
 def whole(machine, uplink=True, policy=lambda trigger: None):
@@ -47,6 +51,23 @@ def test_dom0_is_told_once_what_we_do(machine):
     machine.advance(200)
     assert len(asked) == 1
     ends_well(net, dom0)
+
+
+def test_telling_dom0_what_we_do_is_done_in_short_steps(machine, figure):
+    """Nor does any other task take longer meanwhile. Time passes by the steps of the interpreter, see share.py."""
+    dom0 = qrexec_server.Dom0(machine)
+    dom0.held = True
+    dom0.policy = lambda trigger: 0
+    net = Whole(machine, KEYS, uplink=False)
+    machine.until(lambda: net.dom0.daemon.keys.get("/qubes-iptables-error") == b"")
+    net.firewall.status()
+    dom0.held = False
+    machine.header.step_ns = STEP_NS
+    machine.until(lambda: dom0.served, 10, "our call")
+    machine.header.step_ns = 0
+    line, = [line for line in net.firewall.status() if "since last asked" in line]
+    figure("longest gap while dom0 is told what we do", line.rpartition("asked: ")[2], LONGEST)
+    assert int(re.search(r"(\d+) us", line)[1]) < LONGEST, line
 
 
 def test_features_are_refused_and_that_is_all(machine):
