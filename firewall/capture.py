@@ -16,12 +16,14 @@ from struct import pack
 import xen
 from micropython import const
 
+from firewall import turns
 from firewall.fast import tapped
 from firewall.interfaces import NUMBERS, UPLINK
 
 MOST = const(2)  # captures at once
 BUFFER = const(65536)  # octets; there are two, of which one is read
 _WORDS = const(16)
+_FRAME = const(32)  # octets of a block beside the packet, see tapped.py
 _LEAVING, _JUDGED = const(64), const(65)  # rows of heads, behind those of a burst
 _LINK_ETHERNET = const(1)
 _NANOSECONDS = const(9)  # if_tsresol: 10 ** -9
@@ -96,6 +98,11 @@ class Tap:
     def _aim(self):
         self.kernel = (self.words, self._buffers[self._which], self.whose, self._heads, self._sizes)  # for tapped.py
 
+    def copies(self):
+        """Beginnings of packets have to be copied for it: there is room, or it does not want all. See tapped.hits."""
+        words = self.words
+        return words[_PROTO] != 0 or words[_FILL] + _FRAME + tapped.SNAP <= words[_ROOM]
+
     def lost(self):
         return self.words[_LOST] + self.words[_LOST + 1]
 
@@ -159,19 +166,35 @@ class Taps:
         """n packets lie in rows (packets, parts, memory), as they came in by the interface of that number."""
         self._stamp()
         for tap in self._some:
-            if tap.whose[number] or number == UPLINK or tap.words[_BOTH]:
+            if (tap.whose[number] or number == UPLINK or tap.words[_BOTH]) and tap.copies():
                 tapped.heads(rows, 0, n, self._heads, self._sizes)
                 return
 
     def went(self, rows, number, first, end):
-        """These of them were hits, and have been rewritten."""
+        """These of them were hits, and have been rewritten. How much work that was, for turns.py."""
+        work = 0
         for tap in self._some:
+            before = tap.words[_FILL]
             tapped.hits(rows, tap.kernel, first, end, number)
+            work += tap.words[_FILL] - before
+            if tap.words[_PROTO]:
+                work += (end - first) * turns.TAPPED  # all are copied, to be chosen from
+        return work // turns.TAPPED
+
+    def stopped(self, number, i):
+        """Row i is dropped, and is never judged. How much work that was."""
+        work = 0
+        for tap in self._some:
+            if tap.whose[number]:
+                before = tap.words[_FILL]
+                tapped.stopped(tap.kernel, i, 1 if number == UPLINK else 0)
+                work += tap.words[_FILL] - before
+        return turns.STOPPED + work // turns.TAPPED
 
     # ---- packets that are judged ----------------------------------------------------------------
 
-    def deciding(self, decide):
-        """decide(interface, frame, now) of the ring service, seen."""
+    def deciding(self, decide, circle):
+        """decide(interface, frame, now) of the ring service, seen. circle: turns.Turns, which count the work."""
 
         def seen(interface, frame, now):
             self._arrived(interface.number, frame)
@@ -179,6 +202,7 @@ class Taps:
                 return decide(interface, frame, now)
             finally:
                 self._judged()
+                circle.work += turns.WATCHED
 
         return seen
 

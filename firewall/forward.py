@@ -139,7 +139,7 @@ class Forwarder:
         fast = self.fast
         if not fast:
             return self._plain_pass()
-        if self.left or self.busy or self.rates.all or fast.tap:
+        if self.left or self.busy or self.rates.all:
             done = self.rates.begin(xen.ns()) if self.rates.all else False
             self.seen = self._look(self._tables)
             self._words[WORK] = 0

@@ -28,6 +28,8 @@ CALM = const(16)  # addresses, two words each, the lower first
 SCALARS = const(18)
 COPIES = const(20)
 OF_PACKETS = const(22)
+_CAME = const(21)  # places in the tables
+_WENT = const(22)
 # how it ended
 WHOLE = const(0)  # the pass is over
 REST = const(1)  # turns go on in Python
@@ -49,7 +51,7 @@ class Alone:
             look.look, look.tables, look.end, words, arrays, xen.ns, None, None,
             uplink_rx.turn, client_tx.turn, runs.hits, known.known, known_tables, packets,
             uplink_tx.put, client_rx.put, uplink_tx.take_back, xen.copy, outward.ops,
-            rings.sending, client_rx.finish,
+            rings.sending, client_rx.finish, None, None,
         ]  # fmt: skip
         rings.enter(words, CALM, calm)
         rings.enter(words, SCALARS, scalars)
@@ -60,6 +62,11 @@ class Alone:
         """tell(ns): turns begin; charge(number, work): a turn is over. least, most: slots in a turn."""
         self.tables[6], self.tables[7] = tell, charge
         self.words[LEAST_SLOTS], self.words[MOST_SLOTS] = least, most
+
+    def watch(self, tap):
+        """tap: capture.Taps, which is told of packets from now on; None: nobody is."""
+        self.tables[_CAME] = tap.came if tap else None
+        self.tables[_WENT] = tap.went if tap else None
 
     def said(self, word):
         """What a kernel has said, which may be less than 0."""

@@ -69,6 +69,11 @@ class Bursts:
         self._arrays[interface.number] = None
         self.look.remove(interface.number)
 
+    def watch(self, tap):
+        """tap: capture.Taps while somebody captures, or None."""
+        self.tap = tap
+        self.alone.watch(tap)
+
     def completed(self, interface):
         """Uplink.completed() of an interface."""
         return self._uplink.completed(interface.rings, self._arrays[interface.number])
@@ -143,7 +148,7 @@ class Bursts:
         if end > first:
             self.hits(end - first)
             if self.tap:
-                self.tap.went(self._packets, number, first, end)
+                self._turns.work += self.tap.went(self._packets, number, first, end)
         return end
 
     def _through(self, interface, first, end, n, now, judge_frame, said=0):
@@ -203,6 +208,8 @@ class Bursts:
             self._turns.work += turns.BEGUN
         elif begun != opening.LEFT:
             self._turns.work += turns.BARRED
+            if self.tap:
+                self._turns.work += self.tap.stopped(interface.number, i)
             self._gone = i + 1
             self._release(i)
         return begun

@@ -31,6 +31,8 @@ _COPY = const(17)  # xen.copy, and the operations towards clients
 _OPS = const(18)
 _SENDING = const(19)  # rings.sending
 _FINISH = const(20)  # client_rx.finish
+_CAME = const(21)  # None, or while somebody captures came(rows, number, packets), and
+_WENT = const(22)  # went(rows, number, first, end): how much work it was
 
 # words
 _SEEN = const(0)  # what look() or end() said
@@ -165,6 +167,9 @@ def alone(t) -> int:
             w[_DONE] = 1
             w[_WORK] = w[_BURST] + (taken >> 16) * w[_BURST_SLOT]
             n = taken & 0xFFFF
+            came = t[_CAME]
+            if came:
+                came(t[_ROWS], number, n)
             end = int(t[_HITS](t[_KNOWN], t[_KNOWN_TABLES], t[_ROWS], 0, n, number))
             w[_COUNT] = w[_COUNT] + end
             w[_LOOKED_UP] = end
@@ -172,6 +177,8 @@ def alone(t) -> int:
             w[_LEFT] = 0
             calm[number] = 1
             if end:
+                if came:
+                    w[_WORK] = w[_WORK] + int(t[_WENT](t[_ROWS], number, 0, end))
                 put(t, uint(w), end)
             if w[_GONE] < n:
                 return _PACKETS

@@ -34,8 +34,8 @@ _FRAME = const(32)  # octets of it beside the packet
 
 
 @micropython.viper
-def _copy(b, packet: int, to: ptr8) -> int:
-    """The beginning of a row's packet; how many octets."""
+def _copy(b, packet: int, to: uint) -> int:
+    """The beginning of a row's packet; how many octets. Sixteen at a time, as long as there are as many."""
     packets = ptr32(b[0])
     parts = ptr32(b[1])
     memory = uint(ptr8(b[2]))
@@ -47,12 +47,25 @@ def _copy(b, packet: int, to: ptr8) -> int:
         n = parts[part + _PART_OCTETS]
         if n > _OF_SNAP - have:
             n = _OF_SNAP - have
-        source = ptr8(memory + uint(parts[part + _PART_PAGE] * _PAGE + parts[part + _PART_OFFSET]))
+        source = memory + uint(parts[part + _PART_PAGE] * _PAGE + parts[part + _PART_OFFSET])
+        have += n
+        while n >= 16:
+            words = ptr32(to)
+            others = ptr32(source)
+            words[0] = others[0]
+            words[1] = others[1]
+            words[2] = others[2]
+            words[3] = others[3]
+            to += uint(16)
+            source += uint(16)
+            n -= 16
+        octets = ptr8(to)
+        last = ptr8(source)
         i = 0
         while i < n:
-            to[have + i] = source[i]
+            octets[i] = last[i]
             i += 1
-        have += n
+        to += uint(n)
         part += _PART
         left -= 1
     return have
@@ -115,43 +128,94 @@ def write(c, side: int, head: ptr8, have: int, octets: int):
     out[at + (size >> 2) - 2] = 0  # padding, if there is any
     out[at + 6] = octets
     out[at + (size >> 2) - 1] = size
-    to = ptr8(uint(out) + uint((at + 7) << 2))
+    source = ptr32(head)
+    into = ptr32(uint(out) + uint((at + 7) << 2))
+    n = have >> 2
     i = 0
-    while i < have:
+    while i + 3 < n:
+        into[i] = source[i]
+        into[i + 1] = source[i + 1]
+        into[i + 2] = source[i + 2]
+        into[i + 3] = source[i + 3]
+        i += 4
+    while i < n:
+        into[i] = source[i]
+        i += 1
+    to = ptr8(into)
+    i <<= 2
+    while i < have:  # no octet behind it: that is another packet's
         to[i] = head[i]
         i += 1
 
 
 @micropython.viper
+def _hit(b, c, packet: int, sides: int):
+    """Write down a row as it came in and as it leaves. sides: 1, 2: in, out by the uplink; 4, 8: in, out are wanted."""
+    scratch = uint(ptr8(c[3]))
+    sizes = ptr32(c[4])
+    packets = ptr32(b[0])
+    words = ptr32(c[0])
+    before = scratch + uint(packet * _OF_SNAP)
+    now = scratch + uint(_NOW * _OF_SNAP)
+    had = 0
+    if sides & 4:
+        had = sizes[2 * packet]  # else nobody has copied it
+    have = int(_copy(b, packet, now))
+    if words[8]:
+        if int(wanted(c, before, had)) == 0 and int(wanted(c, now, have)) == 0:
+            return
+    if had:
+        write(c, sides & 1, before, had, sizes[2 * packet + 1])
+    if sides & 8:
+        write(c, sides >> 1 & 1, now, have, packets[packet * _PACKET + _OCTETS])
+
+
+@micropython.viper
 def hits(b, c, first: int, end: int, number: int):
-    """Write down rows that were hits, as they came in by the interface `number` and as they leave."""
+    """Write down rows that were hits, as they came in by the interface `number` and as they leave.
+
+    As long as there is no room for just any packet they are counted only, if the capture wants all.
+    """
     packets = ptr32(b[0])
     words = ptr32(c[0])
     whose = ptr8(c[2])
-    scratch = uint(ptr8(c[3]))
-    sizes = ptr32(c[4])
     came = whose[number]
-    now = scratch + uint(_NOW * _OF_SNAP)
+    both = words[10]
     packet = first
     while packet < end:
-        at = packet * _PACKET
-        fate = packets[at + _FATE]
+        fate = packets[packet * _PACKET + _FATE]
         if fate < _NUMBERS and (came or whose[fate]):
-            before = scratch + uint(packet * _OF_SNAP)
-            both = words[10]
-            had = 0
+            sides = 0
+            if number == 0:
+                sides = 1
             if both or came or number == 0:
-                had = sizes[2 * packet]  # else nobody has copied it
-            have = int(_copy(b, packet, now))
-            if int(wanted(c, before, had)) or int(wanted(c, now, have)):
-                if had:
-                    side = 0
-                    if number == 0:
-                        side = 1
-                    write(c, side, before, had, sizes[2 * packet + 1])
-                if both or whose[fate] or fate == 0:
-                    side = 0
-                    if fate == 0:
-                        side = 1
-                    write(c, side, now, have, packets[at + _OCTETS])
+                sides |= 4
+            if fate == 0:
+                sides |= 2
+            if both or whose[fate] or fate == 0:
+                sides |= 8
+            if words[8] or words[0] + _FRAME + _OF_SNAP <= words[1]:
+                _hit(b, c, packet, sides)
+            else:
+                side = sides & 1
+                words[2 + side] += sides >> 2 & 1
+                words[4 + side] += sides >> 2 & 1
+                side = sides >> 1 & 1
+                words[2 + side] += sides >> 3
+                words[4 + side] += sides >> 3
         packet += 1
+
+
+@micropython.viper
+def stopped(c, packet: int, side: int):
+    """Write down a row that came in by that side and goes no further, if heads() has copied it."""
+    words = ptr32(c[0])
+    sizes = ptr32(c[4])
+    head = uint(ptr8(c[3])) + uint(packet * _OF_SNAP)
+    if words[8] or words[0] + _FRAME + _OF_SNAP <= words[1]:
+        have = sizes[2 * packet]
+        if have and int(wanted(c, head, have)):
+            write(c, side, head, have, sizes[2 * packet + 1])
+    else:
+        words[2 + side] += 1
+        words[4 + side] += 1

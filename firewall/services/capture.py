@@ -11,7 +11,7 @@ from firewall.interfaces import UPLINK
 from firewall.services import told
 
 _LOOK_MS = const(20)
-_RATE = const(1000)  # octets a ms
+_RATE = const(500)  # octets a ms: telling more to the caller would cost others something
 _ALL = const(256 << 20)  # octets; then it ends
 _PIECE = const(4096)
 _STATISTICS_MS = const(1000)
@@ -59,9 +59,9 @@ def _tell(firewall):
     taps, forwarder = firewall.taps if firewall.taps.any() else None, firewall.forwarder
     forwarder.delivery.tap = taps
     if forwarder.fast:
-        forwarder.fast.tap = taps
+        forwarder.fast.watch(taps)
     slow = forwarder.slow
-    slow.deciding = taps.deciding(slow.decide) if taps else slow.decide
+    slow.deciding = taps.deciding(slow.decide, slow.turns) if taps else slow.decide
 
 
 def _numbers(about):

@@ -126,4 +126,5 @@ def test_of_passes():
     assert [own[name] for name in places] == list(range(len(places)))
     others = {name: value for name, value in own.items() if name not in places}
     assert others == {name: known[name] for name in others}
-    assert {name for name in alone if "_" + name not in own} == set()
+    assert {name for name in alone if "_" + name.lstrip("_") not in own} == set()
+    assert {name: alone[name] for name in ("_CAME", "_WENT")} == {name: own[name] for name in ("_CAME", "_WENT")}

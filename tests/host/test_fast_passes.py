@@ -12,7 +12,7 @@ class Scene:
     """seen: what look() finds, one after the other; end() then finds 0. fates: of packets that are hits."""
 
     def __init__(self, *seen, taken=(2 | 2 << 16,), fates=(0, 0, 0), misses_at=9, out=None, answers=0, errors=0,
-                 failed=0):
+                 failed=0, tapped=0):
         self.seen, self.taken, self.calls = list(seen), list(taken), []
         self.packets = [0] * 64
         for i, fate in enumerate(fates):
@@ -39,6 +39,7 @@ class Scene:
             say("hits", lambda known, tables, rows, first, n, number: min(n, misses_at)), None, None, None,
             say("put", put), say("give", lambda arrays, first, end: end), say("back", answers),
             say("copy"), "ops", lambda tables: sending.pop(0), say("finish", failed),
+            say("came") if tapped else None, say("went", tapped),
         ]
         self.how = kernels.of("passes").alone(self.t)
 
@@ -120,3 +121,10 @@ def test_an_interface_that_has_gone_is_pythons():
 def test_copies_that_failed_are_pythons(failed, how):
     scene = Scene(CLIENT, 0, failed=failed)
     assert scene.how == how and (not failed or scene.copies == [0] and scene.w[15] == 3 and scene.w[5] == 2)
+
+
+def test_a_capture_is_told_before_and_after_and_its_work_is_charged():
+    scene = Scene(CLIENT, 0, taken=[3 | 3 << 16], misses_at=2, tapped=7)
+    assert scene.how == PACKETS and scene.names() == ["tell", "take", "came", "hits", "went", "put"]
+    assert ("came", None, 3, 3) in scene.calls and ("went", None, 3, 0, 2) in scene.calls
+    assert scene.w[10] == 20 + 3 * 10 + 7

@@ -118,6 +118,23 @@ def test_what_is_refused_is_seen_where_it_came(see):
     assert capture.at(0) == kept([refused] + answers + [forged]) and capture.at(1) == []
 
 
+def test_all_that_is_refused_is_seen_also_what_is_told_to_nobody(see):
+    """Of a client that is refused often not every packet is answered."""
+    a = see.net.client(A, ())
+    call = begun(see, A)
+    taken(a)
+    sent = [udp(A, 1024 + n, SERVER, 9, bytes(n)) for n in range(200)]
+    for frame in sent:
+        a.send(frame)
+    see.net.settle()
+    answers = taken(a)
+    see.machine.advance(0.1)
+    capture = Capture(call.stdout)
+    assert 0 < len(answers) < len(sent)
+    assert [packet for packet in capture.at(0) if packet in kept(sent)] == kept(sent)
+    assert len(capture.at(0)) == len(sent) + len(answers) and capture.at(1) == []
+
+
 def test_pieces_and_super_frames(machine):
     see = Seeing(machine, gso=False)
     a = see.net.client(A)

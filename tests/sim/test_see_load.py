@@ -5,7 +5,8 @@ No packet is lost for them, no other client gets less, the rings do not wait, an
 import re
 
 import pytest
-from packets import SYN, tcp, udp
+from machine import Machine
+from packets import SYN, Look, tcp, udp
 from pcapng import Capture
 from seeing import Seeing, parsed
 from share import World
@@ -71,6 +72,44 @@ def test_a_capture_of_a_flood_costs_others_nothing(machine, figure):
     capture = Capture(calls[0].stdout)
     assert capture.seen[0] > 0.9 * beside
     assert len(capture.packets) + sum(capture.lost.values()) == sum(capture.seen.values())
+
+
+def downloads(argument, frames, rules=("action=accept",)):
+    """What a client downloads beside another's flood, in frames, without a capture and with one: (alone, beside)."""
+    came = []
+    for captured in (False, True):
+        with Machine() as machine:
+            see = Seeing(machine)
+            a, b = see.net.client(A, rules), see.net.client(B)
+            b.send(udp(B, 4000, SERVER, 53))
+            outside = Look(see.net.uplink.recv()).sport
+            call = see.call("firewall.Capture+" + argument) if captured else None
+            world = World(see.net)
+            world.flood(a, frames)
+            world.flood(see.net.uplink, [udp(SERVER, 53, see.net.address, outside, MARK + bytes(1400))])
+            counted = world.steady(b, [b""], 0, b, MARK)
+            world.run(0.5)
+            came.append(counted.came)
+            if captured:
+                see.machine.advance(1)
+                assert sum(Capture(call.stdout).seen.values()) > 1000
+    return came
+
+
+FLOODS = {
+    "small packets": (("action=accept",), [udp(A, 1024 + i, SERVER, 9, bytes(8)) for i in range(8)]),
+    "packets that are refused": ((), [udp(A, 1024 + i, SERVER, 9, bytes(8)) for i in range(8)]),
+}
+
+
+@pytest.mark.parametrize("form", FLOODS)
+@pytest.mark.parametrize("argument", [A, A + "+udp", "uplink"])
+def test_a_download_beside_a_captured_flood_is_as_fast_as_beside_it_alone(argument, form, figure):
+    rules, frames = FLOODS[form]
+    alone, beside = downloads(argument, frames, rules)
+    what = "frames downloaded beside %s, and with a capture of %s" % (form, argument)
+    figure(what, "%d, %d" % (alone, beside), "95 %")
+    assert beside >= 0.95 * alone > 500
 
 
 def test_callers_that_do_not_read_stop_only_themselves(machine):
