@@ -177,7 +177,7 @@ class Taps:
             before = tap.words[_FILL]
             tapped.hits(rows, tap.kernel, first, end, number)
             work += tap.words[_FILL] - before
-            if tap.words[_PROTO]:
+            if tap.words[_PROTO] and tap.whose[number]:
                 work += (end - first) * turns.TAPPED  # all are copied, to be chosen from
         return work // turns.TAPPED
 
