@@ -12,13 +12,13 @@ class Scene:
     """seen: what look() finds, one after the other; end() then finds 0. fates: of packets that are hits."""
 
     def __init__(self, *seen, taken=(2 | 2 << 16,), fates=(0, 0, 0), misses_at=9, out=None, answers=0, errors=0,
-                 failed=0, tapped=0):
+                 failed=0, tapped=0, deaf=0):
         self.seen, self.taken, self.calls = list(seen), list(taken), []
         self.packets = [0] * 64
         for i, fate in enumerate(fates):
             self.packets[8 * i + 6] = fate
         self.copies, sending = [5 if failed else 0], [3, 0]
-        calm, scalars, link = [0] * 8, [0, 0, errors], [0, 0, 0]
+        calm, scalars, link = [0] * 8, [0, 0, errors], [0, 0, deaf]
         self.link = link
         arrays = [None] * 8
         arrays[0] = ("uplink", "to uplink", 2, "back")
@@ -110,6 +110,12 @@ def test_each_goes_its_way_in_order():
     assert scene.how == WHOLE
     assert [call for call in scene.calls if call[0] in ("put", "give")] == [
         ("put", "to uplink", 0, 1, -1), ("give", (0, 1, 2, 3, scene.link), 1, 2), ("put", "to uplink", 2, 3, -1)]
+
+
+def test_a_client_that_was_told_of_as_deaf_is_pythons():
+    """It has given buffers again, which is to be told."""
+    scene = Scene(UPLINK, taken=[3 | 3 << 16], fates=(0, 3, 3), deaf=1)
+    assert scene.how == PACKETS and scene.w[7] == 1 and "give" not in scene.names()
 
 
 def test_an_interface_that_has_gone_is_pythons():
