@@ -101,6 +101,7 @@ class Accounts:
         told = _TOLD[verdict]
         if not told or not slot:
             self.by_slot[slot].drops[verdict] += 1
+            self._rule = -1
             return
         port = 0
         if told > 1:

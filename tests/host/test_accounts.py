@@ -1,7 +1,7 @@
 """What is counted: hits of rules, new flows, drops by reason, and the last refusals, alike ones in one row."""
 import random
 
-from packets import RST, SYN, echo, tcp, udp
+from packets import DF, RST, SYN, echo, tcp, udp
 
 from firewall import reasons
 from firewall.accounts import ROWS, Refusals
@@ -121,6 +121,16 @@ def test_what_was_refused_and_why(net):
     }
     assert account(net, A).refused == 9 and account(net, B).refused == 1
     assert account(net, A).drops[reasons.DENIED] == 6
+
+
+def test_the_rule_of_a_packet_that_was_too_large_is_not_anothers(net):
+    """It was let out by a rule, and dropped; what is refused next no rule has asked about."""
+    a, b = net.client(A, RULES), net.client(B)
+    a.send(tcp(A, 4000, SERVER, 81, SYN, bytes(2000), fragment=DF))
+    assert net.counters["larger than the path takes"] == 1 and list(account(net, A).hits) == [1, 0, 0, 0]
+    net.connected(A, only=True)
+    b.send(udp(B, 4000, SERVER, 53))
+    assert rows(net.neighbours.accounts.refusals) == {(B, SERVER, 17, 53, reasons.DENIED, -1): 1}
 
 
 def test_drops_are_told_by_reason_for_each_neighbour(net):
