@@ -20,7 +20,8 @@ from peererror import PeerError
 from supervisor import Guard
 
 from firewall import turns
-from firewall.bursts.alone import ANSWERS, COUNT, DONE, FAILED, MANY, MOST, NUMBER, PACKETS, REST, SEEN, WORK
+from firewall.bursts.alone import ANSWERS, COUNT, DONE, FAILED, GIVEN, MANY, MOST, NUMBER
+from firewall.bursts.alone import PACKETS, REST, SEEN, TURN, WORK
 from firewall.bursts.look import ANSWERED, ASKED, HOLDING, MORE, ROOM, SOME, WAITING, WHO
 from firewall.bursts.through import CALM_SLOTS, Bursts
 from firewall.cutting import SENT
@@ -56,14 +57,14 @@ class Forwarder:
         self.active = Flag()  # there was something to do since it was last waited for
         self.busy = False  # the uplink has no room: clients keep what they have in their own rings
         self.many = False  # slots that went to the netvm lately, as counted
-        self._since = self._sent = 0
+        self._since = self._sent = self._began = 0
         self.left = False  # some interface may have frames or pieces that its last turn left
         self.seen = _TO_DO  # when the rings were last looked at
         if fast:
             look = self.fast.look
             self._look, self._end, self._tables = look.look, look.end, look.tables
             alone = self.fast.alone
-            alone.call(self._begin, self._charge, SLOTS, CALM_SLOTS)
+            alone.call(self._begin, SLOTS, CALM_SLOTS)
             self._alone, self._alone_tables, self._words = alone.run, alone.tables, alone.words
         self.slow = Slow(judge, pool, self.delivery, self.inward)
 
@@ -142,7 +143,7 @@ class Forwarder:
         if self.left or self.busy or self.rates.all:
             done = self.rates.begin(xen.ns()) if self.rates.all else False
             self.seen = self._look(self._tables)
-            self._words[WORK] = 0
+            self._words[GIVEN] = 0
             seen, done = self._step_by_step(REST, done)
         else:
             words = self._words
@@ -162,44 +163,35 @@ class Forwarder:
         if not (self.busy or self.left or seen & _NO_REST):
             self.turns.rest()
             return False
-        if self._words[WORK]:
-            self._charge(self._words[NUMBER], self._words[WORK])
         if self.busy or seen & (HOLDING | WAITING | ASKED):
             return done or seen & MORE != 0 or self._rearm()
         return True
 
     def _begin(self, ns):
         """For machine code: turns begin."""
+        self._began = ns
         if ns - self._since > _MANY_NS:
             self._count(ns)
         self.fast.tell(ns // _NS_PER_MS)
 
-    def _charge(self, number, work):
-        """A neighbour has had a turn in machine code."""
-        interface = self.interfaces.by_number[number]
-        self.turns.alone(interface)
-        self.turns.work = work
-        self.turns.charge(interface)
-
     def _step_by_step(self, how, done):
         """A pass, from where machine code has stopped: what was seen, and whether there was anything to do."""
-        ns = xen.ns()
+        given = self._words[GIVEN]
+        ns = self._began if given else xen.ns()
         now = ns // _NS_PER_MS
-        if how != PACKETS and self._words[WORK]:
-            self._charge(self._words[NUMBER], self._words[WORK])
         if how != REST:
             self._take_up(how, now)
             self.seen = self._look(self._tables)
             done = True
         self.fast.begin()
-        self._words[WORK] = 0
         if self.seen & _TO_DO or self.left or self.busy:
             if ns - self._since > _MANY_NS:
                 self._count(ns)
             if self.seen & (ANSWERED | HOLDING | WAITING) and self._make_room(now):
                 done = True
-            if self._turns(now, ns + _PASS_NS):
-                done = True
+            if not given or given < len(self.turns) and xen.ns() - ns < _PASS_NS:
+                if self._turns(now, ns + _PASS_NS, given):
+                    done = True
         self.delivery.burst()
         self.seen = self._end(self._tables, 0 if self.left or self.busy else 2 if self.many else 1)
         return self.seen, done
@@ -210,11 +202,12 @@ class Forwarder:
             self.fast.failed()
         elif how == PACKETS:
             interface = self.interfaces.by_number[self._words[NUMBER]]
-            self.turns.alone(interface)
             self.turns.work = self._words[WORK]
             self.delivery.cutting.left = SENT
             self._guarded(Forwarder._go_through, interface, now)
             self._charged(interface)
+        elif how == TURN:
+            self._turn(self.interfaces.by_number[self._words[NUMBER]], now)
         elif self.uplink:
             self._guarded(Forwarder._answered if how == ANSWERS else Forwarder._held, self.uplink, now)
 
@@ -257,8 +250,11 @@ class Forwarder:
                 i += 1
         return done
 
-    def _turns(self, now, until):
-        """Give turns until time is up, every neighbour could have had one, or nobody has anything. True: some were given."""
+    def _turns(self, now, until, given=0):
+        """Give turns until time is up, all could have had one, or nobody has anything. True: some were given.
+
+        given: so many were in this pass before.
+        """
         circle = self.turns
         self.busy = False
         if self.left:
@@ -267,11 +263,11 @@ class Forwarder:
             if not self.seen & SOME:
                 return False
             if self.seen & SOME == 1:
-                return self._turns_alone(now, until)
+                return self._turns_alone(now, until, given)
         if self.clients and self._is_busy(now):
             return self._turn_of_uplink(now)
         most = len(circle)
-        given = passed = 0  # passed: places in a row without a turn
+        passed = 0  # places in a row without a turn
         circle.begin()
         while given < most and passed < len(circle):
             interface = circle.next()
@@ -295,9 +291,8 @@ class Forwarder:
                 passed = 0
         return given > 0
 
-    def _turns_alone(self, now, until):
+    def _turns_alone(self, now, until, given):
         """Turns of the only neighbour that has anything, as long as it is that. True: some were given."""
-        given = 0
         while True:
             interface = self.interfaces.by_number[self.seen >> WHO]
             if interface.number != UPLINK and self._is_busy(now):
@@ -306,7 +301,7 @@ class Forwarder:
             if not self._turn(interface, now):
                 break
             given += 1
-            if self._nobody() or self.left or self.seen & SOME > 1 or given == len(self.turns) or xen.ns() > until:
+            if self._nobody() or self.left or self.seen & SOME > 1 or given >= len(self.turns) or xen.ns() > until:
                 break
         return given > 0
 
@@ -335,9 +330,10 @@ class Forwarder:
     def _turn_of_uplink(self, now):
         """Nobody else may be served: a turn that costs nothing."""
         uplink = self.uplink
-        credit = uplink.credit
+        credits = self.turns.credits
+        credit = credits[UPLINK]
         done = self._has(uplink) and self._turn(uplink, now)
-        uplink.credit = credit
+        credits[UPLINK] = credit
         return done
 
     def _has(self, interface):

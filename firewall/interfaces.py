@@ -52,8 +52,6 @@ class Interface:
         self.counted = None  # the rings, also when they are gone
         self.guard = None
         self.rate = None  # rates.Rate, if its client has one
-        self.credit = 0  # of work; see turns.py
-        self.round = -1  # when it was last put off for want of credit
         self.pieces = None  # cutting.Pieces of the frame that its last turn ended with
         self.frames = ()  # that came in, and how many of them have been judged
         self.judged = 0

@@ -33,7 +33,16 @@ WATCHED = const(14)  # and a frame that is judged while there is one
 _CARRIED = const(85)  # a frame that lives on
 _REFUSED = const(100)  # one that was looked up, and its rules asked
 _DROPPED = const(40)  # one that was not
-_QUANTUM = const(100)  # less than a turn that leaves something in its ring: a client needs no second one at a place
+QUANTUM = const(100)  # less than a turn that leaves something in its ring: a client needs no second one at a place
+ZERO = const(1 << 30)
+# words
+FRONT = const(0)  # whose place is next
+AGAIN = const(1)  # 1: the uplink's quantum allows another turn
+SOME = const(2)  # clients that had something since the uplink's place was last passed
+ROUND = const(3)  # counts what begin() ends, modulo 2**32
+RESTS = const(4)  # how often nobody had anything, modulo 2**16
+OWING = const(5)  # interfaces put off in this round
+COUNT = const(6)  # places in the circle
 
 
 def _prices():
@@ -53,121 +62,146 @@ FRAME = _prices()  # verdict -> price of the frame
 
 
 class Turns:
-    """Interfaces in a circle; each has credit. Nothing here allocates but add(): no pass ends for want of memory."""
+    """Interfaces in a circle; each has credit. Nothing here allocates but add(): no pass ends for want of memory.
+
+    What changes is in arrays, by an interface's number, as fast/circle.py changes it too. words: see above.
+    """
 
     def __init__(self):
         self._circle = []
-        self._front = 0  # whose place is next
-        self._again = None  # the uplink, when its quantum allows another turn
-        self._some = 0  # clients that had something since the uplink's place was last passed
-        self._round = 0  # counts what begin() ends
-        self._rests = 0  # how often nobody had anything, modulo 2**16,
-        self._rested = array("H", bytes(2 * NUMBERS))  # and when each interface was last credited
-        self.owing = 0  # interfaces put off in this round
+        self._uplink = None
+        self.words = array("I", bytes(4 * 7))
+        self.words[ROUND] = 1
+        self.numbers = array("H", bytes(2 * NUMBERS))  # the circle
+        self.credits = array("I", bytes(4 * NUMBERS))  # of work; ZERO stands for none, so that no word is less than 0
+        for i in range(NUMBERS):
+            self.credits[i] = ZERO
+        self.rounds = array("I", bytes(4 * NUMBERS))  # when each was last put off for want of credit
+        self.rested = array("H", bytes(2 * NUMBERS))  # at which rest each was last credited
         self.work = 0  # of the turn that goes on
 
     def __len__(self):
         return len(self._circle)
 
+    @property
+    def owing(self):
+        """Interfaces put off in this round."""
+        return self.words[OWING]
+
     def add(self, interface):
         """Its place is the last. MemoryError: it has none."""
-        self._circle.insert(self._front, interface)
-        self._front += 1
-        if self._front == len(self._circle):
-            self._front = 0
+        front = self.words[FRONT]
+        self._circle.insert(front, interface)
+        if interface.number == UPLINK:
+            self._uplink = interface
+        self._written()
+        self.words[FRONT] = (front + 1) % len(self._circle)
 
     def remove(self, interface):
+        words = self.words
         at = self._circle.index(interface)
         del self._circle[at]
-        if at < self._front:
-            self._front -= 1
-        elif self._front == len(self._circle):
-            self._front = 0
-        if interface is self._again:
-            self._again = None
-        if interface.round == self._round:
-            interface.round = -1
-            self.owing -= 1
+        self._written()
+        if at < words[FRONT]:
+            words[FRONT] -= 1
+        elif words[FRONT] == len(self._circle):
+            words[FRONT] = 0
+        if interface.number == UPLINK:
+            words[AGAIN] = 0
+        if words[OWING] and self.rounds[interface.number] == words[ROUND]:
+            self.rounds[interface.number] = 0
+            words[OWING] -= 1
 
     def next(self):
         """Whose place is next; idle() or credit() passes it."""
-        return self._again or self._circle[self._front]
+        words = self.words
+        return self._uplink if words[AGAIN] else self._circle[words[FRONT]]
 
     def idle(self, interface):
         """It has nothing to send. It saves no credit, but pays off its debt. Returns how many places were passed."""
-        if interface is self._again:
-            self._again = None
+        if interface.number == UPLINK and self.words[AGAIN]:
+            self.words[AGAIN] = 0
             return 0
-        if self._circle and interface is self._circle[self._front]:  # it may have gone
+        if self._circle and interface is self._circle[self.words[FRONT]]:  # it may have gone
             self._pass(interface)
-        interface.credit = min(interface.credit + _QUANTUM, 0)
+        self.credits[interface.number] = min(self.credits[interface.number] + QUANTUM, ZERO)
         return 1
 
     def credit(self, interface, alone):
         """It has something: credit its quantum. True: it has a turn, as it owes nothing or nobody else has anything."""
-        if self._again:
-            self._again = None
+        words = self.words
+        if words[AGAIN]:
+            words[AGAIN] = 0
             return True
         quantum = self._pass(interface)
         number = interface.number
         if number != UPLINK:
-            self._some += 1
-        if self._rested[number] != self._rests:
-            self._rested[number] = self._rests
-            interface.credit = max(interface.credit, 0)
-        interface.credit += quantum
-        if alone or interface.credit > quantum:
-            interface.credit = quantum
-        return interface.credit > 0
+            words[SOME] += 1
+        credit = self.credits[number]
+        if self.rested[number] != words[RESTS]:
+            self.rested[number] = words[RESTS]
+            credit = max(credit, ZERO)
+        credit += quantum
+        if alone or credit > ZERO + quantum:
+            credit = ZERO + quantum
+        self.credits[number] = credit
+        return credit > ZERO
 
     def alone(self, interface):
         """Nobody else has anything: it has a turn, whatever it owes, and its place is passed."""
-        self._again = None
-        self._front = self._circle.index(interface) + 1
-        if self._front == len(self._circle):
-            self._front = 0
-        interface.credit = _QUANTUM
+        self.words[AGAIN] = 0
+        self.words[FRONT] = (self._circle.index(interface) + 1) % len(self._circle)
+        self.credits[interface.number] = ZERO + QUANTUM
 
     def charge(self, interface):
         """Charge it for the work of its turn, which is over."""
-        interface.credit -= self.work
-        if interface.number == UPLINK and self.work and interface.credit > 0:
-            self._again = interface
+        number = interface.number
+        self.credits[number] = credit = self.credits[number] - self.work
+        if number == UPLINK and self.work and credit > ZERO:
+            self.words[AGAIN] = 1
 
     def rest(self):
         """Nobody has anything."""
-        self._rests = self._rests + 1 & 0xFFFF
+        self.words[RESTS] = self.words[RESTS] + 1 & 0xFFFF
 
     def begin(self):
         """Somebody has had a turn: whoever was put off before is asked again."""
-        self._round += 1
-        self.owing = 0
+        self.words[ROUND] = self.words[ROUND] + 1 & 0xFFFFFFFF
+        self.words[OWING] = 0
 
     def put_off(self, interface):
         """Note that it has something and no credit."""
-        interface.round = self._round
-        self.owing += 1
+        self.rounds[interface.number] = self.words[ROUND]
+        self.words[OWING] += 1
 
     def pay(self):
         """Only those put off have anything: credit as many rounds at once as it takes until one of them has credit."""
-        weight = max(self.owing - 1, 1)  # of the uplink, if it is one of them
+        now, credits = self.words[ROUND], self.credits
+        weight = max(self.words[OWING] - 1, 1)  # of the uplink, if it is one of them
         rounds = -1
         for interface in self._circle:
-            if interface.round == self._round:
-                each = -interface.credit // (_QUANTUM * (weight if interface.number == UPLINK else 1))
+            number = interface.number
+            if self.rounds[number] == now:
+                each = (ZERO - credits[number]) // (QUANTUM * (weight if number == UPLINK else 1))
                 rounds = each if rounds < 0 else min(rounds, each)
         for interface in self._circle:
-            if interface.round == self._round:
-                interface.credit += rounds * _QUANTUM * (weight if interface.number == UPLINK else 1)
+            number = interface.number
+            if self.rounds[number] == now:
+                credits[number] += rounds * QUANTUM * (weight if number == UPLINK else 1)
         self.begin()
 
     def _pass(self, interface):
         """Pass its place. Returns its quantum."""
-        self._front += 1
-        if self._front == len(self._circle):
-            self._front = 0
+        words = self.words
+        words[FRONT] = (words[FRONT] + 1) % len(self._circle)
         if interface.number != UPLINK:
-            return _QUANTUM
-        quantum = _QUANTUM * max(self._some, 1)
-        self._some = 0
+            return QUANTUM
+        quantum = QUANTUM * max(words[SOME], 1)
+        words[SOME] = 0
         return quantum
+
+    def _written(self):
+        """Write the circle down for machine code."""
+        for i in range(len(self._circle)):
+            self.numbers[i] = self._circle[i].number
+        self.words[COUNT] = len(self._circle)

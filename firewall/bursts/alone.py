@@ -5,7 +5,7 @@ import xen
 from micropython import const
 
 from firewall import turns
-from firewall.fast import client_rx, client_tx, known, passes, rings, runs, uplink_rx, uplink_tx
+from firewall.fast import circle, client_rx, client_tx, known, passes, rings, runs, uplink_rx, uplink_tx
 
 # words
 SEEN = const(0)  # what was last seen, see look.py
@@ -18,7 +18,7 @@ LOOKED_UP = const(6)  # packets, up to the first miss
 GONE = const(7)  # packets that have left
 LEFT = const(8)  # 0, or what uplink_tx.put has said of the next
 COUNT = const(9)  # hits in this pass
-WORK = const(10)  # of a turn, not yet charged
+WORK = const(10)  # of the turn that Python has to end
 LEAST_SLOTS = const(11)  # in a turn
 MOST_SLOTS = const(12)  # in one of who brings hits alone
 BURST = const(13)
@@ -28,8 +28,10 @@ CALM = const(16)  # addresses, two words each, the lower first
 SCALARS = const(18)
 COPIES = const(20)
 OF_PACKETS = const(22)
-_CAME = const(21)  # places in the tables
-_WENT = const(22)
+CIRCLE = const(24)
+GIVEN = const(26)  # turns in this pass, with the one that Python has to end
+_CAME = const(23)  # places in the tables
+_WENT = const(24)
 # how it ended
 WHOLE = const(0)  # the pass is over
 REST = const(1)  # turns go on in Python
@@ -37,30 +39,36 @@ ANSWERS = const(2)  # the netvm's answers are not all in order
 HELD = const(3)  # the netvm holds pages of which it said that they are ours
 PACKETS = const(4)  # some packets of a turn have not left
 FAILED = const(5)  # some packets for a client have failed
+TURN = const(6)  # the turn of who has what is not in order
 
 
 class Alone:
     """run(tables): the pass. words: see above."""
 
-    def __init__(self, look, packets, known_tables, scalars, arrays, calm, outward):
-        """packets: what runs.hits is given of rows; scalars: the rows' s; the others as bursts/through.py has them."""
+    def __init__(self, look, packets, known_tables, scalars, arrays, calm, outward, order):
+        """packets: of rows, for runs.hits; scalars: the rows' s; order: turns.Turns; others as in through.py."""
         self.run = passes.alone
-        self.words = words = array("I", bytes(4 * 24))
+        self.words = words = array("I", bytes(4 * 27))
         words[BURST], words[BURST_SLOT] = turns.BURST, turns.BURST_SLOT
         self.tables = [
-            look.look, look.tables, look.end, words, arrays, xen.ns, None, None,
+            look.look, look.tables, look.end, words, arrays, xen.ns, None, circle.whose,
             uplink_rx.turn, client_tx.turn, runs.hits, known.known, known_tables, packets,
             uplink_tx.put, client_rx.put, uplink_tx.take_back, xen.copy, outward.ops,
-            rings.sending, client_rx.finish, None, None,
+            rings.sending, client_rx.finish, circle.lone, circle.charge, None, None,
         ]  # fmt: skip
         rings.enter(words, CALM, calm)
         rings.enter(words, SCALARS, scalars)
         rings.enter(words, COPIES, outward.counters)
         rings.enter(words, OF_PACKETS, packets[0])
+        self._circle = array("I", bytes(8 * 6))
+        of_turns = (order.words, order.numbers, order.credits, order.rounds, order.rested, look.has)
+        for i in range(6):
+            rings.enter(self._circle, 2 * i, of_turns[i])
+        rings.enter(words, CIRCLE, self._circle)
 
-    def call(self, tell, charge, least, most):
-        """tell(ns): turns begin; charge(number, work): a turn is over. least, most: slots in a turn."""
-        self.tables[6], self.tables[7] = tell, charge
+    def call(self, tell, least, most):
+        """tell(ns): turns begin. least, most: slots in a turn."""
+        self.tables[6] = tell
         self.words[LEAST_SLOTS], self.words[MOST_SLOTS] = least, most
 
     def watch(self, tap):

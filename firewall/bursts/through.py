@@ -56,7 +56,9 @@ class Bursts:
         self._arrays = [None] * NUMBERS
         self._calm = bytearray(NUMBERS)  # 1: all that the last turn took was hits
         self._gone = 0  # packets of the rows whose pages are no longer theirs
-        self.alone = Alone(self.look, self._packets, self._tables, rows.s, self._arrays, self._calm, delivery.outward)
+        self.alone = Alone(
+            self.look, self._packets, self._tables, rows.s, self._arrays, self._calm, delivery.outward, delivery.turns
+        )
 
     def add(self, interface, rings):
         """These rings have come for it. MemoryError."""

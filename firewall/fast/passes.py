@@ -1,4 +1,4 @@
-"""A pass for whoever alone has something, in machine code: from its ring to where its packets leave, and rest.
+"""A pass in machine code: from the rings of whose turn it is to where their packets leave, and rest.
 
     alone()  the pass, as far as all is in order and every packet a hit
     put()    packets that are hits, by the ways that are their fates
@@ -17,7 +17,7 @@ _WORDS = const(3)  # see below
 _ARRAYS = const(4)  # by number: what the kernels are given of an interface's rings
 _NS = const(5)  # xen.ns
 _TELL = const(6)  # tell(ns): the time, and what known() is to know
-_CHARGE = const(7)  # charge(number, work), of a turn
+_WHOSE = const(7)  # circle.whose
 _FROM_UPLINK = const(8)  # uplink_rx.turn
 _FROM_CLIENT = const(9)  # client_tx.turn
 _HITS = const(10)  # runs.hits, and what that is given: known, its tables, rows
@@ -31,8 +31,10 @@ _COPY = const(17)  # xen.copy, and the operations towards clients
 _OPS = const(18)
 _SENDING = const(19)  # rings.sending
 _FINISH = const(20)  # client_rx.finish
-_CAME = const(21)  # None, or while somebody captures came(rows, number, packets), and
-_WENT = const(22)  # went(rows, number, first, end): how much work it was
+_LONE = const(21)  # circle.lone
+_CHARGE = const(22)  # circle.charge
+_CAME = const(23)  # None, or while somebody captures came(rows, number, packets), and
+_WENT = const(24)  # went(rows, number, first, end): how much work it was
 
 # words
 _SEEN = const(0)  # what look() or end() said
@@ -45,7 +47,7 @@ _LOOKED_UP = const(6)  # packets, up to the first miss
 _GONE = const(7)  # packets that have left
 _LEFT = const(8)  # 0, or what put() has said beside it
 _COUNT = const(9)  # hits in this pass
-_WORK = const(10)  # of a turn, not yet charged
+_WORK = const(10)  # of the turn that Python has to end
 _LEAST_SLOTS = const(11)  # in a turn
 _MOST_SLOTS = const(12)  # in one of who brings hits alone
 _BURST = const(13)  # prices, see turns.py
@@ -56,6 +58,8 @@ _CALM = const(16)  # octets by number: 1: the last turn had hits alone
 _SCALARS = const(18)  # of kernels: the third says how many of the netvm's answers told of an error
 _COPIES = const(20)  # how many operations towards clients there are
 _OF_PACKETS = const(22)  # their rows
+_CIRCLE = const(24)  # what circle.py is given
+_GIVEN = const(26)  # turns in this pass, with the one that is not ended
 
 # what alone() says
 _WHOLE = const(0)  # the pass is over
@@ -64,6 +68,7 @@ _ANSWERS = const(2)  # take_back() has said _TAKEN
 _HELD = const(3)  # the netvm holds pages of which it said that they are ours: _TAKEN
 _PACKETS = const(4)  # _TAKEN packets of _NUMBER were taken; the first _GONE of them have left
 _FAILED = const(5)  # _TAKEN packets for the client _OF have failed
+_TURN = const(6)  # it is the turn of _NUMBER, whose ring begins with what is not in order
 
 # of what look() and end() say
 _SOME = const(0xFFFF)
@@ -118,17 +123,17 @@ def put(t, w: ptr32, end: int):
 
 @micropython.viper
 def alone(t) -> int:
-    """One pass, while at most one interface has something and nothing waits for room: how it ended, see above."""
+    """One pass, while nothing waits for room: how it ended, see above."""
     w = ptr32(t[_WORDS])
     calm = ptr8(w[_CALM] | w[_CALM + 1] << 32)
     look = t[_LOOK]
     tables = t[_TABLES]
     w[_DONE] = 0
     w[_COUNT] = 0
-    w[_WORK] = 0
+    w[_GIVEN] = 0
     seen = int(look(tables))
     w[_SEEN] = seen
-    if seen & (_HOLDING | _WAITING) or seen & _SOME > 1:
+    if seen & (_HOLDING | _WAITING):
         return _REST
     if seen & (_SOME | _ANSWERED):
         ns = int(t[_NS]())
@@ -140,15 +145,32 @@ def alone(t) -> int:
             if n < 0 or n and s[2]:
                 w[_TAKEN] = n
                 return _ANSWERS
-        given = 0
-        while seen & _SOME == 1:
-            number = seen >> _WHO & 0x3FF
-            if number and seen & _ROOM == 0:
-                w[_SEEN] = seen & (_ANSWERED ^ 0xFFFFFFFF)
-                return _REST
-            if w[_WORK]:
-                t[_CHARGE](w[_NUMBER], w[_WORK])
-                w[_WORK] = 0
+        circle = w[_CIRCLE] | w[_CIRCLE + 1] << 32
+        lone = 0
+        if seen & _SOME == 1:
+            lone = 1
+        elif seen & _SOME and seen & _ROOM == 0:
+            w[_SEEN] = seen & (_ANSWERED ^ 0xFFFFFFFF)
+            return _REST
+        while seen & _SOME:
+            w[_SEEN] = seen & (_ANSWERED ^ 0xFFFFFFFF)
+            if lone:
+                if seen & _SOME > 1:
+                    break
+                number = seen >> _WHO & 0x3FF
+                if number and seen & (_ROOM | _WAITING) != _ROOM:
+                    return _REST
+                t[_LONE](circle, number)
+            else:
+                roomy = 0
+                if seen & (_ROOM | _WAITING) == _ROOM:
+                    roomy = 1
+                number = int(t[_WHOSE](circle, roomy))
+                if number < 0 - 1:
+                    return _REST
+                if number < 0:
+                    break
+            w[_NUMBER] = number
             limit = w[_LEAST_SLOTS]
             if calm[number]:
                 limit = w[_MOST_SLOTS]
@@ -157,15 +179,14 @@ def alone(t) -> int:
                 taken = int(t[_FROM_CLIENT](arrays[0], limit))
             else:
                 taken = int(t[_FROM_UPLINK](arrays[0], limit))
-            w[_NUMBER] = number
             w[_TAKEN] = taken
+            w[_GIVEN] = w[_GIVEN] + 1
             if taken <= 0:
-                w[_SEEN] = seen & (_ANSWERED ^ 0xFFFFFFFF)
                 if taken < 0 - 1:
                     return _HELD
-                return _REST
+                return _TURN
             w[_DONE] = 1
-            w[_WORK] = w[_BURST] + (taken >> 16) * w[_BURST_SLOT]
+            work = w[_BURST] + (taken >> 16) * w[_BURST_SLOT]
             n = taken & 0xFFFF
             came = t[_CAME]
             if came:
@@ -178,13 +199,14 @@ def alone(t) -> int:
             calm[number] = 1
             if end:
                 if came:
-                    w[_WORK] = w[_WORK] + int(t[_WENT](t[_ROWS], number, 0, end))
+                    work += int(t[_WENT](t[_ROWS], number, 0, end))
                 put(t, uint(w), end)
             if w[_GONE] < n:
+                w[_WORK] = work
                 return _PACKETS
-            given += 1
+            t[_CHARGE](circle, number, work)
             seen = int(look(tables))
-            if given >= w[_MOST] or int(t[_NS]()) - ns > _PASS_NS:
+            if w[_GIVEN] >= w[_MOST] or int(t[_NS]()) - ns > _PASS_NS:
                 break
     copies = ptr32(w[_COPIES] | w[_COPIES + 1] << 32)
     if copies[0]:

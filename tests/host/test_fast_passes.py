@@ -3,7 +3,7 @@ import kernels
 import pytest
 
 SOME, ANSWERED, HOLDING, WAITING, ROOM, WHO = 1, 0x10000, 0x20000, 0x40000, 0x80000, 22
-WHOLE, REST, ANSWERS, HELD, PACKETS, FAILED = range(6)
+WHOLE, REST, ANSWERS, HELD, PACKETS, FAILED, TURN = range(7)
 CLIENT = SOME | ROOM | 3 << WHO
 UPLINK = SOME | ROOM
 
@@ -12,7 +12,7 @@ class Scene:
     """seen: what look() finds, one after the other; end() then finds 0. fates: of packets that are hits."""
 
     def __init__(self, *seen, taken=(2 | 2 << 16,), fates=(0, 0, 0), misses_at=9, out=None, answers=0, errors=0,
-                 failed=0, tapped=0, deaf=0):
+                 failed=0, tapped=0, deaf=0, whose=()):
         self.seen, self.taken, self.calls = list(seen), list(taken), []
         self.packets = [0] * 64
         for i, fate in enumerate(fates):
@@ -23,7 +23,8 @@ class Scene:
         arrays = [None] * 8
         arrays[0] = ("uplink", "to uplink", 2, "back")
         arrays[3] = ("client", (0, 1, 2, 3, link), "finish")
-        self.w = w = [0] * 16 + kernels.block(calm, scalars, self.copies, self.packets)
+        self.w = w = [0] * 16 + kernels.block(calm, scalars, self.copies, self.packets, "circle") + [0]
+        order = list(whose)
         w[1], w[11], w[12], w[13], w[14] = 2, 8, 40, 20, 10
 
         def say(name, result=0):
@@ -34,11 +35,12 @@ class Scene:
 
         put = out or (lambda arrays, first, end, room: end - first)
         self.t = [
-            lambda tables: self.seen.pop(0), "tables", say("end", 0), w, arrays, lambda: 5, say("tell"), say("charge"),
+            lambda tables: self.seen.pop(0), "tables", say("end", 0), w, arrays, lambda: 5, say("tell"),
+            say("whose", lambda *_: order.pop(0)),
             say("take", lambda *_: self.taken.pop(0)), say("take", lambda *_: self.taken.pop(0)),
             say("hits", lambda known, tables, rows, first, n, number: min(n, misses_at)), None, None, None,
             say("put", put), say("give", lambda arrays, first, end: end), say("back", answers),
-            say("copy"), "ops", lambda tables: sending.pop(0), say("finish", failed),
+            say("copy"), "ops", lambda tables: sending.pop(0), say("finish", failed), say("lone"), say("charge"),
             say("came") if tapped else None, say("went", tapped),
         ]
         self.how = kernels.of("passes").alone(self.t)
@@ -52,7 +54,7 @@ def test_nothing_to_do_is_told_at_once():
     assert (scene.how, scene.names(), scene.w[3]) == (WHOLE, ["end"], 0)
 
 
-@pytest.mark.parametrize("seen", [HOLDING, WAITING, 2 | ROOM, CLIENT | WAITING, 2 | ANSWERED])
+@pytest.mark.parametrize("seen", [HOLDING, WAITING, 2 | HOLDING | ROOM, CLIENT | WAITING, 2 | ANSWERED | WAITING])
 def test_what_is_not_simple_is_left_whole(seen):
     scene = Scene(seen)
     assert (scene.how, scene.calls, scene.w[0]) == (REST, [], seen)
@@ -60,19 +62,43 @@ def test_what_is_not_simple_is_left_whole(seen):
 
 def test_hits_go_all_the_way():
     scene = Scene(CLIENT, 0)
-    assert scene.how == WHOLE and scene.names() == ["tell", "take", "hits", "put", "end"]
-    assert scene.w[3] == 1 and scene.w[9] == 2 and scene.w[10] == 20 + 2 * 10 and scene.w[4] == 3
+    assert scene.how == WHOLE and scene.names() == ["tell", "lone", "take", "hits", "put", "charge", "end"]
+    assert scene.w[3] == 1 and scene.w[9] == 2 and scene.w[4] == 3
+    assert ("lone", "circle", 3) in scene.calls and ("charge", "circle", 3, 20 + 2 * 10) in scene.calls
 
 
-def test_a_second_turn_charges_for_the_first():
+def test_each_turn_is_charged():
     scene = Scene(CLIENT, UPLINK, 0, taken=[2 | 2 << 16, 1 | 1 << 16])
-    assert scene.how == WHOLE and ("charge", 3, 40) in scene.calls
-    assert (scene.w[4], scene.w[9], scene.w[10]) == (0, 3, 30)
+    assert scene.how == WHOLE and [call for call in scene.calls if call[0] == "charge"] == [
+        ("charge", "circle", 3, 40), ("charge", "circle", 0, 30)]
+    assert (scene.w[4], scene.w[9]) == (0, 3)
+
+
+def test_of_several_the_circle_says_whose_turn_it_is():
+    scene = Scene(2 | ROOM, CLIENT, 0, taken=[2 | 2 << 16, 1 | 1 << 16], whose=[0, 3])
+    assert scene.how == WHOLE and [call for call in scene.calls if call[0] in ("whose", "charge", "lone")] == [
+        ("whose", "circle", 1), ("charge", "circle", 0, 40), ("whose", "circle", 1), ("charge", "circle", 3, 30)]
+
+
+def test_who_comes_while_one_is_alone_waits_for_the_next_pass():
+    scene = Scene(CLIENT, 2 | ROOM)
+    assert scene.how == WHOLE and scene.names().count("take") == 1 and "whose" not in scene.names()
+
+
+@pytest.mark.parametrize("whose, how", [(-1, WHOLE), (-2, REST)])
+def test_where_nobody_may_have_a_turn_none_is_taken(whose, how):
+    scene = Scene(2 | ROOM, whose=[whose])
+    assert scene.how == how and "take" not in scene.names()
+
+
+def test_without_room_several_are_pythons():
+    scene = Scene(2 | ANSWERED)
+    assert (scene.how, scene.names(), scene.w[0]) == (REST, ["tell", "back"], 2)
 
 
 def test_no_more_turns_than_neighbours():
     scene = Scene(CLIENT, CLIENT, CLIENT, taken=[1 | 1 << 16] * 3)
-    assert scene.how == WHOLE and scene.names().count("take") == 2
+    assert scene.how == WHOLE and scene.names().count("take") == 2 and scene.w[26] == 2
 
 
 def test_no_client_is_asked_without_room():
@@ -87,16 +113,17 @@ def test_answers_out_of_order_are_pythons(answers, errors, how):
     assert how == WHOLE or scene.w[5] == answers
 
 
-@pytest.mark.parametrize("taken, how", [(0, REST), (-1, REST), (-2, HELD), (-7, HELD)])
+@pytest.mark.parametrize("taken, how", [(0, TURN), (-1, TURN), (-2, HELD), (-7, HELD)])
 def test_a_ring_that_is_not_in_order_is_pythons(taken, how):
     scene = Scene(UPLINK, taken=[taken])
-    assert scene.how == how and scene.w[5] == taken and scene.w[10] == 0
-    assert "hits" not in scene.names()
+    assert scene.how == how and scene.w[5] == taken
+    assert scene.w[4] == 0 and "hits" not in scene.names() and "charge" not in scene.names()
 
 
 def test_what_stands_behind_a_miss_is_pythons():
     scene = Scene(CLIENT, taken=[3 | 3 << 16], misses_at=1)
     assert scene.how == PACKETS and scene.w[5:9] == [3 | 3 << 16, 1, 1, 0] and scene.w[9] == 1
+    assert scene.w[10] == 20 + 3 * 10 and scene.w[26] == 1 and "charge" not in scene.names()
 
 
 @pytest.mark.parametrize("said, gone, left", [(1, 1, 0), (0, 0, 0), (-1, 0, 0), (-2, 0, -2), (-4, 0, -4)])
@@ -131,6 +158,6 @@ def test_copies_that_failed_are_pythons(failed, how):
 
 def test_a_capture_is_told_before_and_after_and_its_work_is_charged():
     scene = Scene(CLIENT, 0, taken=[3 | 3 << 16], misses_at=2, tapped=7)
-    assert scene.how == PACKETS and scene.names() == ["tell", "take", "came", "hits", "went", "put"]
+    assert scene.how == PACKETS and scene.names() == ["tell", "lone", "take", "came", "hits", "went", "put"]
     assert ("came", None, 3, 3) in scene.calls and ("went", None, 3, 0, 2) in scene.calls
     assert scene.w[10] == 20 + 3 * 10 + 7
