@@ -1,7 +1,7 @@
 """Clients that lie in their rx ring, give buffers that cannot be written, or none at all."""
-from attacks import LIAR, Lies, forwarding, net, rest, row, works  # noqa: F401
+from attacks import LIAR, SERVER, Lies, forwarding, net, rest, row, works  # noqa: F401
 from frontend import CLOSED, CLOSING, CONNECTED
-from packets import echo, looks
+from packets import Look, echo, looks, udp
 
 fatal = Lies()  # the client's link ends, and nothing else
 unwritable = Lies()  # what was to be copied there is lost, and nothing else
@@ -141,6 +141,22 @@ def test_packets_that_an_error_ended_are_counted(net):
     net.settle()
     assert _failed(net) == 3
     assert liar.pings() and _failed(net) == 3
+
+
+def test_answers_of_a_known_flow_that_an_error_ended_are_counted(net):
+    """By whichever way they came; the client's next answer is whole."""
+    liar = net.client(LIAR)
+    liar.send(udp(LIAR, 4001, SERVER, 53))
+    outside = Look(net.uplink.recv()).sport
+    for failed in (0, 1, 0, 1, 0):
+        before = _failed(net)
+        if failed:
+            rx_gref_never_granted(liar.end, liar.end.rx.at(liar.end.rx.consumed))
+        net.uplink.end.frames.clear()
+        liar.end.frames.clear()
+        net.uplink.send(udp(SERVER, 53, net.address, outside))
+        net.settle()
+        assert _failed(net) - before == failed and len(liar.end.frames) == 1 - failed
 
 
 def test_a_client_that_gives_buffers_late_gets_what_was_held(net):
