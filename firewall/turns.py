@@ -92,6 +92,7 @@ class Turns:
         """Its place is the last. MemoryError: it has none."""
         front = self.words[FRONT]
         self._circle.insert(front, interface)
+        self.credits[interface.number] = ZERO  # what another owed under this number it does not
         if interface.number == UPLINK:
             self._uplink = interface
         self._written()

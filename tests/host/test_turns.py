@@ -24,3 +24,16 @@ def test_an_uplink_whose_turn_made_no_work_is_passed_like_anybody():
     assert turns.next() is uplink and turns.credit(uplink, False)
     charge(uplink, 50)
     assert turns.next() is uplink  # there is credit left for more
+
+
+def test_who_has_a_number_after_another_does_not_pay_its_debt():
+    turns = Turns()
+    uplink, first, second = (SimpleNamespace(number=number) for number in (UPLINK, 1, 1))
+    turns.add(uplink)
+    turns.add(first)
+    turns.work = 5000
+    turns.charge(first)
+    assert not turns.credit(first, False)
+    turns.remove(first)
+    turns.add(second)
+    assert turns.credit(second, False)
