@@ -68,7 +68,7 @@ def busy(lab):
 def test_a_capture_of_a_flood_costs_the_other_client_nothing(site, asking, clients, figure):  # noqa: F811
     """What it asks is answered as without a capture, whether dom0 reads that or not.
 
-    How fast it downloads is a figure alone, and not as without yet: 1.4 to 1.8 MB/s were seen without, 0.85 to 0.95 with one.
+    How fast it downloads is a figure alone, and not as without yet: 1.4 to 1.8 MB/s were seen without, 0.9 with one.
     """
     quiet, flooding = clients
     site.set_rules(flooding.ip, ("action=accept",))
