@@ -40,7 +40,10 @@ def stuck(net):
 
 @row("behaviour 73")
 def test_clients_are_served_in_turn_and_nothing_is_lost(net):
-    """Three full rings against one of the uplink's: 40 slots in a turn, and no second turn while another waits."""
+    """Three full rings against one of the uplink's: 40 slots in a turn, and nobody gets far ahead of another.
+
+    A first turn, of 8 slots, may be followed by one of 40 while the others still pay for a dearer first one.
+    """
     wires = net.a, net.b, net.c
     for number, wire in enumerate(wires):
         fill(net, wire, dport=number)
@@ -48,10 +51,16 @@ def test_clients_are_served_in_turn_and_nothing_is_lost(net):
     order = [seen.dport for seen in looks(net.uplink.end.frames)]
     assert sorted(order) == [0] * SLOTS + [1] * SLOTS + [2] * SLOTS
     turns = [(dport, len(list(frames))) for dport, frames in itertools.groupby(order)]
-    assert max(n for _, n in turns) == 40
-    whole = turns[: len(turns) // 3 * 3]
-    assert len(whole) >= 12
-    assert all(sorted(dport for dport, _ in whole[at : at + 3]) == [0, 1, 2] for at in range(0, len(whole), 3))
+    assert max(n for _, n in turns) in (40, 48)
+    served, whole = [0, 0, 0], []
+    for dport, frames in turns:
+        served[dport] += frames
+        assert served[dport] - min(served) <= 80
+        whole.append(dport)
+        if max(served) == SLOTS:  # from here on somebody has nothing more
+            break
+    assert len(whole) >= 15
+    assert all(sorted(whole[at : at + 3]) == [0, 1, 2] for at in range(0, len(whole) // 3 * 3, 3))
 
 
 @pytest.mark.parametrize("options", [dict(), dict(gso=False), dict(sg=False)], ids=str)
