@@ -295,6 +295,9 @@ class Forwarder:
         """Turns of the only neighbour that has anything, as long as it is that. True: some were given."""
         while True:
             interface = self.interfaces.by_number[self.seen >> WHO]
+            if interface is None:  # it has ended since it was seen
+                self._nobody()
+                break
             if interface.number != UPLINK and self._is_busy(now):
                 break
             self.turns.alone(interface)
