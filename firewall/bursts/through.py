@@ -45,6 +45,7 @@ class Bursts:
         self._tables = (
             self._scalars, flows.records, flows.index.slots, n.clients.generations, n.clients.lives, interfaces.rows,
             state.NEXT, state.RANK, array("I", state.TIMEOUT), n.clients.ends, entries.move,
+            flows.mappings.hold,
         )  # fmt: skip
         self._beginning = opening.Opening(judge, self._tables, self._packets).begin
         for i in range(9):

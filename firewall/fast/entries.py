@@ -174,7 +174,7 @@ def ended(records: ptr32, lives: ptr32, timeouts: ptr32, first: int, end: int, n
 
 @micropython.viper
 def move(records: ptr32, ends: ptr32, number: int, old: int, new: int):
-    """table.Flows.move() of a record without a mapping: from its client's list of a rank to that of another."""
+    """table.Flows.move() but for the state and the mapping: from its client's list of a rank to that of another."""
     at = number << 5
     client = records[at + _CLIENT] * _OF_CLIENT
     before = records[at + _PREV]

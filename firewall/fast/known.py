@@ -3,8 +3,7 @@
 What the judge would forward in place without asking anything again, known() forwards with the same octets, records,
 states and times. All else is a miss: nothing has been touched then, and the judge, who is the specification, decides.
 Misses are, besides packets without a flow: fragments, IP options, what is not IPv4 or not TCP, UDP or an ICMP echo,
-what does not fit the way out or its offloads, a flow to be judged again or one that has expired, a step of its state
-that moves a flow with a mapping between its client's lists.
+what does not fit the way out or its offloads, a flow to be judged again or one that has expired.
 
 Imports nothing of ours: constants are copies of those of record.py, state.py, clients.py, interfaces.py and netif.py,
 and a host test compares them. Its twin is Judge.frame(); tests/host/test_fast_known.py runs both over the same packets.
@@ -20,6 +19,7 @@ _SCALARS = const(0)  # u32: see below
 _RECORDS = const(1)  # u32
 _ENDS = const(9)  # u32: of the clients' lists, as in clients.py
 _MOVE = const(10)  # entries.move()
+_HOLD = const(11)  # hold(record): Mappings.hold() of a flow with a mapping
 
 # scalars: words, those that are addresses in the order of the packet's octets
 # 0 to 6: the index key
@@ -69,6 +69,7 @@ _PACKETS = const(12)
 _OCTETS = const(13)
 _LIFE = const(14)
 _BACK = const(16)
+_HELD = const(2)  # rank of a flow that both sides use
 _MAPPED = const(1024)  # LIFE of a flow with a mapping is this or more
 _SIDE_UPLINK = const(0x100)
 _TTL_DELTA = const(0xFFFE)
@@ -225,8 +226,6 @@ def known(t, frame: ptr8, have: int, octets: int, offloads: int, parts: int, num
     next = ptr8(scalars[_AT_NEXT] | scalars[_AT_NEXT + 1] << 32)
     turned = next[state * 8 + event + ((half & 1) << 2)]
     ranks = ptr8(scalars[_AT_RANK] | scalars[_AT_RANK + 1] << 32)
-    if ranks[turned] != ranks[state] and w[back + _LIFE] >= _MAPPED:
-        return 0 - 1
     # ---- the way out ----
     egress = w[at + _EGRESS] & 0xFFFF
     if egress >= _NUMBERS:
@@ -250,6 +249,8 @@ def known(t, frame: ptr8, have: int, octets: int, offloads: int, parts: int, num
         w[there + _EGRESS] = w[there + _EGRESS] & 0xFFFF | turned << 16
         if ranks[turned] != ranks[state]:
             t[_MOVE](t[_RECORDS], t[_ENDS], half >> 1, ranks[state], ranks[turned])
+            if ranks[turned] == _HELD and w[back + _LIFE] >= _MAPPED:
+                t[_HOLD](half >> 1)
     w[at + _SEEN] = now
     w[at + _PACKETS] = w[at + _PACKETS] + 1
     w[at + _OCTETS] = w[at + _OCTETS] + total

@@ -1,7 +1,7 @@
 """What a packet does to its flow: the way of the answers, the state, the time, the counters. The judge has let it go.
 
 Nothing is asked here and nothing is refused. A step of the state that changes the flow's rank (state.RANK) moves it in
-its client's lists, and perhaps its mapping, by move(). What has a mapping the fast path leaves alone then.
+its client's lists, and perhaps its mapping, by move().
 """
 from firewall.flows import state
 from firewall.flows.record import BACK, CLIENT, EGRESS, OCTETS, PACKETS, SEEN, WORDS

@@ -44,7 +44,7 @@ def test_of_records_interfaces_and_protocols():
         assert own[name] == getattr(interfaces, theirs), name
     assert constants("runs")["_FAILED"] == constants(ROWS)["FAILED"]
     assert own["_ICMP_ASSURED"] == state.ICMP_ASSURED
-    assert own["_MAPPED"] == clients.SLOTS
+    assert own["_MAPPED"] == clients.SLOTS and own["_HELD"] == state.HELD
     assert (own["_ICMP"], own["_TCP"], own["_UDP"]) == (ipv4.ICMP, ipv4.TCP, ipv4.UDP)
     assert own["_BLANK"] == netif.TX_CSUM_BLANK
     assert (icmp.ECHO, icmp.ECHO_REPLY) == (8, 0)

@@ -71,7 +71,7 @@ class World:
         f = self.n.flows
         self.tables = (self.scalars, f.records, f.index.slots, self.n.clients.generations, self.n.clients.lives,
                        self.n.interfaces.rows, state.NEXT, state.RANK, array("I", state.TIMEOUT), self.n.clients.ends,
-                       move)
+                       move, f.mappings.hold)
         for i in range(9):
             enter(self.scalars, 16 + 2 * i, self.tables[i])
         self.frame = xen.mem(8192)
@@ -294,6 +294,10 @@ for step in range(STEPS):
         assert bytes(a.records) == bytes(b.records), step
         assert bytes(a.index.slots) == bytes(b.index.slots), step
         assert bytes(a.clients.ends) == bytes(b.clients.ends), step
+        assert bytes(a.mappings.index.slots) == bytes(b.mappings.index.slots), step
+        assert bytes(a.mappings._entries) == bytes(b.mappings._entries), step
+        each = [[(c.maps_first, c.maps_last) for c in f.clients.by_slot if c] for f in (a, b)]
+        assert each[0] == each[1], step
         assert worlds[0].judge.counters == worlds[1].judge.counters
         assert worlds[0].judge.opened == worlds[1].judge.opened
         assert accounts(worlds[0].n) == accounts(worlds[1].n), step
