@@ -88,22 +88,19 @@ def whose(t: ptr32, roomy: int) -> int:
             if weight < 1:
                 weight = 1
             least = 0 - 1
-            for i in range(count):
-                number = circle[i]
-                if rounds[number] == now:
-                    quantum = _QUANTUM
-                    if number == 0:
-                        quantum *= weight
-                    due = (_ZERO - credits[number]) // quantum
-                    if least < 0 or due < least:
-                        least = due
-            for i in range(count):
-                number = circle[i]
-                if rounds[number] == now:
-                    quantum = _QUANTUM
-                    if number == 0:
-                        quantum *= weight
-                    credits[number] = credits[number] + least * quantum
+            for sweep in range(2):  # how many rounds until the first of them has a turn, and what all get in those
+                for i in range(count):
+                    number = circle[i]
+                    if rounds[number] == now:
+                        quantum = _QUANTUM
+                        if number == 0:
+                            quantum *= weight
+                        if sweep:
+                            credits[number] = credits[number] + least * quantum
+                        else:
+                            due = (_ZERO - credits[number]) // quantum
+                            if least < 0 or due < least:
+                                least = due
             now = now + 1 & 0xFFFFFFFF
             words[_ROUND] = now
             owing = 0
