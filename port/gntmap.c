@@ -9,7 +9,7 @@
 #include "hypercall.h"
 
 #define SLOTS 1024
-#define BATCH 64 // pages in one mapping; also modxen.c's limit
+#define BATCH 64 // pages in one mapping; also modgrant.c's limit
 
 enum { ERROR_EPERM = 1, ERROR_ESRCH = 3, ERROR_EAGAIN = 11, ERROR_EINVAL = 22, ERROR_ENOSPC = 28 };
 

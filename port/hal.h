@@ -1,7 +1,7 @@
 // What the C module `xen` needs from the ground it stands on: the index of the port.
 //
 // Two grounds implement it: the files of this folder (a Xen PVH domain) and sim/ (a Linux process
-// in a simulated Xen). modxen.c, console.c, grant.c, random.c and csum.c are common to both.
+// in a simulated Xen). modxen.c, modmemory.c, modgrant.c, console.c, grant.c, random.c and csum.c are common to both.
 //
 // Errors: a function that can fail returns a negative errno as Xen spells it (-EINVAL = -22 ...);
 // memory functions return NULL. Nothing here raises, allocates from the object heap or blocks,

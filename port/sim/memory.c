@@ -188,7 +188,7 @@ uint64_t hal_machine_address(const void *p) {
 
 #define WINDOW_FRAME 0x40000000u
 #define SLOTS 1024
-#define BATCH 64 // pages in one mapping; also ../modxen.c's limit
+#define BATCH 64 // pages in one mapping; also ../modgrant.c's limit
 
 static uint16_t handles[SLOTS];
 static bool slot_used[SLOTS];

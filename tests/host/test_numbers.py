@@ -59,7 +59,7 @@ def test_what_follows_from_others():
     slots = {(place[1], number) for place, number in CONSTANTS.items() if place[1] in ("SLOTS", "_SLOT", "_LAST") and "/net/" in place[0]}
     assert slots == {("SLOTS", 256), ("_SLOT", 255), ("_LAST", 255)}
     assert CONSTANTS["netback/intake.py", "_ERROR"] == 0xFFFF0000  # netif.ERROR << 16
-    with open(os.path.join(CHECKOUT, "port", "modxen.c")) as text:
+    with open(os.path.join(CHECKOUT, "port", "modgrant.c")) as text:
         most = re.findall(r"domain > (\w+)", text.read())
     assert {int(each, 16) for each in most} == {CONSTANTS[PAGE[0], "DOMID_MAX"]}
 
