@@ -1,12 +1,11 @@
 """Flows that begin in random rings, nearly right ones too, beside the judge and by him: the same comes of it.
 
-The scenes of test_fast_hostile.py, in which clients begin flows in every burst: plain ones and such as are the judge's,
+The scenes of bending.py, in which clients begin flows in every burst: plain ones and such as are the judge's,
 among packets of known flows; rules refuse some, and are changed.
 """
 import pytest
-from machine import Machine
+from bending import A, B, SERVER, Scene, both, same
 from packets import ACK, RST, SYN, echo, tcp, udp
-from test_fast_hostile import A, B, SERVER, Scene
 
 OTHER = "198.51.100.9"
 NOWHERE = ("10.138.0.1", "255.255.255.255", "127.0.0.1")
@@ -71,17 +70,4 @@ class Beginning(Scene):
 @pytest.mark.parametrize("who", ["nobody", "client"])
 @pytest.mark.parametrize("seed", range(6))
 def test_flows_begin_the_same_way(seed, who):
-    stories = []
-    for fast in ("on", "off"):
-        with Machine(guard=("after", "before")[seed & 1]) as machine:
-            scene = Beginning(seed, who, machine, fast)
-            stories.append(scene.play(40))
-            figures = scene.net.figures()
-            assert (figures["fast"] > 0) == (fast == "on")
-    for step, (fast, slow) in enumerate(zip(*stories)):
-        assert fast[1] == slow[1], "step %d" % step
-        if all(fast[1]):  # when a link ends, whose turn it was makes a difference
-            assert fast[0] == slow[0], "step %d" % step
-            assert fast[2] == slow[2], "step %d" % step
-            assert fast[5] == slow[5], "step %d" % step
-    assert len(stories[0]) == len(stories[1])
+    same(both(Beginning, seed, who, 40))
