@@ -8,6 +8,8 @@ same packets.
 """
 from array import array
 
+from micropython import const
+
 from firewall import reasons
 from firewall.fast import entries
 from firewall.fast.opening import (
@@ -20,7 +22,10 @@ from firewall.flows.record import PREV, WORDS
 from firewall.interfaces import UPLINK
 from firewall.wire import byteorder, icmp, ipv4
 
-LEFT, BEGUN, DROPPED = range(3)
+LEFT, BEGUN, DROPPED, _REFUSED = range(4)
+
+
+_BY_RULE = const(-1)  # instead of a reason
 
 
 class Opening:
@@ -37,9 +42,28 @@ class Opening:
         self._index = flows.index.tables
         self._steps = (entries.find, entries.add, flows.index.remove)
         self._found = array("I", bytes(4 * FOUND))
+        self._reason = self._rule = 0  # why it was refused last, and by which rule, if by one
 
     def begin(self, interface, row, now):
         """LEFT: the judge shall see the packet of this row. BEGUN: its flow is known now. DROPPED: and counted."""
+        said = self.let_out(interface, row, now)
+        if said != _REFUSED:
+            return said
+        client = interface.client
+        if client.bucket.has(ERROR_COST, now):
+            return LEFT  # it is to be told; else it was told enough
+        reason, found = self._reason, self._found
+        if reason == _BY_RULE:
+            reason = reasons.DENIED
+            self._accounts.decided(client.slot, self._rule)
+        proto = found[PROTO]
+        self._judge.counters[reason] += 1
+        port = icmp.ECHO if proto == ipv4.ICMP else found[PORT]
+        self._accounts.refused(client.slot, reason, found[DST], proto, port, now)
+        return DROPPED
+
+    def let_out(self, interface, row, now):
+        """LEFT or BEGUN, as begin(), or _REFUSED. If not begun, nothing has changed."""
         found = self._found
         if interface.number == UPLINK:
             return LEFT
@@ -54,27 +78,15 @@ class Opening:
             port, kind = -1, icmp.ECHO
         barred = n.barred(client.address, proto, dst, port)
         if barred:
-            return self._refused(client, barred, now)
+            self._reason = barred
+            return _REFUSED
         if found[TOTAL] > n.uplink.mtu:
             return LEFT
         accept, rule = client.rules[V4].decide(proto, dst, port, kind, now)
         if accept:
             return self._enter(client, interface.number, rule, now)
-        if client.bucket.has(ERROR_COST, now):
-            return LEFT
-        self._accounts.decided(client.slot, rule)
-        return self._refused(client, reasons.DENIED, now)
-
-    def _refused(self, client, reason, now):
-        """It is not told, as its client was told enough."""
-        if client.bucket.has(ERROR_COST, now):
-            return LEFT
-        found = self._found
-        proto = found[PROTO]
-        self._judge.counters[reason] += 1
-        port = icmp.ECHO if proto == ipv4.ICMP else found[PORT]
-        self._accounts.refused(client.slot, reason, found[DST], proto, port, now)
-        return DROPPED
+        self._reason, self._rule = _BY_RULE, rule
+        return _REFUSED
 
     def _enter(self, client, number, rule, now):
         found, flows, nat = self._found, self._flows, self._nat

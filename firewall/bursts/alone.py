@@ -30,6 +30,9 @@ COPIES = const(20)
 OF_PACKETS = const(22)
 CIRCLE = const(24)
 GIVEN = const(26)  # turns in this pass, with the one that Python has to end
+BEGUN = const(27)  # flows begun in the last turn
+MOST_BEGUN = const(28)
+OF_BEGUN = const(29)
 _CAME = const(23)  # places in the tables
 _WENT = const(24)
 # how it ended
@@ -45,16 +48,20 @@ TURN = const(6)  # the turn of who has what is not in order
 class Alone:
     """run(tables): the pass. words: see above."""
 
-    def __init__(self, look, packets, known_tables, scalars, arrays, calm, outward, order):
-        """packets: of rows, for runs.hits; scalars: the rows' s; order: turns.Turns; others as in through.py."""
+    def __init__(self, look, packets, known_tables, scalars, arrays, calm, outward, order, begin, most):
+        """packets: of rows, for runs.hits; scalars: the rows' s; order: turns.Turns.
+
+        begin(number, i), most: through.Bursts.begun(), and how often in a turn; others as in through.py.
+        """
         self.run = passes.alone
-        self.words = words = array("I", bytes(4 * 27))
+        self.words = words = array("I", bytes(4 * 30))
         words[BURST], words[BURST_SLOT] = turns.BURST, turns.BURST_SLOT
+        words[MOST_BEGUN], words[OF_BEGUN] = most, turns.BEGUN
         self.tables = [
             look.look, look.tables, look.end, words, arrays, xen.ns, None, circle.whose,
             uplink_rx.turn, client_tx.turn, runs.hits, known.known, known_tables, packets,
             uplink_tx.put, client_rx.put, uplink_tx.take_back, xen.copy, outward.ops,
-            rings.sending, client_rx.finish, circle.lone, circle.charge, None, None,
+            rings.sending, client_rx.finish, circle.lone, circle.charge, None, None, begin,
         ]  # fmt: skip
         rings.enter(words, CALM, calm)
         rings.enter(words, SCALARS, scalars)

@@ -7,7 +7,7 @@ from net.frame import HEADERS, Frame
 from net.rows import FAILED, FATE, FIRST_PART, HOW_MANY, OFFLOADS, PACKET, PART, Rows
 
 from firewall import opening, reasons, turns
-from firewall.bursts.alone import GONE, LEFT, LOOKED_UP, OF, TAKEN, Alone
+from firewall.bursts.alone import BEGUN, GONE, LEFT, LOOKED_UP, OF, TAKEN, Alone
 from firewall.bursts.clients import Clients
 from firewall.bursts.uplink import Uplink
 from firewall.bursts.look import Look
@@ -47,19 +47,22 @@ class Bursts:
             state.NEXT, state.RANK, array("I", state.TIMEOUT), n.clients.ends, entries.move,
             flows.mappings.hold,
         )  # fmt: skip
-        self._beginning = opening.Opening(judge, self._tables, self._packets).begin
+        self._opening = opening.Opening(judge, self._tables, self._packets)
+        self._beginning = self._opening.begin
         for i in range(9):
             rings.enter(self._scalars, 16 + 2 * i, self._tables[i])
         self._told_ours = self._told_gateway = self._told_broadcast = -1
         self._told_key = None
         self._told = False  # in this pass
+        self._now = 0  # ms, as told
         self._burst = delivery.burst  # bound once: a burst without memory would end here, and its packets with it
         self._arrays = [None] * NUMBERS
         self._calm = bytearray(NUMBERS)  # 1: all that the last turn took was hits
         self._gone = 0  # packets of the rows whose pages are no longer theirs
         self.alone = Alone(
-            self.look, self._packets, self._tables, rows.s, self._arrays, self._calm, delivery.outward, delivery.turns
-        )
+            self.look, self._packets, self._tables, rows.s, self._arrays, self._calm, delivery.outward, delivery.turns,
+            self.begun, _MISSED,
+        )  # fmt: skip
 
     def add(self, interface, rings):
         """These rings have come for it. MemoryError."""
@@ -143,7 +146,15 @@ class Bursts:
         words = self.alone.words
         self._gone = words[GONE]
         said = self.alone.said(LEFT)
-        self._through(interface, words[GONE], words[LOOKED_UP], words[TAKEN] & 0xFFFF, now, judge_frame, said)
+        n, end = words[TAKEN] & 0xFFFF, words[LOOKED_UP]
+        self._through(interface, words[GONE], end, n, now, judge_frame, said, words[BEGUN])
+
+    def begun(self, number, i):
+        """For machine code: whether the flow of a client's packet, a miss, has begun; else nothing has changed."""
+        try:
+            return self._opening.let_out(self._by_number[number], i, self._now) == opening.BEGUN
+        except Exception:
+            return False  # it is asked again, and fails under the guard
 
     def _look_up(self, number, first, n):
         """Hits are rewritten, from the first packet on; the first one that is a miss, or n."""
@@ -154,10 +165,10 @@ class Bursts:
                 self._turns.work += self.tap.went(self._packets, number, first, end)
         return end
 
-    def _through(self, interface, first, end, n, now, judge_frame, said=0):
+    def _through(self, interface, first, end, n, now, judge_frame, said=0, missed=0):
         """_send_on(). Whatever ends it, no page is lost."""
         try:
-            self._send_on(interface, first, end, n, now, judge_frame, said)
+            self._send_on(interface, first, end, n, now, judge_frame, said, missed)
         except BaseException:
             for i in range(self._gone, n):
                 self._release(i)
@@ -165,10 +176,10 @@ class Bursts:
                     interface.rings.failed += 1
             raise
 
-    def _send_on(self, interface, first, end, n, now, judge_frame, said):
+    def _send_on(self, interface, first, end, n, now, judge_frame, said, missed):
         """Packets from the first on, of n; those before `end` are hits, that one is none. said: see _put().
 
-        end: -1: none was looked up yet.
+        end: -1: none was looked up yet. missed: so many of the turn have been misses.
         """
         if end < 0:
             if not self._told:
@@ -176,7 +187,6 @@ class Bursts:
             if self.tap:
                 self.tap.came(self._packets, interface.number, n)
             end = self._look_up(interface.number, 0, n)
-        missed = 0
         while True:
             if end > first:
                 self._put(first, end, said)
@@ -233,6 +243,7 @@ class Bursts:
     def tell(self, now):
         """What known() has to know beside the tables: nothing of it changes within a pass."""
         self._told = True
+        self._now = now
         s, n = self._scalars, self._neighbours
         s[9] = now & _MASK
         ours, gateway, broadcast, index = n.nat.address, n.gateway, n.broadcast, self._flows.index

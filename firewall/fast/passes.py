@@ -35,6 +35,7 @@ _LONE = const(21)  # circle.lone
 _CHARGE = const(22)  # circle.charge
 _CAME = const(23)  # None, or while somebody captures came(rows, number, packets), and
 _WENT = const(24)  # went(rows, number, first, end): how much work it was
+_BEGIN = const(25)  # begin(number, i): 1: packet i of a client was a miss, and is none any more: its flow has begun
 
 # words
 _SEEN = const(0)  # what look() or end() said
@@ -60,6 +61,9 @@ _COPIES = const(20)  # how many operations towards clients there are
 _OF_PACKETS = const(22)  # their rows
 _CIRCLE = const(24)  # what circle.py is given
 _GIVEN = const(26)  # turns in this pass, with the one that is not ended
+_BEGUN = const(27)  # flows begun in the last turn,
+_MOST_BEGUN = const(28)  # so many at most,
+_OF_BEGUN = const(29)  # and the price of each
 
 # what alone() says
 _WHOLE = const(0)  # the pass is over
@@ -192,11 +196,19 @@ def alone(t) -> int:
             if came:
                 came(t[_ROWS], number, n)
             end = int(t[_HITS](t[_KNOWN], t[_KNOWN_TABLES], t[_ROWS], 0, n, number))
+            begun = 0
+            while number and end < n and begun < w[_MOST_BEGUN] and int(t[_BEGIN](number, end)):
+                begun += 1
+                end = int(t[_HITS](t[_KNOWN], t[_KNOWN_TABLES], t[_ROWS], end, n, number))
+            w[_BEGUN] = begun
+            work += begun * w[_OF_BEGUN]
             w[_COUNT] = w[_COUNT] + end
             w[_LOOKED_UP] = end
             w[_GONE] = 0
             w[_LEFT] = 0
             calm[number] = 1
+            if begun:
+                calm[number] = 0
             if end:
                 if came:
                     work += int(t[_WENT](t[_ROWS], number, 0, end))

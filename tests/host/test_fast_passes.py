@@ -11,21 +11,28 @@ UPLINK = SOME | ROOM
 class Scene:
     """seen: what look() finds, one after the other; end() then finds 0. fates: of packets that are hits."""
 
-    def __init__(self, *seen, taken=(2 | 2 << 16,), fates=(0, 0, 0), misses_at=9, out=None, answers=0, errors=0,
-                 failed=0, tapped=0, deaf=0, whose=()):
+    def __init__(self, *seen, taken=(2 | 2 << 16,), fates=(0, 0, 0), misses_at=(), out=None, answers=0, errors=0,
+                 failed=0, tapped=0, deaf=0, whose=(), begins=()):
         self.seen, self.taken, self.calls = list(seen), list(taken), []
         self.packets = [0] * 64
         for i, fate in enumerate(fates):
             self.packets[8 * i + 6] = fate
         self.copies, sending = [5 if failed else 0], [3, 0]
         calm, scalars, link = [0] * 8, [0, 0, errors], [0, 0, deaf]
-        self.link = link
+        self.link, self.calm = link, calm
         arrays = [None] * 8
         arrays[0] = ("uplink", "to uplink", 2, "back")
         arrays[3] = ("client", (0, 1, 2, 3, link), "finish")
-        self.w = w = [0] * 16 + kernels.block(calm, scalars, self.copies, self.packets, "circle") + [0]
-        order = list(whose)
+        self.w = w = [0] * 16 + kernels.block(calm, scalars, self.copies, self.packets, "circle") + [0, 0, 3, 65]
+        order, beginning = list(whose), list(begins)
+        misses = set(misses_at)
         w[1], w[11], w[12], w[13], w[14] = 2, 8, 40, 20, 10
+
+        def begin(number, i):
+            if beginning and beginning.pop(0):
+                misses.remove(i)
+                return 1
+            return 0
 
         def say(name, result=0):
             def called(*words):
@@ -38,10 +45,11 @@ class Scene:
             lambda tables: self.seen.pop(0), "tables", say("end", 0), w, arrays, lambda: 5, say("tell"),
             say("whose", lambda *_: order.pop(0)),
             say("take", lambda *_: self.taken.pop(0)), say("take", lambda *_: self.taken.pop(0)),
-            say("hits", lambda known, tables, rows, first, n, number: min(n, misses_at)), None, None, None,
+            say("hits", lambda known, tables, rows, first, n, number: min([n] + [i for i in misses if i >= first])),
+            None, None, None,
             say("put", put), say("give", lambda arrays, first, end: end), say("back", answers),
             say("copy"), "ops", lambda tables: sending.pop(0), say("finish", failed), say("lone"), say("charge"),
-            say("came") if tapped else None, say("went", tapped),
+            say("came") if tapped else None, say("went", tapped), say("begin", begin),
         ]
         self.how = kernels.of("passes").alone(self.t)
 
@@ -121,9 +129,29 @@ def test_a_ring_that_is_not_in_order_is_pythons(taken, how):
 
 
 def test_what_stands_behind_a_miss_is_pythons():
-    scene = Scene(CLIENT, taken=[3 | 3 << 16], misses_at=1)
+    scene = Scene(CLIENT, taken=[3 | 3 << 16], misses_at=[1])
     assert scene.how == PACKETS and scene.w[5:9] == [3 | 3 << 16, 1, 1, 0] and scene.w[9] == 1
     assert scene.w[10] == 20 + 3 * 10 and scene.w[26] == 1 and "charge" not in scene.names()
+
+
+def test_a_flow_that_begins_is_a_hit_then():
+    scene = Scene(CLIENT, 0, taken=[3 | 3 << 16], misses_at=[0, 2], begins=[1, 1])
+    assert scene.how == WHOLE and ("put", "to uplink", 0, 3, -1) in scene.calls
+    assert [(call[0],) + call[-3:] for call in scene.calls if call[0] in ("begin", "hits")] == [
+        ("hits", 0, 3, 3), ("begin", "begin", 3, 0), ("hits", 0, 3, 3), ("begin", "begin", 3, 2), ("hits", 2, 3, 3)]
+    assert scene.w[9] == 3 and ("charge", "circle", 3, 20 + 3 * 10 + 2 * 65) in scene.calls and not scene.calm[3]
+
+
+@pytest.mark.parametrize("begins, begun", [([0], 0), ([1, 0], 1), ([1, 1, 1, 1], 3)])
+def test_what_begins_no_flow_or_is_one_too_many_is_pythons(begins, begun):
+    scene = Scene(CLIENT, taken=[4 | 4 << 16], fates=(0, 0, 0, 0), misses_at=[0, 1, 2, 3], begins=begins)
+    assert scene.how == PACKETS and scene.w[6:9] == [begun, begun, 0] and scene.w[27] == begun
+    assert scene.w[10] == 20 + 4 * 10 + begun * 65
+
+
+def test_from_the_uplink_none_begins():
+    scene = Scene(UPLINK, taken=[2 | 2 << 16], misses_at=[1], begins=[1])
+    assert scene.how == PACKETS and scene.w[27] == 0 and "begin" not in scene.names()
 
 
 @pytest.mark.parametrize("said, gone, left", [(1, 1, 0), (0, 0, 0), (-1, 0, 0), (-2, 0, -2), (-4, 0, -4)])
@@ -157,7 +185,7 @@ def test_copies_that_failed_are_pythons(failed, how):
 
 
 def test_a_capture_is_told_before_and_after_and_its_work_is_charged():
-    scene = Scene(CLIENT, 0, taken=[3 | 3 << 16], misses_at=2, tapped=7)
-    assert scene.how == PACKETS and scene.names() == ["tell", "lone", "take", "came", "hits", "went", "put"]
+    scene = Scene(CLIENT, 0, taken=[3 | 3 << 16], misses_at=[2], tapped=7)
+    assert scene.how == PACKETS and scene.names() == ["tell", "lone", "take", "came", "hits", "begin", "went", "put"]
     assert ("came", None, 3, 3) in scene.calls and ("went", None, 3, 0, 2) in scene.calls
     assert scene.w[10] == 20 + 3 * 10 + 7
