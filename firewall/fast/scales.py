@@ -1,4 +1,4 @@
-"""Scales of rule lists in machine code: which piece a value falls into. Twins: _packed() and _at() of rules/matcher.py.
+"""Scales of rule lists in machine code: which piece a value falls into. Twin: _at() of rules/matcher.py.
 
 A scale is one array: how many pieces there are, where each but the first begins, and for each the bits of its rules, in
 two words of 30. Addresses of IPv6 fit no word: such a scale is a list, and the search in it plain Python.
@@ -31,7 +31,7 @@ def packed(begins, bits, narrow):
 
 
 def wide(begins, bits, value):
-    """As at(), in lists."""
+    """As at(), in lists, and for CPython: plain Python."""
     low, high = 0, len(begins)
     while high - low > 1:
         middle = (low + high) >> 1

@@ -15,6 +15,7 @@ from micropython import const
 from scattered import key, keys
 from steps import at_once
 
+from firewall.fast import scales
 from firewall.rules.text import ICMPV6, RuleError, parse
 from firewall.wire import ipv4
 
@@ -276,21 +277,11 @@ def _packed(begins, bits, _narrow):
 
 def _at(scale, value):
     """Bits of the piece that value falls into."""
-    begins, bits = scale
-    low = 0
-    high = len(begins)
-    while high - low > 1:
-        middle = (low + high) >> 1
-        if begins[middle] <= value:
-            low = middle
-        else:
-            high = middle
-    return bits[low]
+    return scales.wide(scale[0], scale[1], value)
 
 
 if sys.implementation.name == "micropython":
-    from firewall.fast.scales import at as _at
-    from firewall.fast.scales import packed as _packed
+    _at, _packed = scales.at, scales.packed
 
 
 DENY = refusal()  # what a client without understood rules gets
