@@ -6,11 +6,13 @@
     taps.end(tap)
 
 The ring service tells of packets while taps.any() and at no other time: bursts of known flows by came() and went(),
-each other one by deciding(), left() and made(). Interface 0 is the client's side of a packet, 1 the uplink's. A buffer
-that is full costs the capture packets, counted, and the traffic nothing.
+each other one by deciding(), left() and made(), all of them machine code that is given taps.kernel. Interface 0 is the
+client's side of a packet, 1 the uplink's. A buffer that is full costs the capture packets, which are
+counted, and the traffic nothing.
 
 Source: draft-ietf-opsawg-pcapng 4.1, 4.2, 4.6.
 """
+from array import array
 from struct import pack
 
 import xen
@@ -18,19 +20,19 @@ from micropython import const
 
 from firewall import turns
 from firewall.fast import tapped
-from firewall.interfaces import NUMBERS, UPLINK
+from firewall.interfaces import NUMBERS
 
 MOST = const(2)  # captures at once
 BUFFER = const(65536)  # octets; there are two, of which one is read
 _WORDS = const(16)
-_FRAME = const(32)  # octets of a block beside the packet, see tapped.py
-_LEAVING, _JUDGED = const(64), const(65)  # rows of heads, behind those of a burst
+_BUFFER_PLACE = const(1)  # in what kernels are given
+_NOBODY = const(0xFFFF)  # no interface
 _LINK_ETHERNET = const(1)
 _NANOSECONDS = const(9)  # if_tsresol: 10 ** -9
 _SECTION, _INTERFACE, _STATISTICS = const(0x0A0D0D0A), const(1), const(5)
 _NAME, _RESOLUTION, _RECEIVED, _DROPPED = const(2), const(9), const(4), const(5)  # options of the latter two
 (_FILL, _ROOM, _SEEN) = range(3)  # words of tapped.py; _SEEN: of the interfaces 0 and 1
-(_LOST, _TIME, _PROTO, _PORT, _BOTH) = (4, 6, 8, 9, 10)
+(_LOST, _PROTO, _PORT, _BOTH) = (4, 8, 9, 10)
 
 
 def _block(kind, body):
@@ -59,14 +61,11 @@ class Tap:
         """heads, sizes: those of all captures. MemoryError."""
         view = memoryview(xen.mem(2 * BUFFER + 4 * _WORDS))
         self.words = xen.view(view[2 * BUFFER :], "I")
-        self._heads, self._sizes = heads, sizes
         self._buffers = view[:BUFFER], view[BUFFER : 2 * BUFFER]
         self._which = 0
         self.whose = bytearray(NUMBERS)
         self.used = False
-        self.matched = False  # the packet that is being judged; it is written with what becomes of it
-        self.pending = False  # it is not written yet
-        self._aim()
+        self.kernel = [self.words, self._buffers[0], self.whose, heads, sizes]  # for tapped.py
 
     def begin(self, numbers, both, proto, port):
         """See Taps.begin()."""
@@ -74,7 +73,6 @@ class Tap:
             self.words[word] = 0
         self.words[_ROOM], self.words[_PROTO], self.words[_PORT], self.words[_BOTH] = BUFFER, proto, port, both
         self.numbers(numbers)
-        self.matched = self.pending = False
         self.used = True
 
     def numbers(self, numbers):
@@ -91,17 +89,9 @@ class Tap:
             return b""
         full = self._buffers[self._which]
         self._which ^= 1
-        self._aim()
+        self.kernel[_BUFFER_PLACE] = self._buffers[self._which]
         self.words[_FILL] = 0
         return full[:octets]
-
-    def _aim(self):
-        self.kernel = (self.words, self._buffers[self._which], self.whose, self._heads, self._sizes)  # for tapped.py
-
-    def copies(self):
-        """Beginnings of packets have to be copied for it: there is room, or it does not want all. See tapped.hits."""
-        words = self.words
-        return words[_PROTO] != 0 or words[_FILL] + _FRAME + tapped.SNAP <= words[_ROOM]
 
     def lost(self):
         return self.words[_LOST] + self.words[_LOST + 1]
@@ -117,13 +107,15 @@ class Tap:
 
 
 class Taps:
+    """kernel: what came(), went(), stopped(), left() and made() are given; what they do is said in fast/tapped.py."""
+
     def __init__(self, pool):
-        self._pool = pool
         self._taps = []  # made when first wanted, then kept
         self._some = []  # those that run
         self._heads = self._sizes = None
-        self._ingress = -1  # of the packet that is being judged
-        self._had = self._octets = 0  # how many octets of it are kept, and of how many
+        self.kernel = [None, None, xen.wall, pool.memory, array("I", (_NOBODY, 0, 0))]
+        self.came, self.went, self.stopped = tapped.came, tapped.went, tapped.stopped
+        self.left, self.made = tapped.left, tapped.made
 
     def any(self):
         return len(self._some) > 0
@@ -147,130 +139,34 @@ class Taps:
             tap = Tap(self._heads, self._sizes)
             self._taps.append(tap)
         tap.begin(numbers, both, proto, port)
-        self._some = self._some + [tap]
+        self._run(self._some + [tap])
         return tap
 
     def end(self, tap):
         """It is written to no more."""
         tap.used = False
-        self._some = [each for each in self._some if each is not tap]
+        self._run([each for each in self._some if each is not tap])
+
+    def _run(self, some):
+        self._some = some
+        for i in range(MOST):
+            self.kernel[i] = some[i].kernel if i < len(some) else None
 
     def gone(self, number):
         """The interface of this number is no more: who has the number next is somebody else."""
         for tap in self._some:
             tap.whose[number] = 0
 
-    # ---- bursts ---------------------------------------------------------------------------------
-
-    def came(self, rows, number, n):
-        """n packets lie in rows (packets, parts, memory), as they came in by the interface of that number."""
-        self._stamp()
-        for tap in self._some:
-            if (tap.whose[number] or number == UPLINK or tap.words[_BOTH]) and tap.copies():
-                tapped.heads(rows, 0, n, self._heads, self._sizes)
-                return
-
-    def went(self, rows, number, first, end):
-        """These of them were hits, and have been rewritten. How much work that was, for turns.py."""
-        work = 0
-        for tap in self._some:
-            before = tap.words[_FILL]
-            tapped.hits(rows, tap.kernel, first, end, number)
-            work += tap.words[_FILL] - before
-            if tap.words[_PROTO] and tap.whose[number]:
-                work += (end - first) * turns.TAPPED  # all are copied, to be chosen from
-        return work // turns.TAPPED
-
-    def stopped(self, number, i):
-        """Row i is dropped, and is never judged. How much work that was."""
-        work = 0
-        for tap in self._some:
-            if tap.whose[number]:
-                before = tap.words[_FILL]
-                tapped.stopped(tap.kernel, i, 1 if number == UPLINK else 0)
-                work += tap.words[_FILL] - before
-        return turns.STOPPED + work // turns.TAPPED
-
-    # ---- packets that are judged ----------------------------------------------------------------
-
     def deciding(self, decide, circle):
         """decide(interface, frame, now) of the ring service, seen. circle: turns.Turns, which count the work."""
+        kernel, arrived, judged = self.kernel, tapped.arrived, tapped.judged
 
         def seen(interface, frame, now):
-            self._arrived(interface.number, frame)
+            arrived(kernel, interface.number, frame.parts[0], frame.octets)
             try:
                 return decide(interface, frame, now)
             finally:
-                self._judged()
+                judged(kernel)
                 circle.work += turns.WATCHED
 
         return seen
-
-    def _stamp(self):
-        now = xen.wall()
-        for tap in self._some:
-            tap.words[_TIME] = now >> 32
-            tap.words[_TIME + 1] = now & 0xFFFFFFFF
-
-    def _copy(self, frame, row):
-        """The beginning of a frame into a row of heads; how many octets."""
-        have = 0
-        for page, offset, octets in frame.parts:
-            n = min(octets, tapped.SNAP - have)
-            at = row * tapped.SNAP + have
-            self._heads[at : at + n] = self._pool.part(page, offset, n)
-            have += n
-            if have == tapped.SNAP:
-                break
-        return have
-
-    def _row(self, row):
-        return self._heads[row * tapped.SNAP : (row + 1) * tapped.SNAP]
-
-    def _arrived(self, number, frame):
-        self._stamp()
-        self._ingress = number
-        self._had = self._copy(frame, _JUDGED)
-        self._octets = frame.octets
-        for tap in self._some:
-            tap.pending = True
-            tap.matched = tapped.wanted(tap.kernel, self._row(_JUDGED), self._had) != 0
-
-    def _judged(self):
-        """Nothing more comes of it."""
-        for tap in self._some:
-            if tap.matched and tap.whose[self._ingress]:
-                self._write_pending(tap)
-            tap.pending = tap.matched = False
-        self._ingress = -1
-
-    def _write_pending(self, tap):
-        if tap.pending:
-            tap.pending = False
-            side = 1 if self._ingress == UPLINK else 0
-            tapped.write(tap.kernel, side, self._row(_JUDGED), self._had, self._octets)
-
-    def left(self, number, frame):
-        """A frame leaves, by the interface of that number, as it lies in its pages."""
-        self._leaves(self._ingress, number, self._copy(frame, _LEAVING), frame.octets)
-
-    def made(self, ingress, number, octets):
-        """Octets of our own making leave. ingress: the Interface that caused them; None: that of what is judged now."""
-        have = min(len(octets), tapped.SNAP)
-        at = _LEAVING * tapped.SNAP
-        self._heads[at : at + have] = memoryview(octets)[:have]
-        self._leaves(ingress.number if ingress else self._ingress, number, have, len(octets))
-
-    def _leaves(self, ingress, number, have, octets):
-        self._stamp()
-        for tap in self._some:
-            whose, both = tap.whose, tap.words[_BOTH]
-            came = ingress >= 0 and whose[ingress]
-            if not came and not whose[number]:
-                continue
-            if not tap.matched and not tapped.wanted(tap.kernel, self._row(_LEAVING), have):
-                continue
-            if both or came or ingress == UPLINK:
-                self._write_pending(tap)
-            if both or whose[number] or number == UPLINK:
-                tapped.write(tap.kernel, 1 if number == UPLINK else 0, self._row(_LEAVING), have, octets)

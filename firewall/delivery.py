@@ -66,7 +66,7 @@ class Delivery:
             self.cutting.cut(ingress, egress, frame, octets)
         else:
             if self.tap:
-                self.tap.left(number, frame)
+                self.tap.left(self.tap.kernel, number, frame.parts[0], frame.octets)
             self.send(egress, frame)
 
     def replies(self, ingress, out, validated=True):
@@ -90,7 +90,8 @@ class Delivery:
     def make(self, egress, octets, validated):
         """Make a frame of octets, and send it. MemoryError."""
         if self.tap:
-            self.tap.made(self.cutting.ingress, egress.number, octets)
+            ingress = self.cutting.ingress
+            self.tap.made(self.tap.kernel, ingress.number if ingress else -1, egress.number, octets, len(octets))
         frame = self._frame(octets)
         if frame:
             frame.validated = validated

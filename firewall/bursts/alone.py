@@ -35,6 +35,7 @@ MOST_BEGUN = const(28)
 OF_BEGUN = const(29)
 _CAME = const(23)  # places in the tables
 _WENT = const(24)
+_TAPS = const(26)
 # how it ended
 WHOLE = const(0)  # the pass is over
 REST = const(1)  # turns go on in Python
@@ -61,7 +62,7 @@ class Alone:
             look.look, look.tables, look.end, words, arrays, xen.ns, None, circle.whose,
             uplink_rx.turn, client_tx.turn, runs.hits, known.known, known_tables, packets,
             uplink_tx.put, client_rx.put, uplink_tx.take_back, xen.copy, outward.ops,
-            rings.sending, client_rx.finish, circle.lone, circle.charge, None, None, begin,
+            rings.sending, client_rx.finish, circle.lone, circle.charge, None, None, begin, None,
         ]  # fmt: skip
         rings.enter(words, CALM, calm)
         rings.enter(words, SCALARS, scalars)
@@ -82,6 +83,7 @@ class Alone:
         """tap: capture.Taps, which is told of packets from now on; None: nobody is."""
         self.tables[_CAME] = tap.came if tap else None
         self.tables[_WENT] = tap.went if tap else None
+        self.tables[_TAPS] = tap.kernel if tap else None
 
     def said(self, word):
         """What a kernel has said, which may be less than 0."""

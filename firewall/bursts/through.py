@@ -162,7 +162,7 @@ class Bursts:
         if end > first:
             self.hits(end - first)
             if self.tap:
-                self._turns.work += self.tap.went(self._packets, number, first, end)
+                self._turns.work += self.tap.went(self.tap.kernel, self._packets, number, first, end)
         return end
 
     def _through(self, interface, first, end, n, now, judge_frame, said=0, missed=0):
@@ -185,7 +185,7 @@ class Bursts:
             if not self._told:
                 self.tell(now)
             if self.tap:
-                self.tap.came(self._packets, interface.number, n)
+                self.tap.came(self.tap.kernel, self._packets, interface.number, n)
             end = self._look_up(interface.number, 0, n)
         while True:
             if end > first:
@@ -222,7 +222,7 @@ class Bursts:
         elif begun != opening.LEFT:
             self._turns.work += turns.BARRED
             if self.tap:
-                self._turns.work += self.tap.stopped(interface.number, i)
+                self._turns.work += turns.STOPPED + self.tap.stopped(self.tap.kernel, interface.number, i)
             self._gone = i + 1
             self._release(i)
         return begun

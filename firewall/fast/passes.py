@@ -33,9 +33,10 @@ _SENDING = const(19)  # rings.sending
 _FINISH = const(20)  # client_rx.finish
 _LONE = const(21)  # circle.lone
 _CHARGE = const(22)  # circle.charge
-_CAME = const(23)  # None, or while somebody captures came(rows, number, packets), and
-_WENT = const(24)  # went(rows, number, first, end): how much work it was
+_CAME = const(23)  # None, or while somebody captures tapped.came, and
+_WENT = const(24)  # tapped.went
 _BEGIN = const(25)  # begin(number, i): 1: packet i of a client was a miss, and is none any more: its flow has begun
+_TAPS = const(26)  # what _CAME and _WENT are given
 
 # words
 _SEEN = const(0)  # what look() or end() said
@@ -194,7 +195,7 @@ def alone(t) -> int:
             n = taken & 0xFFFF
             came = t[_CAME]
             if came:
-                came(t[_ROWS], number, n)
+                came(t[_TAPS], t[_ROWS], number, n)
             end = int(t[_HITS](t[_KNOWN], t[_KNOWN_TABLES], t[_ROWS], 0, n, number))
             begun = 0
             while number and end < n and begun < w[_MOST_BEGUN] and int(t[_BEGIN](number, end)):
@@ -211,7 +212,7 @@ def alone(t) -> int:
                 calm[number] = 0
             if end:
                 if came:
-                    work += int(t[_WENT](t[_ROWS], number, 0, end))
+                    work += int(t[_WENT](t[_TAPS], t[_ROWS], number, 0, end))
                 put(t, uint(w), end)
             if w[_GONE] < n:
                 w[_WORK] = work

@@ -7,6 +7,10 @@ A capture, c: its words, its buffer, whose interfaces it is about (octets by num
     0 octets in the buffer, 1 octets there is room for
     2 and 3 packets seen of the interfaces 0 and 1 (client, uplink), 4 and 5 those that found no room
     6 and 7 the time, high and low, 8 protocol or 0, 9 port or 0, 10 both sides are wanted
+    11 the packet that is being judged is wanted, 12 and is not written yet
+All captures, k: two of them or None, xen.wall, the pool's memory, words of the packet that is being judged:
+    0 the interface it came in by, _NOBODY: none is judged, 1 octets kept of it, 2 octets
+While there is no room for just any packet, a capture that wants all has them counted, and nothing is copied for it.
 
 Source: draft-ietf-opsawg-pcapng 4.3.
 """
@@ -29,6 +33,9 @@ _PART_PAGE = const(0)
 _PART_OFFSET = const(1)
 _PART_OCTETS = const(2)
 _NUMBERS = const(1024)
+_NOBODY = const(0xFFFF)
+_JUDGED = const(65)  # a row of heads, as _NOW
+_TAPPED = const(64)  # a price, see turns.py
 _ENHANCED = const(6)  # type of a block
 _FRAME = const(32)  # octets of it beside the packet
 
@@ -207,15 +214,220 @@ def hits(b, c, first: int, end: int, number: int):
 
 
 @micropython.viper
-def stopped(c, packet: int, side: int):
-    """Write down a row that came in by that side and goes no further, if heads() has copied it."""
+def _open(c) -> int:
+    """1 if beginnings of packets have to be copied for it: there is room, or it does not want all."""
     words = ptr32(c[0])
-    sizes = ptr32(c[4])
-    head = uint(ptr8(c[3])) + uint(packet * _OF_SNAP)
     if words[8] or words[0] + _FRAME + _OF_SNAP <= words[1]:
-        have = sizes[2 * packet]
-        if have and int(wanted(c, head, have)):
-            write(c, side, head, have, sizes[2 * packet + 1])
+        return 1
+    return 0
+
+
+@micropython.viper
+def _stamp(k):
+    """It is now."""
+    now = int(k[2]())
+    which = 0
+    while which < 2:
+        c = k[which]
+        if c:
+            words = ptr32(c[0])
+            words[6] = now >> 32
+            words[7] = now & 0xFFFFFFFF
+        which += 1
+
+
+@micropython.viper
+def came(k, b, number: int, n: int):
+    """n packets lie in rows, as they came in by the interface of that number."""
+    stamped = 0
+    which = 0
+    while which < 2:
+        c = k[which]
+        if c:
+            if int(_open(c)):
+                if stamped == 0:
+                    _stamp(k)
+                    stamped = 1
+                words = ptr32(c[0])
+                whose = ptr8(c[2])
+                if whose[number] or number == 0 or words[10]:
+                    heads(b, 0, n, c[3], c[4])
+                    return
+        which += 1
+
+
+@micropython.viper
+def went(k, b, number: int, first: int, end: int) -> int:
+    """These of them were hits, and have been rewritten. How much work that was, for turns.py."""
+    work = 0
+    which = 0
+    while which < 2:
+        c = k[which]
+        if c:
+            words = ptr32(c[0])
+            whose = ptr8(c[2])
+            before = words[0]
+            hits(b, c, first, end, number)
+            work += words[0] - before
+            if words[8] and whose[number]:
+                work += (end - first) * _TAPPED  # all are copied, to be chosen from
+        which += 1
+    return work // _TAPPED
+
+
+@micropython.viper
+def _tell(c, side: int, row: int, have: int, octets: int):
+    """Write a row of heads, if anything was copied into it."""
+    words = ptr32(c[0])
+    if int(_open(c)):
+        write(c, side, uint(ptr8(c[3])) + uint(row * _OF_SNAP), have, octets)
     else:
         words[2 + side] += 1
         words[4 + side] += 1
+
+
+@micropython.viper
+def stopped(k, number: int, packet: int) -> int:
+    """That row is dropped, and is never judged. How much work that was."""
+    side = 0
+    if number == 0:
+        side = 1
+    work = 0
+    which = 0
+    while which < 2:
+        c = k[which]
+        if c:
+            words = ptr32(c[0])
+            whose = ptr8(c[2])
+            sizes = ptr32(c[4])
+            if whose[number]:
+                before = words[0]
+                have = sizes[2 * packet]
+                if int(_open(c)) == 0:
+                    _tell(c, side, packet, 0, 0)
+                elif have:
+                    if int(wanted(c, uint(ptr8(c[3])) + uint(packet * _OF_SNAP), have)):
+                        _tell(c, side, packet, have, sizes[2 * packet + 1])
+                work += words[0] - before
+        which += 1
+    return work // _TAPPED
+
+
+@micropython.viper
+def _keep(c, row: int, source: ptr8, octets: int) -> int:
+    """The beginning of a packet into a row of heads; how many octets."""
+    have = octets
+    if have > _OF_SNAP:
+        have = _OF_SNAP
+    to = ptr8(uint(ptr8(c[3])) + uint(row * _OF_SNAP))
+    i = 0
+    while i < have:
+        to[i] = source[i]
+        i += 1
+    return have
+
+
+@micropython.viper
+def arrived(k, number: int, head, octets: int):
+    """A packet is to be judged. head: page, offset and octets of what has all headers and is no less than is kept."""
+    s = ptr32(k[4])
+    s[0] = number
+    s[2] = octets
+    copied = 0
+    which = 0
+    while which < 2:
+        c = k[which]
+        if c:
+            words = ptr32(c[0])
+            words[11] = 1
+            words[12] = 1
+            if int(_open(c)):
+                if copied == 0:
+                    copied = 1
+                    _stamp(k)
+                    source = uint(ptr8(k[3])) + uint(int(head[0]) * _PAGE + int(head[1]))
+                    s[1] = int(_keep(c, _JUDGED, source, int(head[2])))
+                words[11] = int(wanted(c, uint(ptr8(c[3])) + uint(_JUDGED * _OF_SNAP), s[1]))
+        which += 1
+
+
+@micropython.viper
+def _pending(k, c):
+    """The packet that is being judged is written, if it was not."""
+    s = ptr32(k[4])
+    words = ptr32(c[0])
+    if words[12]:
+        words[12] = 0
+        side = 0
+        if s[0] == 0:
+            side = 1
+        _tell(c, side, _JUDGED, s[1], s[2])
+
+
+@micropython.viper
+def judged(k):
+    """Nothing more comes of it."""
+    s = ptr32(k[4])
+    which = 0
+    while which < 2:
+        c = k[which]
+        if c:
+            words = ptr32(c[0])
+            whose = ptr8(c[2])
+            if words[11] and whose[s[0]]:
+                _pending(k, c)
+            words[11] = 0
+            words[12] = 0
+        which += 1
+    s[0] = _NOBODY
+
+
+@micropython.viper
+def _leaves(k, ingress: int, number: int, source: uint, had: int, octets: int):
+    """A packet of which `had` octets lie at source leaves by the interface of that number."""
+    side = 0
+    if number == 0:
+        side = 1
+    have = 0 - 1
+    which = 0
+    while which < 2:
+        c = k[which]
+        if c:
+            words = ptr32(c[0])
+            whose = ptr8(c[2])
+            came = 0
+            if ingress < _NUMBERS:
+                came = whose[ingress]
+            if came or whose[number]:
+                is_open = int(_open(c))
+                if is_open and have < 0:
+                    _stamp(k)
+                    have = int(_keep(c, _NOW, source, had))
+                ours = words[11]
+                if ours == 0:
+                    ours = 1
+                    if is_open:
+                        ours = int(wanted(c, uint(ptr8(c[3])) + uint(_NOW * _OF_SNAP), have))
+                if ours:
+                    if words[10] or came or ingress == 0:
+                        _pending(k, c)
+                    if words[10] or whose[number] or number == 0:
+                        _tell(c, side, _NOW, have, octets)
+        which += 1
+
+
+@micropython.viper
+def left(k, number: int, head, octets: int):
+    """What was judged leaves, by the interface of that number. head: see arrived()."""
+    s = ptr32(k[4])
+    source = uint(ptr8(k[3])) + uint(int(head[0]) * _PAGE + int(head[1]))
+    _leaves(k, s[0], number, source, int(head[2]), octets)
+
+
+@micropython.viper
+def made(k, ingress: int, number: int, source: ptr8, octets: int):
+    """Octets of our own making leave. ingress: who caused them; less than 0: what is judged now."""
+    s = ptr32(k[4])
+    if ingress < 0:
+        ingress = s[0]
+    _leaves(k, ingress, number, uint(source), octets, octets)

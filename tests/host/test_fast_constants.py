@@ -111,6 +111,8 @@ def test_of_captures():
     own, rows, runs = constants("tapped"), constants(ROWS), constants("runs")
     assert own["_FAILED"] == rows["FAILED"] and own["_NOW"] == rows["PACKETS"] and own["ROWS"] == rows["PACKETS"] + 2
     assert own["_OF_SNAP"] == own["SNAP"] and own["_NUMBERS"] == interfaces.NUMBERS
+    assert own["_JUDGED"] == own["_NOW"] + 1 and own["_TAPPED"] == constants("../turns")["TAPPED"]
+    assert own["_NOBODY"] == constants("../capture")["_NOBODY"] >= own["_NUMBERS"]
     for name in "_PACKET _FIRST_PART _PARTS _OCTETS _FATE _PAGE _PART _PART_PAGE _PART_OFFSET".split():
         assert own[name] == runs[name], name
 
@@ -127,4 +129,6 @@ def test_of_passes():
     others = {name: value for name, value in own.items() if name not in places}
     assert others == {name: known[name] for name in others}
     assert {name for name in alone if "_" + name.lstrip("_") not in own} == set()
-    assert {name: alone[name] for name in ("_CAME", "_WENT")} == {name: own[name] for name in ("_CAME", "_WENT")}
+    private = [name for name in alone if name.startswith("_")]
+    assert private == ["_CAME", "_WENT", "_TAPS"]
+    assert [alone[name] for name in private] == [own[name] for name in private]

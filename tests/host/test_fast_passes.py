@@ -49,7 +49,7 @@ class Scene:
             None, None, None,
             say("put", put), say("give", lambda arrays, first, end: end), say("back", answers),
             say("copy"), "ops", lambda tables: sending.pop(0), say("finish", failed), say("lone"), say("charge"),
-            say("came") if tapped else None, say("went", tapped), say("begin", begin),
+            say("came") if tapped else None, say("went", tapped), say("begin", begin), "taps",
         ]
         self.how = kernels.of("passes").alone(self.t)
 
@@ -187,5 +187,5 @@ def test_copies_that_failed_are_pythons(failed, how):
 def test_a_capture_is_told_before_and_after_and_its_work_is_charged():
     scene = Scene(CLIENT, 0, taken=[3 | 3 << 16], misses_at=[2], tapped=7)
     assert scene.how == PACKETS and scene.names() == ["tell", "lone", "take", "came", "hits", "begin", "went", "put"]
-    assert ("came", None, 3, 3) in scene.calls and ("went", None, 3, 0, 2) in scene.calls
+    assert ("came", "taps", None, 3, 3) in scene.calls and ("went", "taps", None, 3, 0, 2) in scene.calls
     assert scene.w[10] == 20 + 3 * 10 + 7

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from machine import Machine
-from packets import SYN, Look, tcp, udp
+from packets import SYN, Look, error, tcp, udp
 from pcapng import Capture
 from seeing import Seeing, parsed
 from share import World
@@ -74,8 +74,11 @@ def test_a_capture_of_a_flood_costs_others_nothing(machine, figure):
     assert len(capture.packets) + sum(capture.lost.values()) == sum(capture.seen.values())
 
 
-def downloads(argument, frames, rules=("action=accept",)):
-    """What a client downloads beside another's flood, in frames, without a capture and with one: (alone, beside)."""
+def downloads(argument, frames, rules=("action=accept",), errors=False):
+    """What a client downloads beside another's flood, in frames, without a capture and with one: (alone, beside).
+
+    errors: every eighth frame that comes in is one that tells the flood of its port: those are judged one by one.
+    """
     came = []
     for captured in (False, True):
         with Machine() as machine:
@@ -83,10 +86,14 @@ def downloads(argument, frames, rules=("action=accept",)):
             a, b = see.net.client(A, rules), see.net.client(B)
             b.send(udp(B, 4000, SERVER, 53))
             outside = Look(see.net.uplink.recv()).sport
+            answers = [udp(SERVER, 53, see.net.address, outside, MARK + bytes(1400))]
+            if errors:
+                a.send(frames[0])
+                answers = 7 * answers + [error(SERVER, see.net.address, 3, 3, see.net.uplink.recv()[14:])]
             call = see.call("firewall.Capture+" + argument) if captured else None
             world = World(see.net)
             world.flood(a, frames)
-            world.flood(see.net.uplink, [udp(SERVER, 53, see.net.address, outside, MARK + bytes(1400))])
+            world.flood(see.net.uplink, answers)
             counted = world.steady(b, [b""], 0, b, MARK)
             world.run(0.5)
             came.append(counted.came)
@@ -97,16 +104,17 @@ def downloads(argument, frames, rules=("action=accept",)):
 
 
 FLOODS = {
-    "small packets": (("action=accept",), [udp(A, 1024 + i, SERVER, 9, bytes(8)) for i in range(8)]),
-    "packets that are refused": ((), [udp(A, 1024 + i, SERVER, 9, bytes(8)) for i in range(8)]),
+    "small packets": (("action=accept",), [udp(A, 1024 + i, SERVER, 9, bytes(8)) for i in range(8)], False),
+    "packets that errors answer": (("action=accept",), [udp(A, 1024 + i, SERVER, 9, bytes(8)) for i in range(8)], True),
+    "packets that are refused": ((), [udp(A, 1024 + i, SERVER, 9, bytes(8)) for i in range(8)], False),
 }
 
 
 @pytest.mark.parametrize("form", FLOODS)
 @pytest.mark.parametrize("argument", [A, A + "+udp", "uplink"])
 def test_a_download_beside_a_captured_flood_is_as_fast_as_beside_it_alone(argument, form, figure):
-    rules, frames = FLOODS[form]
-    alone, beside = downloads(argument, frames, rules)
+    rules, frames, errors = FLOODS[form]
+    alone, beside = downloads(argument, frames, rules, errors)
     what = "frames downloaded beside %s, and with a capture of %s" % (form, argument)
     figure(what, "%d, %d" % (alone, beside), "95 %")
     assert beside >= 0.95 * alone > 500
