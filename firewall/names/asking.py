@@ -62,6 +62,7 @@ class Questions:
         hosts = [question.host for question in self.open]
         for question in self.open + self._lingering:
             question.stream = None  # in silence: there may be nobody to tell
+        self._first = 0
         while self.open:
             self._release(self.open.pop())
         while self._lingering:
@@ -123,9 +124,11 @@ class Questions:
                     self._again(question, now)
                 elif answer is not None:
                     result = dns.answer(answer, question.ident, question.host, self._kind)
-                    self._linger(question, now)
-                    failed = result is None or result == dns.TRUNCATED
-                    self._settle(question.host, dns.FAILED if failed else result, now)
+                    if result is None or result == dns.TRUNCATED or result == dns.FAILED:
+                        self._again(question, now)
+                    else:
+                        self._linger(question, now)
+                        self._answered(question, result, now)
                 return
 
     # ---- one question ---------------------------------------------------------------------------
@@ -134,9 +137,13 @@ class Questions:
         if result == dns.FAILED:
             self._again(question, now)
             return
-        self._first = self.resolvers.index(question.server) if question.server in self.resolvers else 0
         self.open.remove(question)
         self._release(question)
+        self._answered(question, result, now)
+
+    def _answered(self, question, result, now):
+        if question.server in self.resolvers:
+            self._first = self.resolvers.index(question.server)
         self._settle(question.host, result, now)
 
     def _again(self, question, now):
