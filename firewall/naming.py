@@ -155,16 +155,13 @@ class Naming:
 
     # ---- time -----------------------------------------------------------------------------------
 
-    def tick(self, now):
-        """Do what is due; ms until it is to be called again."""
-        return min(max(self.names.tick(now) - now, _SLEEP_LEAST), _SLEEP_MOST)
-
     async def run(self, flag, ns):
         """For the supervisor, as a SERVICE. flag: a loop.Flag. ns() -> the time."""
         self.names.on_news = flag.set
         while True:
             try:
-                wait = self.tick(ns() // 1000000)
+                now = ns() // 1000000
+                wait = min(max(await in_turns(self.names.ticking(now)) - now, _SLEEP_LEAST), _SLEEP_MOST)
                 if self._publish():
                     wait = min(wait, _PUBLISH)
                 if self.names.may_prune(ns() // 1000000):

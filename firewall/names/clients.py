@@ -1,9 +1,10 @@
 """Attached clients: the names of their lists in force, and what their own questions have taught."""
 from micropython import const
 from scattered import key
+from steps import at_once
 
 from firewall.names.learnt import Learnt
-from firewall.names.table import FOR_EVER
+from firewall.names.table import FOR_EVER, SLICE
 from firewall.names.wildcards import fits, number
 
 _HOSTS = const(2048)  # learnt by all clients together
@@ -115,9 +116,27 @@ class Clients:
 
     def _see_past(self, known):
         """When the next learnt address that its list may use becomes past."""
+        at_once(self._seeing_past(known))
+
+    def _seeing_past(self, known):
+        """_see_past() in steps (steps.py). What is learnt between them counts too; without memory it is due again."""
+        known.wake = FOR_EVER
         learnt = known.learnt
-        times = [learnt.next_past(host, self.now) for host in learnt.hosts if self._uses(known, host)]
-        known.wake = min([each for each in times if each is not None] or [FOR_EVER])
+        looked = 0
+        try:
+            for host in list(learnt.hosts):
+                if looked >= SLICE:
+                    looked = 0
+                    yield None
+                looked += 4  # that it is sought among the patterns
+                if self._uses(known, host) and host in learnt.hosts:
+                    looked += len(learnt.hosts[host].found)
+                    until = learnt.next_past(host, self.now)
+                    known.wake = known.wake if until is None else min(known.wake, until)
+        except MemoryError:
+            known.wake = 0
+            raise
+        yield known.wake
 
     def name_of(self, client, address, now):
         """What the client asked for when it got this address, or ""."""

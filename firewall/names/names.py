@@ -12,6 +12,7 @@ client: its address, as all addresses an int.
 """
 from micropython import const
 from scattered import Addresses
+from steps import at_once
 
 from firewall.names import asking
 from firewall.names.clients import Client, Clients
@@ -192,7 +193,11 @@ class Names(Clients):
     # ---- time -----------------------------------------------------------------------------------
 
     def tick(self, now):
-        """Do what is due. When to call again: ms, or FOR_EVER."""
+        """Do what is due, in one go. When to call again: ms, or FOR_EVER."""
+        return at_once(self.ticking(now))
+
+    def ticking(self, now):
+        """tick() in steps, see steps.py. What comes between them and is due sooner is told by on_news()."""
         self.now = max(self.now, now)
         epoch = self.table.epoch
         if self._others:
@@ -203,26 +208,33 @@ class Names(Clients):
         again = None
         if able:
             room = min(asking.MOST - len(self.questions.open), _STARTED) if now >= self._ask_at else 0
-            for name in self.table.due(now, room):
+            for due in self.table.due(now, room):
+                if due is None:
+                    yield None
+            for name in [each for each in due if each.users]:  # the others were left between two steps
                 self._ask_at = now + _SPREAD
                 self.questions.ask(name.host, now)
                 name.asking = True
             again = self.questions.tick(now)
-        wake = self.table.tick(now, able)
+        for wake in self.table.tick(now, able):
+            if wake is None:
+                yield None
         if wake <= now:
             wake = max(self._ask_at, now + 1)  # some are due, and not all at once
         if again is not None:
             wake = min(wake, again)
         passed = self.table.epoch != epoch
-        for known in self.clients.values():
+        for known in list(self.clients.values()):
             if known.wake <= now:
                 passed = True
-                self._see_past(known)
+                for until in self._seeing_past(known):
+                    if until is None:
+                        yield None
                 self._news(known)
             wake = min(wake, known.wake)
         if passed:
             self._prune_at = min(self._prune_at, now + _PRUNE)
-        return min(wake, max(self._prune_at, now + _SPREAD))
+        yield min(wake, max(self._prune_at, now + _SPREAD))
 
     def _settle(self, host, result, now):
         """A question of our own came to its end."""

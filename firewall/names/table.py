@@ -21,6 +21,7 @@ _LAST_PAUSE = const(300000)
 _GONE_PAUSE = const(60000)  # after the first time that it does not exist
 _PATIENCE = const(5000)  # ms in which a new name may get its first answer
 _STALE = const(3)  # failures in a row after which "it does not exist" is no longer believed
+SLICE = const(64)  # names and addresses looked at in a step, and those of one name more
 FOR_EVER = const(0x3FFFFFFFFFFFFFFF)
 
 
@@ -84,14 +85,18 @@ class Table:
     # ---- asking ---------------------------------------------------------------------------------
 
     def due(self, now, most):
-        """Up to so many names that are to be asked for now."""
+        """In steps: up to so many names that are to be asked for now."""
         found = []
-        for name in self.names.values():
-            if len(found) == most:
-                break
+        looked = 0
+        for name in list(self.names.values()) if most > 0 else ():
             if name.due <= now and not name.asking:
                 found.append(name)
-        return found
+                if len(found) == most:
+                    break
+            looked += 1
+            if looked % SLICE == 0:
+                yield None
+        yield found
 
     def soon(self):
         """Ask for all that had no answer without further pause: there is a way now, or another one."""
@@ -114,13 +119,19 @@ class Table:
             name.failures = name.gone = 0
 
     def tick(self, now, able):
-        """Let addresses become past. When to call again: ms, FOR_EVER, or what is no later than now: something is due.
+        """In steps: addresses become past. When to call again: ms, FOR_EVER; no later than now: something is due.
 
         able: questions can be asked.
         """
         wake = FOR_EVER
-        for name in self.names.values():
+        looked = 0
+        for name in list(self.names.values()):
+            if looked >= SLICE:
+                looked = 0
+                yield None
+            looked += 1
             if name.wake <= now:
+                looked += len(name.found)
                 if any([name.wake <= until <= now for until in name.found.values()]):
                     self.epoch += 1
                 name.wake = min([until for until in name.found.values() if until > now] or [FOR_EVER])
@@ -129,7 +140,7 @@ class Table:
                 wake = min(wake, name.patience)
             if able and not name.asking:
                 wake = min(wake, name.due)
-        return wake
+        yield wake
 
     # ---- answers --------------------------------------------------------------------------------
 

@@ -64,7 +64,7 @@ def test_a_client_that_is_shown_another_address_learns_for_its_own(net, naming, 
 def test_our_question_is_a_right_datagram_and_its_port_is_no_flows(net, naming):
     client = net.client(A)
     rules(net, naming, A, "action=accept dsthost=" + CDN, "action=accept proto=udp")
-    naming.tick(net.now)
+    naming.names.tick(net.now)
     question = Look(net.uplink.recv())
     assert (question.src, question.dst, question.dport, question.fragment) == (OURS, RESOLVER, 53, 0x4000)
     client.send(udp(A, question.sport, SERVER, 99))

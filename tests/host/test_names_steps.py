@@ -1,0 +1,56 @@
+"""What is done for names as time passes, in steps: how long each is, and what may come between them."""
+import random
+
+import pytest
+from counting import bytecodes
+from test_names_tables import Ways, addresses, in_force, learn
+
+from firewall.names.names import Names
+from firewall.names.table import FOR_EVER
+
+S = 1000
+CLIENT = 0x0A890015
+
+
+@pytest.fixture
+def names():
+    made = Names(Ways(), random.Random(1).randbytes, lambda text: None)
+    made.attached(CLIENT)
+    return made
+
+
+def test_a_tick_over_all_that_can_be_known_is_made_of_short_steps(names):
+    """8,192 addresses of names in rules and as many learnt ones became past in one step, of 9 to 50 ms."""
+    hosts = ["n%d.example.org" % i for i in range(1000)]
+    in_force(names, *["action=accept dsthost=%s" % host for host in hosts])
+    for i in range(32):
+        names.table.settle(hosts[i], addresses(256, i << 16 | 0x0B000000), 0)
+    known = names.clients[CLIENT]
+    for i in range(16):
+        known.learnt.learn(hosts[i], addresses(256, i << 16 | 0x0C000000), 0)
+    names._see_past(known)
+    assert names.table.addresses == 8192 and known.learnt.addresses == 4096 and known.wake == 300 * S
+    names.set_resolvers([0x0A8B0101])
+    names.set_up(True, 0x0A890008)
+    for now in (S, 301 * S, 601 * S):
+        steps, result, most = names.ticking(now), None, 0
+        while result is None:
+            count, result = bytecodes(next, steps)
+            most = max(most, count)
+        assert most < 12000  # some 1 us each
+    assert known.wake == FOR_EVER and all(not name.admits(601 * S) for name in names.table.names.values())
+
+
+def test_what_is_learnt_between_two_steps_becomes_past_in_time(names):
+    """A step writes when the next address becomes past; what was learnt since the one before may be earlier."""
+    names.set_wildcards({1: "*.example.org"})
+    in_force(names, "action=accept dsthost=wild-1.firewall")
+    known = names.clients[CLIENT]
+    for i in range(100):
+        known.learnt.learn("n%d.example.org" % i, addresses(3, i << 16 | 0x0C000000, 300 if i else 3600), 0)
+    names._see_past(known)
+    steps = names.ticking(301 * S)
+    while known.wake == 300 * S:
+        next(steps)
+    learn(names, "new.example.org", 0x0D000000, 301 * S)
+    assert [each for each in steps][-1] <= 601 * S and known.wake == 601 * S
