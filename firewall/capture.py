@@ -20,7 +20,7 @@ from micropython import const
 
 from firewall import turns
 from firewall.fast import tapped
-from firewall.interfaces import NUMBERS
+from firewall.interfaces import NUMBERS, UPLINK
 
 MOST = const(2)  # captures at once
 BUFFER = const(65536)  # octets; there are two, of which one is read
@@ -167,6 +167,7 @@ class Taps:
                 return decide(interface, frame, now)
             finally:
                 judged(kernel)
-                circle.work += turns.WATCHED
+                if interface.number != UPLINK:  # what comes in is for all: they do not pay for one who is captured
+                    circle.work += turns.WATCHED
 
         return seen

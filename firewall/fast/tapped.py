@@ -272,6 +272,8 @@ def went(k, b, number: int, first: int, end: int) -> int:
             if words[8] and whose[number]:
                 work += (end - first) * _TAPPED  # all are copied, to be chosen from
         which += 1
+    if number == 0:
+        return 0  # what comes in is for all: they do not pay for one who is captured
     return work // _TAPPED
 
 
