@@ -154,13 +154,15 @@ def screens(options):
 def bench(options):
     """The firewall beside a Linux one on the same simulated machine, as a table."""
     kernel.build("image", options.apt_sources, options.jobs)
-    words = [word for word in ("--quick", "--curves") if getattr(options, word[2:])]
+    words = [word for word in ("--quick", "--curves", "--features") if getattr(options, word[2:])]
     words += ["--profile", options.profile] if options.profile else []
-    if options.compare:
-        os.makedirs(os.path.join(HERE, "build", "bench"), exist_ok=True)
-        with open(options.compare) as earlier, open(os.path.join(HERE, "build", "bench", "compared.json"), "w") as copy:
-            copy.write(earlier.read())  # it may lie where the tool root does not see it
-        words += ["--compare", "build/bench/compared.json"]
+    for option in ("compare", "beside"):
+        path = getattr(options, option)
+        if path:
+            os.makedirs(os.path.join(HERE, "build", "bench"), exist_ok=True)
+            with open(path) as earlier, open(os.path.join(HERE, "build", "bench", option + ".given.json"), "w") as copy:
+                copy.write(earlier.read())  # it may lie where the tool root does not see it
+            words += ["--" + option, "build/bench/%s.given.json" % option]
     return _run_in_lab(options, ["python3", "-m", "tests.bench"] + words + options.rest)
 
 
@@ -260,6 +262,8 @@ def _parser():
                    "are the bench's", epilog="example: ./build.py bench -- --jobs up,down; ./build.py bench -- --help")
     some.add_argument("--quick", action="store_true", help="the headline only, and shorter: less than 4 minutes")
     some.add_argument("--compare", metavar="EARLIER.json", help="show ours beside what an earlier run found")
+    some.add_argument("--beside", metavar="LINUX.json", help="ours, with Linux's columns of an earlier run")
+    some.add_argument("--features", action="store_true", help="ours with names, callers and messages, and without")
     some.add_argument("--curves", action="store_true", help="how the cost of a packet grows with flows, rules, clients and load")
     some.add_argument("--profile", metavar="ROW", help="where our instructions go, by function, in a row such as up")
     command(shell, "shell", "boot the same Xen and give a prompt on its dom0; .help there tells more")

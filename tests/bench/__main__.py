@@ -10,11 +10,12 @@ import time
 from tests.xen.errors import LabError
 from tests.xen.site import IMAGE
 
-from . import beside, curves, jobs, table
+from . import beside, curves, earlier, features, jobs, table, tools
 from .machine import VARIANTS, Machine
 
 CHECKOUT = "/src"
 FOLDER = CHECKOUT + "/build/bench"
+LAB_LOCK = CHECKOUT + "/images/lab.lock"
 
 
 class Progress:
@@ -40,6 +41,15 @@ def digest(path):
     """SHA-256 of a file."""
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
+
+
+def ground():
+    """{what: digest} of what figures depend on beside the firewalls: the lab's packages (Xen, kernels, emulator), and the
+    programs that make the traffic and the Linux firewall."""
+    found = {"lab": digest(LAB_LOCK)}
+    for name, octets in sorted(tools.files().items()):
+        found[name] = hashlib.sha256(octets).hexdigest()
+    return found
 
 
 def measure(options, note=lambda figures: None):
@@ -69,7 +79,7 @@ def measure(options, note=lambda figures: None):
         machine.close()
         progress.end()
     settings = {"jobs": list(names), "firewalls": list(options.firewalls), "clients": clients, "memory": machine.memory,
-                "untrusted": machine.untrusted, "pace": pace._asdict(), "image": digest(IMAGE)}
+                "untrusted": machine.untrusted, "pace": pace._asdict(), "image": digest(IMAGE), "ground": ground()}
     return {"settings": settings, "figures": figures, "failed": failed, "seconds": round(progress.seconds())}
 
 
@@ -88,13 +98,17 @@ def _parser():
     parser = argparse.ArgumentParser(prog="./build.py bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the headline only, and shorter: less than 4 minutes")
     parser.add_argument("--compare", metavar="EARLIER.json", help="show ours beside what an earlier run found")
+    parser.add_argument("--beside", metavar="LINUX.json",
+                        help="Linux's columns of an earlier run, if lab, programs, clients and times were the same; only ours runs")
+    parser.add_argument("--features", action="store_true",
+                        help="ours with what tells, learns and is asked in use, beside ours without")
     parser.add_argument("--curves", action="store_true",
                         help="how the cost of a packet grows with flows, rules, clients and load")
     parser.add_argument("--profile", metavar="NAME,...",
                         help="where our instructions go, by function, in these: " + ", ".join(beside.JOBS))
     parser.add_argument("--jobs", metavar="NAME,...", help="only these: " + ", ".join(table.JOBS))
-    parser.add_argument("--firewalls", metavar="NAME,...", default=",".join(VARIANTS),
-                        help="only these: " + ", ".join(VARIANTS))
+    parser.add_argument("--firewalls", metavar="NAME,...",
+                        help="only these: " + ", ".join(VARIANTS + features.VARIANTS))
     parser.add_argument("--trusted", action="store_true",
                         help="clients that trust the firewall, unlike those of a Qubes machine")
     parser.add_argument("--out", metavar="NAME", default="bench",
@@ -113,8 +127,10 @@ def _chosen(parser, text, known):
 def main():
     parser = _parser()
     options = parser.parse_args()
-    options.firewalls = _chosen(parser, options.firewalls, VARIANTS)
-    usual = table.QUICK if options.quick else table.JOBS
+    usual = table.QUICK if options.quick else features.JOBS if options.features else table.JOBS
+    known = VARIANTS + features.VARIANTS
+    names = features.VARIANTS if options.features else ("ours",) if options.beside else VARIANTS
+    options.firewalls = _chosen(parser, options.firewalls, known) if options.firewalls else list(names)
     options.jobs = _chosen(parser, options.jobs, table.JOBS) if options.jobs else list(usual)
     path = os.path.join(FOLDER, options.out)
     os.makedirs(FOLDER, exist_ok=True)
@@ -129,22 +145,34 @@ def main():
         return 1
 
 
+def read(path):
+    """An earlier result; None without a path."""
+    if not path:
+        return None
+    with open(path) as text:
+        return json.load(text)
+
+
 def compared(options, path):
     """The table."""
-    earlier = None
-    if options.compare:
-        with open(options.compare) as text:
-            earlier = json.load(text)
+    before, linux = read(options.compare), read(options.beside)
     def note(figures):
         with open(path + ".part.json", "w") as out:  # for whoever ends the bench before its time
             json.dump(figures, out, indent=1, sort_keys=True)
     result = measure(options, note)
     os.unlink(path + ".part.json")
-    keep(path, result, table.lines(result, earlier) + [""] + beside.lines(result) + ["", "%d s" % result["seconds"]]
-         + ["failed: " + text for text in result["failed"]])
+    refused = []
+    if linux:
+        try:
+            result = earlier.put_beside(result, linux, os.path.basename(options.beside))
+        except earlier.Differs as why:  # what was measured is kept even so
+            refused = ["beside %s: %s" % (options.beside, why)]
+    tables = [] if set(options.firewalls) <= set(features.VARIANTS) else table.lines(result, before) + [""] + beside.lines(result)
+    keep(path, result, tables + earlier.note(result) + features.lines(result) + ["", "%d s" % result["seconds"]]
+         + ["failed: " + text for text in result["failed"] + refused])
     drawn = draw(path + ".json", path + ".png")
     print("%s.txt, .json%s" % (path[len(CHECKOUT) + 1:], ", .png" if drawn else ""))
-    return 0 if drawn and not result["failed"] else 1
+    return 0 if drawn and not result["failed"] and not refused else 1
 
 
 def curved(options, path):

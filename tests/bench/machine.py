@@ -16,9 +16,11 @@ from tests.xen.lab import Lab
 from tests.xen.site import ACCEPT, FIREWALL
 
 from . import beside, tools
+from .features import Features
 from .sites import LinuxSite, OurSite
 
 VARIANTS = ("ours", "linux", "flowtable")
+LINUX = VARIANTS[1:]  # all others are our image, see features.py for more of it
 SERVER, NOBODY = "192.0.2.1", "198.51.100.1"  # NOBODY: the netvm drops without a word what goes there
 ADDRESSES = tuple("10.137.0.%d" % i for i in range(20, 28))
 COUNTERS = "/run/counters"
@@ -42,6 +44,7 @@ class Machine:
             raise LabError("the servers did not start: " + self.netvm.text("/var/log/serve.log"))
         self.netvm.sh("ip route replace blackhole %s" % NOBODY)
         self.sites, self.site, self.variant = {}, None, None
+        self.features = Features(self)
 
     def close(self):
         """Switch the lab off, or leave it as it was."""
@@ -60,7 +63,7 @@ class Machine:
 
     def use(self, variant):
         """Have this firewall between clients and netvm."""
-        name = "ours" if variant == "ours" else "linux"
+        name = "linux" if variant in LINUX else "ours"
         if name not in self.sites:
             self.sites[name] = self.make(name)
         site = self.sites[name]
@@ -68,6 +71,8 @@ class Machine:
             self._move(site)
         if name == "linux":
             site.flowtable(variant == "flowtable")
+        else:
+            self.features.use(variant)
         self.variant = variant
 
     def make(self, name):
@@ -166,7 +171,7 @@ class Machine:
 
     def flows(self):
         """How many flows the firewall has."""
-        if self.variant != "ours":
+        if self.variant in LINUX:
             return int(self.firewall.sh("cat /proc/sys/net/netfilter/nf_conntrack_count"))
         self._status()
         return int(re.findall(r"flows: (\d+) of", self.firewall.console())[-1])
@@ -179,7 +184,7 @@ class Machine:
 
     def _whole(self):
         """What the image says that it has asked of Xen, and its uplink's packets; {} for Linux, which does not say."""
-        if self.variant != "ours":
+        if self.variant in LINUX:
             return {}
         self._status()
         found = beside.counts(self.firewall.console())
