@@ -16,7 +16,7 @@ EXIT, COPY, LINE, INSTRUCTION = 1000, 300, 80, 0.33
 _LINES, _LINES_OF_COPY = 2, 2  # of a packet: place in the index, flow record; of a copy: ring slot, grant entry
 _TITLES = {"up": "TCP up, a packet", "down": "TCP down, a packet",
            "up8": "TCP up, 8 streams", "down8": "TCP down, 8 streams",
-           "flood_up": "64 octets, flood up", "flood_down": "64 octets, flood down", "slow": "64 octets, 2,000/s",
+           "flood_up": "64 octets, flood up", "flood_down": "64 octets, flood down", "slow": "64 octets, 2,000/s", "begin": "UDP, each a new flow",
            "connect10": "a connection, 10 rules", "connect200": "a connection, 200 rules"}
 JOBS = tuple(_TITLES)
 _LINE = re.compile(r"since the start: hypercalls (\d+), copy operations (\d+), "

@@ -14,6 +14,7 @@ Pace = namedtuple("Pace", "warm seconds slack")
 QUICK, FULL = Pace(0.4, 1.0, 0.3), Pace(0.6, 2.5, 0.3)
 _PINGS = re.compile(r"pings (\d+) answered (\d+) mean (\d+) p50 \d+ p99 (\d+)")
 OCTETS, SLOW = 64, 2000
+BEGIN, PORTS = 500, 4096  # datagrams a second, each the first of a flow; so many are different
 FLOWS = 65536
 _LOAD = 1e6  # octets a second; less is no load
 
@@ -106,10 +107,11 @@ def pair(machine, pace):
     return {"pair_rate": octets * 8e3 / ns if octets else None, "pair_cpu": window.each("firewall", octets / 1024)}
 
 
-def _datagrams(machine, pace, name, rate):
-    """UDP towards the internet."""
-    window, _ = _run(machine, {0: "traffic send %s %s %d %d" % (SERVER, _long(pace), rate, OCTETS)}, pace)
-    arrived = window.counted["drained"]
+def _datagrams(machine, pace, name, rate, flows=1):
+    """UDP towards the internet, in so many flows by turns: of several, to nobody, and counted as they leave the uplink."""
+    to = SERVER if flows == 1 else NOBODY
+    window, _ = _run(machine, {0: "traffic send %s %s %d %d %d" % (to, _long(pace), rate, OCTETS, flows)}, pace)
+    arrived = window.counted["drained"] if flows == 1 else window.uplink["rx_packets"]
     return {name + "_rate": window.rate("drained") or None, name + "_cpu": window.each("firewall", arrived),
             **window.beside(name, window.each("netvm", arrived), window.uplink["rx_packets"],
                             window.all.get("rx_packets"))}
@@ -121,6 +123,13 @@ def flood_up(machine, pace):
 
 def slow(machine, pace):
     return _datagrams(machine, pace, "slow", SLOW)
+
+
+def begin(machine, pace):
+    """Each datagram begins a flow, and nobody answers."""
+    found = _datagrams(machine, pace, "begin", BEGIN, PORTS)
+    del found["begin_rate"]
+    return found
 
 
 def flood_down(machine, pace):

@@ -27,6 +27,7 @@ ROWS = (
     _row("flood_up_cpu", "firewall CPU, 64 octets, flood up", "ns each", "flood_up", LESS, 0.65),
     _row("flood_down_cpu", "firewall CPU, 64 octets, flood down", "ns each", "flood_down", LESS, 0.65),
     _row("slow_cpu", "firewall CPU, 64 octets, 2,000/s up", "ns each", "slow", LESS, 0.65),
+    _row("begin_cpu", "firewall CPU, UDP, each a new flow", "ns each", "begin", LESS, None),
     _row("connect10_rate", "new TCP connections, 10 rules", "1/s", "connect10", MORE, 1.0),
     _row("connect10_cpu", "firewall CPU, connection, 10 rules", "us each", "connect10", LESS, 0.6),
     _row("connect200_rate", "new TCP connections, 200 rules", "1/s", "connect200", MORE, 1.0),
@@ -45,7 +46,7 @@ ROWS = (
 )
 # in the order in which they are done: what leaves many flows comes late
 JOBS = ("idle", "ping_idle", "ping_busy", "up", "down", "up8", "down8", "slow", "flood_up", "flood_down",
-        "connect10", "connect200", "pair", "start", "small", "flows")
+        "begin", "connect10", "connect200", "pair", "start", "small", "flows")
 QUICK = ("idle", "ping_idle", "up", "down", "slow", "flood_up", "connect10")
 
 

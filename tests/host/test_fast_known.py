@@ -77,6 +77,7 @@ class World:
         self.frame = xen.mem(8192)
         self.rows = words(8), words(4), self.frame
         self.opening = Opening(self.judge, self.tables, self.rows)
+        self.asks = False
         self.hits = self.moves = self.begun = self.dropped = 0
 
     def rules(self, address, entries):
@@ -112,7 +113,12 @@ class World:
                 packets, first, _ = self.rows
                 packets[3], packets[4], packets[5], first[2] = parts, len(octets), blank | gso << 16, have
                 before = list(self.judge.counters)
-                begun = self.opening.begin(self.n.interfaces.by_number[number], 0, now)
+                interface, begun = self.n.interfaces.by_number[number], LEFT
+                self.asks = not self.asks
+                if self.asks and number:  # as a pass in machine code does; what it does not let out is asked again
+                    begun = self.opening.let_out(interface, 0, now)
+                if begun != BEGUN:
+                    begun = self.opening.begin(interface, 0, now)
                 if begun == BEGUN:
                     self.begun += 1
                     hit = known(self.tables, frame, have, len(octets), blank | gso << 16, parts, number)
