@@ -45,10 +45,14 @@ def draw_curves(result, path, pyplot):
     figure, places = pyplot.subplots(1, len(axes_of), figsize=(3.6 * len(axes_of), 3.4))
     for place, axis in zip(places, axes_of):
         chosen = [i for i, point in enumerate(points) if point["axis"] == axis]
-        for variant, values in sorted(result["curves"].items()):
-            place.plot([points[i]["value"] for i in chosen], [values[i] for i in chosen], marker="o", label=variant)
+        for variant, of in sorted(result["curves"].items()):
+            place.plot([points[i]["value"] for i in chosen], [of[i] for i in chosen], marker="o", label=variant)
+        values = [points[i]["value"] for i in chosen]
         place.set_xscale("log")
-        place.set_ylim(bottom=0)
+        place.minorticks_off()
+        place.set_xticks(values, ["%dk" % (value // 1000) if value >= 1000 else value for value in values])
+        known = [of[i] for of in result["curves"].values() for i in chosen if of[i] is not None]
+        place.set_ylim(0, 1.15 * max(known, default=1))
         place.set_xlabel(axis)
     places[0].set_ylabel("firewall CPU, ns a packet of 64 octets")
     places[0].legend()
