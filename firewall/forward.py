@@ -20,8 +20,8 @@ from peererror import PeerError
 from supervisor import Guard
 
 from firewall import turns
-from firewall.bursts.alone import ANSWERS, COUNT, DONE, FAILED, GIVEN, MANY, MOST, NUMBER
-from firewall.bursts.alone import PACKETS, REST, SEEN, TURN, WORK
+from firewall.bursts.alone import ANSWERS, BEGAN, COUNT, DONE, DUE, FAILED, GIVEN, HOW, MANY, MOST, NUMBER
+from firewall.bursts.alone import PACKETS, REST, SEEN, TURN, WHOLE, WORK
 from firewall.bursts.look import ANSWERED, ASKED, HOLDING, MORE, ROOM, SOME, WAITING, WHO
 from firewall.bursts.through import CALM_SLOTS, Bursts
 from firewall.cutting import SENT
@@ -57,15 +57,16 @@ class Forwarder:
         self.active = Flag()  # there was something to do since it was last waited for
         self.busy = False  # the uplink has no room: clients keep what they have in their own rings
         self.many = False  # slots that went to the netvm lately, as counted
-        self._since = self._sent = self._began = 0
+        self._since = self._sent = 0
         self.left = False  # some interface may have frames or pieces that its last turn left
         self.seen = _TO_DO  # when the rings were last looked at
+        self.quick = self if fast else None  # for loop.serve()
         if fast:
             look = self.fast.look
             self._look, self._end, self._tables = look.look, look.end, look.tables
             alone = self.fast.alone
-            alone.call(self._begin, SLOTS, CALM_SLOTS)
-            self._alone, self._alone_tables, self._words = alone.run, alone.tables, alone.words
+            alone.call(self._count, SLOTS, CALM_SLOTS)
+            self._alone, self.serve, self.tables, self._words = alone.run, alone.serve, alone.tables, alone.words
         self.slow = Slow(judge, pool, self.delivery, self.inward)
 
     # ---- interfaces come and go ---------------------------------------------------------------
@@ -140,17 +141,20 @@ class Forwarder:
         fast = self.fast
         if not fast:
             return self._plain_pass()
-        if self.left or self.busy or self.rates.all:
+        words = self._words
+        how = words[HOW]  # what the loop's last pass has left
+        words[HOW] = WHOLE
+        if not how and (self.left or self.busy or self.rates.all):
             done = self.rates.begin(xen.ns()) if self.rates.all else False
             self.seen = self._look(self._tables)
-            self._words[GIVEN] = 0
+            words[GIVEN] = 0
             seen, done = self._step_by_step(REST, done)
         else:
-            words = self._words
-            how = self._alone(self._alone_tables)
+            if not how:
+                fast.tell_places()
+                how = self._alone(self.tables)
             seen, done = words[SEEN], words[DONE]
-            if words[COUNT]:
-                fast.hits(words[COUNT])
+            self.end()
             if how:
                 self.seen = seen
                 seen, done = self._step_by_step(how, done)
@@ -167,17 +171,24 @@ class Forwarder:
             return done or seen & MORE != 0 or self._rearm()
         return True
 
-    def _begin(self, ns):
-        """For machine code: turns begin."""
-        self._began = ns
-        if ns - self._since > _MANY_NS:
-            self._count(ns)
-        self.fast.tell(ns // _NS_PER_MS)
+    def begin(self):
+        """For the loop: whether passes may be made in machine code until end(), as nothing waits for Python."""
+        if self.left or self.busy or self.rates.all or self.fast.tap or not self.active.state:
+            return False
+        self.fast.tell_places()
+        return True
+
+    def end(self):
+        """For the loop: Python goes on, and counts what machine code has done."""
+        words = self._words
+        if words[COUNT]:
+            self.fast.hits(words[COUNT])
+            words[COUNT] = 0
 
     def _step_by_step(self, how, done):
         """A pass, from where machine code has stopped: what was seen, and whether there was anything to do."""
         given = self._words[GIVEN]
-        ns = self._began if given else xen.ns()
+        ns = self._words[BEGAN] | self._words[BEGAN + 1] << 32 if given else xen.ns()
         now = ns // _NS_PER_MS
         if how != REST:
             self._take_up(how, now)
@@ -217,6 +228,9 @@ class Forwarder:
         self.many = self._words[MANY] = ns - self._since < 2 * _MANY_NS and (sent - self._sent & 0xFFFFFFFF) >= _MANY
         self._sent = sent
         self._since = ns
+        if self.fast:
+            due = ns + _MANY_NS + 1
+            self._words[DUE], self._words[DUE + 1] = due & 0xFFFFFFFF, due >> 32
 
     def _plain_pass(self):
         ns = xen.ns()

@@ -50,10 +50,6 @@ _MAC_WITHOUT = b"\x00\x16\x3e\x5e\x6c\x00"  # Qubes' default, should dom0 name n
 _log = Log("firewall")
 
 
-def _nothing():
-    """Wake function of the rings' ports: the service runs in every pass anyway."""
-
-
 async def main(store, words):
     """The program of the image that ships; boot.py starts it. words: of the command line."""
     firewall = Firewall(store, Settings, fast=words.get("fast") != "off")
@@ -93,7 +89,7 @@ class Firewall(Told):
 
     def start(self):
         """Spawn all tasks; frames flow as soon as links and rules are there."""
-        loop.serve(self.forwarder.service)
+        loop.serve(self.forwarder.service, self.forwarder.quick)
         status.add(lambda: lines(self))
         control.before_end("goodbye", self.backends.leave, goodbye.MOST_MS)
         supervisor.spawn("backends", self.backends.run, supervisor.SERVICE)
@@ -158,7 +154,7 @@ class Firewall(Told):
             return
         try:
             interface.owner = vif
-            loop.bind(vif.link.port, _nothing)
+            loop.bind(vif.link.port)
             self.forwarder.add(interface, vif)
             self.names.attached(vif.address)
             self.settings.attached(vif.address)
@@ -196,7 +192,7 @@ class Firewall(Told):
     def _uplink_attached(self, uplink):
         try:
             for port in uplink.link.ports:
-                loop.bind(port, _nothing)
+                loop.bind(port)
             self.forwarder.add(self.neighbours.attach_uplink(), uplink)
             self._uplink_up()
         except BaseException:

@@ -33,6 +33,11 @@ GIVEN = const(26)  # turns in this pass, with the one that Python has to end
 BEGUN = const(27)  # flows begun in the last turn
 MOST_BEGUN = const(28)
 OF_BEGUN = const(29)
+HOW = const(30)  # how the loop's last pass ended, if Python is to go on
+BEGAN = const(31)  # ns, two words each: when the pass's turns began,
+DUE = const(33)  # when slots to the netvm are to be counted
+KNOWN_TIME = const(35)  # an address: what known() takes for the time
+RAN = const(37)  # 1: the pass has asked Python for flows to begin
 _CAME = const(23)  # places in the tables
 _WENT = const(24)
 _TAPS = const(26)
@@ -55,7 +60,8 @@ class Alone:
         begin(number, i), most: through.Bursts.begun(), and how often in a turn; others as in through.py.
         """
         self.run = passes.alone
-        self.words = words = array("I", bytes(4 * 30))
+        self.serve = passes.serve
+        self.words = words = array("I", bytes(4 * 38))
         words[BURST], words[BURST_SLOT] = turns.BURST, turns.BURST_SLOT
         words[MOST_BEGUN], words[OF_BEGUN] = most, turns.BEGUN
         self.tables = [
@@ -68,15 +74,16 @@ class Alone:
         rings.enter(words, SCALARS, scalars)
         rings.enter(words, COPIES, outward.counters)
         rings.enter(words, OF_PACKETS, packets[0])
+        rings.enter(words, KNOWN_TIME, known_tables[0][9:])
         self._circle = array("I", bytes(8 * 6))
         of_turns = (order.words, order.numbers, order.credits, order.rounds, order.rested, look.has)
         for i in range(6):
             rings.enter(self._circle, 2 * i, of_turns[i])
         rings.enter(words, CIRCLE, self._circle)
 
-    def call(self, tell, least, most):
-        """tell(ns): turns begin. least, most: slots in a turn."""
-        self.tables[6] = tell
+    def call(self, count, least, most):
+        """count(ns): slots to the netvm are to be counted. least, most: slots in a turn."""
+        self.tables[6] = count
         self.words[LEAST_SLOTS], self.words[MOST_SLOTS] = least, most
 
     def watch(self, tap):

@@ -7,7 +7,7 @@ from net.frame import HEADERS, Frame
 from net.rows import FAILED, FATE, FIRST_PART, HOW_MANY, OFFLOADS, PACKET, PART, Rows
 
 from firewall import opening, reasons, turns
-from firewall.bursts.alone import BEGUN, GONE, LEFT, LOOKED_UP, OF, TAKEN, Alone
+from firewall.bursts.alone import BEGAN, BEGUN, GONE, LEFT, LOOKED_UP, OF, TAKEN, Alone
 from firewall.bursts.clients import Clients
 from firewall.bursts.uplink import Uplink
 from firewall.bursts.look import Look
@@ -18,6 +18,7 @@ from firewall.wire import byteorder
 
 _MASK = const(0xFFFFFFFF)
 CALM_SLOTS = const(40)  # of a ring in a turn, if its last turn had no miss: two super-frames of 64 KiB
+_NS_PER_MS = const(1000000)
 _MISSED = const(24)  # in a turn: what opening.py has done counts 1,
 _JUDGED = const(3)  # a frame for the judge
 
@@ -54,7 +55,6 @@ class Bursts:
         self._told_ours = self._told_gateway = self._told_broadcast = -1
         self._told_key = None
         self._told = False  # in this pass
-        self._now = 0  # ms, as told
         self._burst = delivery.burst  # bound once: a burst without memory would end here, and its packets with it
         self._arrays = [None] * NUMBERS
         self._calm = bytearray(NUMBERS)  # 1: all that the last turn took was hits
@@ -151,8 +151,10 @@ class Bursts:
 
     def begun(self, number, i):
         """For machine code: whether the flow of a client's packet, a miss, has begun; else nothing has changed."""
+        words = self.alone.words
+        now = (words[BEGAN] | words[BEGAN + 1] << 32) // _NS_PER_MS
         try:
-            return self._opening.let_out(self._by_number[number], i, self._now) == opening.BEGUN
+            return self._opening.let_out(self._by_number[number], i, now) == opening.BEGUN
         except Exception:
             return False  # it is asked again, and fails under the guard
 
@@ -241,11 +243,14 @@ class Bursts:
                     interface.rings.failed += 1
 
     def tell(self, now):
-        """What known() has to know beside the tables: nothing of it changes within a pass."""
+        """What known() has to know beside the tables: nothing of it changes within a pass. now: ms."""
         self._told = True
-        self._now = now
+        self._scalars[9] = now & _MASK
+        self.tell_places()
+
+    def tell_places(self):
+        """The same, but for the time: nothing of it changes while no Python runs."""
         s, n = self._scalars, self._neighbours
-        s[9] = now & _MASK
         ours, gateway, broadcast, index = n.nat.address, n.gateway, n.broadcast, self._flows.index
         if ours != self._told_ours or gateway != self._told_gateway or broadcast != self._told_broadcast:
             self._told_ours, self._told_gateway, self._told_broadcast = ours, gateway, broadcast

@@ -1,5 +1,6 @@
 """A pass in machine code: from the rings of whose turn it is to where their packets leave, and rest.
 
+    serve()  the pass for port/modules/rounds.py, and whether there may be more to do
     alone()  the pass, as far as all is in order and every packet a hit
     put()    packets that are hits, by the ways that are their fates
 
@@ -16,7 +17,7 @@ _END = const(2)  # rings.end
 _WORDS = const(3)  # see below
 _ARRAYS = const(4)  # by number: what the kernels are given of an interface's rings
 _NS = const(5)  # xen.ns
-_TELL = const(6)  # tell(ns): the time, and what known() is to know
+_TALLY = const(6)  # count(ns): slots to the netvm are to be counted
 _WHOSE = const(7)  # circle.whose
 _FROM_UPLINK = const(8)  # uplink_rx.turn
 _FROM_CLIENT = const(9)  # client_tx.turn
@@ -48,7 +49,7 @@ _TAKEN = const(5)  # packets taken | slots << 16; or what else a kernel has said
 _LOOKED_UP = const(6)  # packets, up to the first miss
 _GONE = const(7)  # packets that have left
 _LEFT = const(8)  # 0, or what put() has said beside it
-_COUNT = const(9)  # hits in this pass
+_COUNT = const(9)  # hits since Python has counted them
 _WORK = const(10)  # of the turn that Python has to end
 _LEAST_SLOTS = const(11)  # in a turn
 _MOST_SLOTS = const(12)  # in one of who brings hits alone
@@ -65,6 +66,11 @@ _GIVEN = const(26)  # turns in this pass, with the one that is not ended
 _BEGUN = const(27)  # flows begun in the last turn,
 _MOST_BEGUN = const(28)  # so many at most,
 _OF_BEGUN = const(29)  # and the price of each
+_HOW = const(30)  # how the pass ended, if it was serve()'s
+_BEGAN = const(31)  # ns, two words each: when the pass's turns began,
+_DUE = const(33)  # when _TALLY is
+_KNOWN_TIME = const(35)  # an address: where known() finds the time, in ms
+_RAN = const(37)  # 1: Python has run in this pass, by _BEGIN
 
 # what alone() says
 _WHOLE = const(0)  # the pass is over
@@ -81,12 +87,16 @@ _ANSWERED = const(0x10000)
 _HOLDING = const(0x20000)
 _WAITING = const(0x40000)
 _ROOM = const(0x80000)
+_MORE = const(0x100000)
+_ASKED = const(0x200000)
 _WHO = const(22)
 _COMPLETED = const(256)  # slots taken back in a pass
 _PASS_NS = const(1200000)
+_NS_PER_MS = const(1000000)
 _PACKET = const(8)  # words; see net/rows.py
 _FATE = const(6)
 _DEAF = const(2)  # of what a link counts
+_RESTS = const(4)  # of the circle's words
 
 
 @micropython.viper
@@ -134,15 +144,20 @@ def alone(t) -> int:
     look = t[_LOOK]
     tables = t[_TABLES]
     w[_DONE] = 0
-    w[_COUNT] = 0
     w[_GIVEN] = 0
+    w[_RAN] = 0
     seen = int(look(tables))
     w[_SEEN] = seen
     if seen & (_HOLDING | _WAITING):
         return _REST
     if seen & (_SOME | _ANSWERED):
         ns = int(t[_NS]())
-        t[_TELL](ns)
+        w[_BEGAN] = ns
+        w[_BEGAN + 1] = ns >> 32
+        known_time = ptr32(w[_KNOWN_TIME] | w[_KNOWN_TIME + 1] << 32)
+        known_time[0] = ns // _NS_PER_MS
+        if ns >= w[_DUE] | w[_DUE + 1] << 32:
+            t[_TALLY](ns)
         if seen & _ANSWERED:
             w[_DONE] = 1
             n = int(t[_TAKE_BACK](t[_ARRAYS][0][3], _COMPLETED))
@@ -198,6 +213,8 @@ def alone(t) -> int:
                 came(t[_TAPS], t[_ROWS], number, n)
             end = int(t[_HITS](t[_KNOWN], t[_KNOWN_TABLES], t[_ROWS], 0, n, number))
             begun = 0
+            if number and end < n:
+                w[_RAN] = 1
             while number and end < n and begun < w[_MOST_BEGUN] and int(t[_BEGIN](number, end)):
                 begun += 1
                 end = int(t[_HITS](t[_KNOWN], t[_KNOWN_TABLES], t[_ROWS], end, n, number))
@@ -235,3 +252,27 @@ def alone(t) -> int:
             number = int(t[_SENDING](tables))
     w[_SEEN] = int(t[_END](tables, 1 + w[_MANY]))
     return _WHOLE
+
+
+@micropython.viper
+def serve(t) -> int:
+    """alone(), and what is to follow: 0: nothing, 1: another pass, -1: Python goes on, where w[_HOW] says.
+
+    -4: another pass, but a task may be ready, as Python has run.
+    """
+    w = ptr32(t[_WORDS])
+    how = int(alone(t))
+    if how:
+        w[_HOW] = how
+        return 0 - 1
+    seen = w[_SEEN]
+    if seen & (_HOLDING | _WAITING | _ASKED):
+        return 0 - 1
+    if w[_RAN]:
+        return 0 - 4
+    if seen & (_SOME | _ANSWERED | _MORE):
+        return 1
+    circle = ptr32(w[_CIRCLE] | w[_CIRCLE + 1] << 32)
+    words = ptr32(circle[0] | circle[1] << 32)
+    words[_RESTS] = words[_RESTS] + 1 & 0xFFFF
+    return 0

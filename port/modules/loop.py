@@ -6,6 +6,7 @@ asyncio calls wait_io_event() before every step of a task. It makes passes until
   2. call every ring service once,
   3. if none of that found anything to do and no task is ready: sleep until an event or the next task's time.
 An event that arrives after 1 is still pending at 3, where xen.sleep() returns at once: no wake-up is lost.
+While nothing is for Python, rounds.py does the same in machine code.
 
 Nothing else in the system sleeps. How long the rings waited for their services, and because of what, is noted
 (gap.py), at the cost of reading the clock twice in a pass. A pass that finds nothing allocates nothing. What
@@ -16,6 +17,9 @@ Garbage is collected here, between two rounds of services, before it is so much 
 step: after a short round if there is one soon. Else a gap would be a round, a step and a collection.
 """
 import gc
+from array import array
+
+import rounds
 import xen
 from asyncio import Event, core
 from gap import Gap
@@ -23,6 +27,7 @@ from micropython import const
 
 _NS_PER_MS = const(1000000)
 _PORTS = const(256)  # taken in one pass; the rest stays pending for the next
+_ALL_PORTS = const(4096)  # that there can be
 _GARBAGE = const(384 << 10)  # octets allocated since the last collection: there is another after a round that is short,
 _SHORT_NS = const(400000)
 _MOST_GARBAGE = const(768 << 10)  # after any; boot.py has the amount for which it does not wait for a round
@@ -48,7 +53,11 @@ class _Passes:
     def __init__(self):
         self.ports = xen.view(bytearray(2 * _PORTS), "H")
         self.wakes = {}  # port -> function without arguments
+        self.quiet = bytearray(_ALL_PORTS)  # 1: nobody is to be told of the port's events
         self.services = []
+        self.quick = None  # of the only service, see serve()
+        self.times = array("I", bytes(4 * 4))  # began and ended, for rounds.py
+        self.tables = [xen.pending, self.ports, self.quiet, xen.own, xen.ns, xen.sleep, self.times, None, None]
         self.strays = 0  # events of ports that nobody registered: xenconsoled's, or of one just closed
         self.began = 0  # ns of xen.own(): start of the last round of services, or end of the last sleep
         self.ended = 0  # the same: end of that round
@@ -69,7 +78,13 @@ class _Passes:
         while True:
             if self.fatal:
                 raise self.fatal
-            done = self._work()
+            n = self._quickly(until) if dt and self.quick else rounds.PYTHON
+            if n == rounds.TIME:
+                return
+            if n == rounds.LONG:
+                self._note(self.ended, self.ended)
+                continue
+            done = n == rounds.RAN or self._work(n)
             now = tasks.peek()
             if not dt or now is not first or now and now.ph_key != due:
                 return
@@ -85,10 +100,30 @@ class _Passes:
         """Gaps are measured from now on."""
         self.began = self.ended = xen.own()
 
-    def _work(self):
-        """Steps 1 and 2, and a collection if there is garbage. True if there was anything."""
+    def _quickly(self, until):
+        """Rounds in machine code, and what rounds.run() says."""
+        if xen.garbage() > _GARBAGE or not self.quick.begin():
+            return rounds.PYTHON
+        times = self.times
+        times[0], times[1] = self.began & 0xFFFFFFFF, self.began >> 32
+        times[2], times[3] = self.ended & 0xFFFFFFFF, self.ended >> 32
+        try:
+            n = rounds.run(self.tables, until, until or 0, self.gap.ns)
+        except MemoryError:
+            n = rounds.PYTHON  # the round has ended, the next goes on
+        self.began = times[0] | times[1] << 32
+        self.ended = times[2] | times[3] << 32
+        self.quick.end()
+        return n
+
+    def _work(self, n):
+        """Steps 1 and 2, and a collection if there is garbage. True if there was anything.
+
+        n: so many ports were taken, rounds.PYTHON: none yet.
+        """
         stepped = xen.own()
-        n = xen.pending(self.ports)
+        if n == rounds.PYTHON:
+            n = xen.pending(self.ports)
         i = 0
         while i < n:
             wake = self.wakes.get(self.ports[i])
@@ -139,6 +174,10 @@ class _Passes:
 _passes = _Passes()
 
 
+def _nothing():
+    """Wake function of who needs none."""
+
+
 def run():
     """Run all tasks, for ever. Returns only by an exception, which is the end of the domain."""
     core._io_queue = _passes
@@ -147,32 +186,41 @@ def run():
     core.run_until_complete()
 
 
-def serve(service):
+def serve(service, quick=None):
     """Call service() once in every pass, until leave(service).
 
     It does at most one round of work and returns whether there was any; while it says True we do not sleep.
     It must not raise: an exception from here is the end of the domain.
+    quick: what does so in machine code, as long as this is the only service: quick.serve(quick.tables), see rounds.py,
+    may be called again and again after quick.begin() has said True, until quick.end() is called.
     """
     assert service not in _passes.services
     if not _passes.services:
         _passes.begin()
     _passes.services.append(service)
+    _passes.quick = quick if len(_passes.services) == 1 else None
+    if quick:
+        _passes.tables[7], _passes.tables[8] = quick.serve, quick.tables
 
 
 def leave(service):
     """Undo serve(). Allowed from within a service; one of the others may then miss its turn in this pass."""
     _passes.services.remove(service)
+    _passes.quick = None
 
 
-def bind(port, wake):
-    """Call wake() whenever the port has had an event. A Flag's set is the usual one."""
+def bind(port, wake=None):
+    """Call wake() whenever the port has had an event. A Flag's set is the usual one. None: services look anyway."""
     assert port not in _passes.wakes
-    _passes.wakes[port] = wake
+    _passes.wakes[port] = wake or _nothing
+    if wake is None:
+        _passes.quiet[port] = 1
 
 
 def unbind(port):
     """Undo bind(), without closing the port, also if it failed. Events still to come are counted as strays."""
     _passes.wakes.pop(port, None)
+    _passes.quiet[port] = 0
 
 
 def close(port):

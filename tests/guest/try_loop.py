@@ -249,6 +249,91 @@ async def mode_gap_causes():
     await told("several")
 
 
+class Quick:
+    """Rounds as machine code would make them: each says what stands in `says` next, then 0."""
+
+    tables = None
+
+    def __init__(self):
+        self.says = []
+        self.rounds = self.calls = self.begun = self.ended = 0
+        self.ready = True
+        self.port = None  # a hypercall is made in the next round
+
+    def begin(self):
+        self.begun += self.ready
+        return self.ready
+
+    def end(self):
+        self.ended += 1
+
+    def serve(self, _tables):
+        self.rounds += 1
+        if self.port is not None:
+            port, self.port = self.port, None
+            xen.evtchn_send(port)
+        return self.says.pop(0) if self.says else 0
+
+    def service(self):
+        self.calls += 1
+        return False
+
+    def since(self):
+        """(rounds, calls of the service) since it was last asked."""
+        found = self.rounds, self.calls
+        self.rounds = self.calls = 0
+        return found
+
+
+async def mode_quick():
+    """Rounds without Python go on while something is done, sleep when not, and stop for what is Python's.
+
+    Behind them stands one call of the service, when a task is to run.
+    """
+    quick, flag = Quick(), loop.Flag()
+    port, told = offer(), offer()
+    loop.bind(port)
+    loop.bind(told, flag.set)
+    loop.serve(quick.service, quick)
+    await asyncio.sleep_ms(1)
+    quick.since()
+    for says, found in (([1, 1, 0], (3, 1)), ([1, -1], (2, 2)), ([-4, 1, 0], (3, 1)), ([], (1, 1))):
+        quick.says = says
+        before = xen.ns()
+        await asyncio.sleep_ms(10)
+        assert 9000000 < xen.ns() - before < 11000000
+        now = quick.since()
+        assert now == found, (now, found)
+    quick.ready = False
+    await asyncio.sleep_ms(10)
+    now = quick.since()
+    assert now == (0, 2), now
+    quick.ready = True
+    print("asleep")
+    await asyncio.sleep_ms(10)
+    quick.since()
+    await flag.wait()  # the test sends five events to the one port, then one to the other
+    now = quick.since()
+    assert now == (6, 2), now
+    quick.port = port  # here the test sends an event to it
+    await asyncio.sleep_ms(10)
+    now = quick.since()
+    assert now == (2, 1), now
+    assert quick.begun == quick.ended
+
+
+async def mode_quick_gap():
+    """What took long in a round without Python is told as its gap, once it is over, be there more to do or not."""
+    quick = Quick()
+    slow, quick.serve = quick.serve, lambda tables: take(quick.says[0] if quick.says else 0) or slow(tables) // 10
+    loop.serve(quick.service, quick)
+    for says in ([7], [16, 0]):
+        loop.longest_gap()
+        quick.says = says
+        await asyncio.sleep_ms(100)
+        print(loop.longest_gap().text())
+
+
 async def mode_gap_stolen():
     """What Xen gives to others meanwhile is no gap of ours."""
     loop.serve(lambda: False)

@@ -121,7 +121,9 @@ def test_of_passes():
     own, alone, look = constants("passes"), constants("../bursts/alone"), constants("../bursts/look")
     through, rows = constants("../bursts/uplink"), constants(ROWS)
     known = {"_" + name: value for name, value in alone.items()}
-    known.update({"_" + name: look[name] for name in ("SOME", "ANSWERED", "HOLDING", "WAITING", "ROOM", "WHO")})
+    of_look = "SOME ANSWERED HOLDING WAITING ROOM MORE ASKED WHO".split()
+    known.update({"_" + name: look[name] for name in of_look})
+    known.update(_NS_PER_MS=constants("../forward")["_NS_PER_MS"], _RESTS=constants("../turns")["RESTS"])
     known.update(_PACKET=rows["PACKET"], _FATE=rows["FATE"], _DEAF=constants("../../netback/link")["DEAF"])
     known.update(_COMPLETED=through["_COMPLETED"], _PASS_NS=constants("../forward")["_PASS_NS"])
     places = [name for name in own if list(own).index(name) < list(own).index("_SEEN")]

@@ -41,6 +41,33 @@ def test_what_ran_in_the_longest_gap(machine, peer):
     ]
 
 
+def test_rounds_without_python(machine, peer):
+    """They follow each event, also one that comes after the ports were taken and before it sleeps."""
+    firewall = trial(machine, "quick")
+    quiet, told = bound(firewall, peer), bound(firewall, peer, 1)
+    machine.until(lambda: "asleep" in firewall.console)
+    machine.advance(0.1)
+    for _ in range(5):
+        peer.evtchn_send(quiet)
+        machine.settle()
+
+    def come(_firewall):
+        machine.preempt(0, None)
+        peer.evtchn_send(quiet)
+
+    machine.preempt(1, come)
+    peer.evtchn_send(told)
+    firewall.wait_for("done")
+
+
+def test_a_long_round_without_python_is_a_gap(machine):
+    firewall = trial(machine, "quick_gap")
+    firewall.wait_for("done")
+    assert re.findall(r"^(\d+ us: .*)$", firewall.console, re.MULTILINE) == [
+        "7000 us: 7000 in ring services", "16000 us: 16000 in ring services",
+    ]
+
+
 def test_what_xen_gives_to_others_is_no_gap_of_ours(machine, peer):
     firewall = trial(machine, "gap_stolen")
     bound(firewall, peer)

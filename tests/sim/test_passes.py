@@ -3,6 +3,7 @@ import re
 
 from tests.sim.network import Network
 from packets import udp
+from passing import passes
 
 SERVER = "192.0.2.50"
 MS = 1_000_000
@@ -28,6 +29,30 @@ def test_many_busy_clients_share_a_pass_in_turn(machine):
     assert len(net.uplink.end.frames) == 5 * 60
     (line,) = [line for line in net.firewall.status() if "since last asked" in line]
     assert int(re.search(r"(\d+) us", line)[1]) < 20000, line
+
+
+def test_no_wake_up_is_lost_whenever_a_packet_comes(machine):
+    """It comes with each hypercall of the pass of another, with an event only if one was asked for."""
+    net = Network(machine=machine)
+    wire = net.client("10.137.0.30")
+    passes(net, wire, 1000)
+    came = []
+    for n in range(1, 13):
+        net.settle()
+        net.uplink.end.frames.clear()
+        came.append(0)
+
+        def more(_firewall):
+            machine.preempt(0, None)
+            came[-1] = 1
+            wire.end.send(bytes(udp(wire.address, 1000, SERVER, 53, b"two")), False, 0)
+
+        machine.preempt(n, more)
+        wire.end.send(bytes(udp(wire.address, 1000, SERVER, 53, b"one")), False, 0)
+        net.settle()
+        machine.preempt(0, None)
+        assert len(net.uplink.end.frames) == 1 + came[-1], n
+    assert sum(came) >= 4
 
 
 NEIGHBOURS = """
