@@ -14,7 +14,9 @@ SERVICES = ("firewall.Status+json", "firewall.Flows+json", "firewall.Counters+js
             "firewall.Watch+json", "firewall.Capture+uplink", "firewall.Refused+json", "firewall.Watch+json")
 WARM = 16  # calls before anything is measured
 HEAP = 16384  # octets that the heap may have more of at the end
-ROUNDS, ASKED = 2, 40
+ROUNDS, ASKED = 3, 40
+DOWNLOADED = 3000000  # octets in a round
+LEAST = 0.5  # of the rate without a capture: it was 0.45 when each burst was told in Python
 KINDS = "none", "read", "held"
 LIMIT = 900
 SERVER = "192.0.2.1"
@@ -65,15 +67,15 @@ def busy(lab):
     return {line.split()[0]: float(line.split()[-1]) for line in lab.run(["xl", "list"]).splitlines()[1:]}
 
 
-def test_a_capture_of_a_flood_costs_the_other_client_nothing(site, asking, clients, figure):  # noqa: F811
-    """What it asks is answered as without a capture, whether dom0 reads that or not.
+def test_a_capture_of_a_flood_costs_the_other_client_little(site, asking, clients, figure, tmp_path):  # noqa: F811
+    """What it asks is answered as without a capture, whether dom0 reads that or not, and its download goes on.
 
-    How fast it downloads is a figure alone, and not as without yet: 1.4 to 1.8 MB/s were seen without, 0.9 with one.
+    Its rate is that of all rounds together: that of one megabyte alone differs by a quarter either way.
     """
     quiet, flooding = clients
     site.set_rules(flooding.ip, ("action=accept",))
     flooding.sh("python3 /steps/flood.py small %s > /tmp/flood 2>&1 & echo $! > /tmp/pid" % SERVER, 60)
-    came = dict.fromkeys(KINDS, 0)
+    came, took = dict.fromkeys(KINDS, 0), dict.fromkeys(KINDS, 0)
     for kind in KINDS * ROUNDS:
         call = None if kind == "none" else asking.call("firewall.Capture+" + flooding.ip)
         if call is not None:
@@ -81,14 +83,21 @@ def test_a_capture_of_a_flood_costs_the_other_client_nothing(site, asking, clien
             asking.ask("hold", call, kind == "held")
         before = busy(site.lab)
         came[kind] += answered(quiet)
-        rate = 1 / visit(quiet, "download", SERVER, "beside", 1000000)["seconds"]
+        seconds = visit(quiet, "download", SERVER, "beside", DOWNLOADED)["seconds"]
+        took[kind] += seconds
         after = busy(site.lab)
         used = ", ".join("%s %.1f" % (name, after[name] - before.get(name, 0)) for name in after)
+        rate = DOWNLOADED / 1e6 / seconds
         figure("beside a flood on Xen, capture: %s" % kind, "download %.2f MB/s; s of CPU: %s" % (rate, used))
         if call is not None:
+            (tmp_path / (kind + ".pcapng")).write_bytes(asking.stdout(call))  # for tshark, see tests/README.md
             asking.end(call)
     flooding.sh("kill $(cat /tmp/pid); sleep 1; tail -n 1 /tmp/flood", LIMIT, check=False)
     what = "answers beside a flood on Xen, of %d, capture: %s" % (ROUNDS * ASKED, ", ".join(KINDS))
     figure(what, list(came.values()))
     assert came["none"] >= 0.9 * ROUNDS * ASKED
     assert min(came.values()) >= 0.95 * came["none"]
+    for kind in KINDS[1:]:
+        part = took["none"] / took[kind]
+        figure("download beside a flood on Xen, of that without a capture: %s" % kind, "%.2f" % part, "%.2f" % LEAST)
+        assert part > LEAST
