@@ -62,7 +62,8 @@ class Stream:
             return None
         self._una = acknowledged
         known = self._theirs - sequence & _MASK  # octets of it that came before
-        if known > len(octets) or self._finished:  # a gap before it, or nothing new
+        again = known == len(octets) > 0 and not flags & FIN
+        if known > len(octets) or again or self._finished:  # a gap before it, or nothing new
             if known or octets or flags & FIN:
                 self._send(self._next, self._theirs, ACK, b"")
             self._end()

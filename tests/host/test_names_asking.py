@@ -234,6 +234,7 @@ def test_an_answer_in_pieces_that_overlap_and_out_of_order(ways):
     assert piece(30, 40) == acknowledges(0)  # a gap before it
     assert piece(0, 1) == acknowledges(1)
     assert piece(0, 20) == acknowledges(20)  # around the end of the numbers
+    assert piece(0, 20) == acknowledges(20)  # again: ours was lost
     assert piece(5, 30) == acknowledges(30)
     assert piece(30, 30) == []
     ways.questions.segment(port, server, begin + 30, number + 1, ACK, octets[30:], 0)  # of what we never sent
