@@ -120,7 +120,8 @@ class Soak:
             client = self.clients[at]
             client.sh(BEGIN % ("192.0.2.1 %s %s%d %g" % words))
             said = client.sh(WAIT % (2 * (seconds + PATIENCE)), 2 * (seconds + PATIENCE))
-            assert "all of it" in said, (number, NAMES[at], said, self.site.lab.run(["xl", "list"]), status(self.site))
+            if "all of it" not in said:
+                raise AssertionError((number, NAMES[at], said, self.site.lab.run(["xl", "list"]), status(self.site)))
             said = client.sh("cat /tmp/day")
             found[at] = json.loads(said.strip().splitlines()[-1])
 
