@@ -31,7 +31,7 @@ ANSWERED = "answered or sent in pieces"
 BEGIN = "rm -f /tmp/done; (python3 /steps/soak.py %s > /tmp/day 2>&1; touch /tmp/done) & echo"
 # what a client whose day does not end is doing: the console is free
 WAIT = ("i=0; while [ $i -lt %d ]; do i=$((i + 1)); [ -e /tmp/done ] && echo all of it && exit; sleep 0.5; done; "
-        "cat /tmp/day /proc/net/tcp /proc/net/snmp; for t in /proc/$(pidof python3)/task/*; do cat $t/wchan; echo; done")
+        "cat /tmp/day /proc/net/tcp /proc/net/snmp; for t in /proc/$(pidof python3)/task/*; do cat $t/wchan; done")
 
 
 def clock(site):
