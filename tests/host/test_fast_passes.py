@@ -12,7 +12,7 @@ class Scene:
     """seen: what look() finds, one after the other; end() then finds 0. fates: of packets that are hits."""
 
     def __init__(self, *seen, taken=(2 | 2 << 16,), fates=(0, 0, 0), misses_at=(), out=None, answers=0, errors=0,
-                 failed=0, tapped=0, deaf=0, whose=(), begins=()):
+                 failed=0, tapped=0, deaf=0, whose=(), begins=(), now=5_000_000):
         self.seen, self.taken, self.calls = list(seen), list(taken), []
         self.packets = [0] * 64
         for i, fate in enumerate(fates):
@@ -24,6 +24,8 @@ class Scene:
         arrays[0] = ("uplink", "to uplink", 2, "back")
         arrays[3] = ("client", (0, 1, 2, 3, link), "finish")
         self.w = w = [0] * 16 + kernels.block(calm, scalars, self.copies, self.packets, "circle") + [0, 0, 3, 65]
+        self.known_time, self.due = [0], 10**9
+        w += [0, 0, 0, self.due, 0, *kernels.block(self.known_time), 0]
         order, beginning = list(whose), list(begins)
         misses = set(misses_at)
         w[1], w[11], w[12], w[13], w[14] = 2, 8, 40, 20, 10
@@ -42,7 +44,7 @@ class Scene:
 
         put = out or (lambda arrays, first, end, room: end - first)
         self.t = [
-            lambda tables: self.seen.pop(0), "tables", say("end", 0), w, arrays, lambda: 5, say("tell"),
+            lambda tables: self.seen.pop(0), "tables", say("end", 0), w, arrays, lambda: now, say("tally"),
             say("whose", lambda *_: order.pop(0)),
             say("take", lambda *_: self.taken.pop(0)), say("take", lambda *_: self.taken.pop(0)),
             say("hits", lambda known, tables, rows, first, n, number: min([n] + [i for i in misses if i >= first])),
@@ -68,9 +70,16 @@ def test_what_is_not_simple_is_left_whole(seen):
     assert (scene.how, scene.calls, scene.w[0]) == (REST, [], seen)
 
 
+@pytest.mark.parametrize("now, counted", [(10**9 - 1, []), (10**9, [("tally", 10**9)])])
+def test_slots_are_counted_when_it_is_time(now, counted):
+    scene = Scene(CLIENT, 0, now=now)
+    assert [call for call in scene.calls if call[0] == "tally"] == counted
+    assert scene.known_time == [now // 10**6] and scene.w[31] == now
+
+
 def test_hits_go_all_the_way():
     scene = Scene(CLIENT, 0)
-    assert scene.how == WHOLE and scene.names() == ["tell", "lone", "take", "hits", "put", "charge", "end"]
+    assert scene.how == WHOLE and scene.names() == ["lone", "take", "hits", "put", "charge", "end"]
     assert scene.w[3] == 1 and scene.w[9] == 2 and scene.w[4] == 3
     assert ("lone", "circle", 3) in scene.calls and ("charge", "circle", 3, 20 + 2 * 10) in scene.calls
 
@@ -101,7 +110,7 @@ def test_where_nobody_may_have_a_turn_none_is_taken(whose, how):
 
 def test_without_room_several_are_pythons():
     scene = Scene(2 | ANSWERED)
-    assert (scene.how, scene.names(), scene.w[0]) == (REST, ["tell", "back"], 2)
+    assert (scene.how, scene.names(), scene.w[0]) == (REST, ["back"], 2)
 
 
 def test_no_more_turns_than_neighbours():
@@ -111,7 +120,7 @@ def test_no_more_turns_than_neighbours():
 
 def test_no_client_is_asked_without_room():
     scene = Scene(SOME | 3 << WHO | ANSWERED)
-    assert scene.how == REST and scene.names() == ["tell", "back"] and scene.w[0] == SOME | 3 << WHO
+    assert scene.how == REST and scene.names() == ["back"] and scene.w[0] == SOME | 3 << WHO
 
 
 @pytest.mark.parametrize("answers, errors, how", [(4, 0, WHOLE), (-1, 0, ANSWERS), (-5, 0, ANSWERS), (4, 1, ANSWERS)])
@@ -186,6 +195,6 @@ def test_copies_that_failed_are_pythons(failed, how):
 
 def test_a_capture_is_told_before_and_after_and_its_work_is_charged():
     scene = Scene(CLIENT, 0, taken=[3 | 3 << 16], misses_at=[2], tapped=7)
-    assert scene.how == PACKETS and scene.names() == ["tell", "lone", "take", "came", "hits", "begin", "went", "put"]
+    assert scene.how == PACKETS and scene.names() == ["lone", "take", "came", "hits", "begin", "went", "put"]
     assert ("came", "taps", None, 3, 3) in scene.calls and ("went", "taps", None, 3, 0, 2) in scene.calls
     assert scene.w[10] == 20 + 3 * 10 + 7
