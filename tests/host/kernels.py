@@ -1,19 +1,38 @@
-"""Modules of firewall/fast/ as plain Python: pointers are whatever a test gives in their place, indexed in words."""
+"""Modules of machine code as plain Python: pointers are whatever a test gives in their place, indexed in words."""
 import os
 import types
 
-FAST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "firewall", "fast")
+CHECKOUT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+FAST = os.path.join("firewall", "fast")
+PORT = os.path.join("port", "modules")
 
 
-def of(name):
+def of(name, folder=FAST):
     """The module; what viper knows without an import is there."""
     module = types.ModuleType(name)
     for pointer in ("ptr8", "ptr16", "ptr32", "uint"):
         setattr(module, pointer, lambda given: given)
-    path = os.path.join(FAST, name + ".py")
+    path = os.path.join(CHECKOUT, folder, name + ".py")
     with open(path, encoding="utf-8") as text:
         exec(compile(text.read(), path, "exec"), vars(module))
     return module
+
+
+class Words(list):
+    """Words of 32 bits: what is written is cut to them, as a pointer would."""
+
+    def __setitem__(self, at, value):
+        super().__setitem__(at, value & 0xFFFFFFFF)
+
+
+class _Upper:
+    """The upper word of an address."""
+
+    def __init__(self, memory, shift=0):
+        self.memory, self.shift = memory, shift
+
+    def __lshift__(self, bits):
+        return _Upper(self.memory, self.shift + bits)
 
 
 class _Address:
@@ -23,12 +42,13 @@ class _Address:
         self.memory = memory
 
     def __or__(self, upper):
+        assert isinstance(upper, _Upper) and upper.shift == 32 and upper.memory is self.memory, "another address's word"
         return self.memory
 
 
 def block(*memories):
     """What a kernel is given: addresses, two words each."""
-    return [word for memory in memories for word in (_Address(memory), 0)]
+    return [word for memory in memories for word in (_Address(memory), _Upper(memory))]
 
 
 def table(*things):

@@ -12,7 +12,7 @@ class Scene:
     """seen: what look() finds, one after the other; end() then finds 0. fates: of packets that are hits."""
 
     def __init__(self, *seen, taken=(2 | 2 << 16,), fates=(0, 0, 0), misses_at=(), out=None, answers=0, errors=0,
-                 failed=0, tapped=0, deaf=0, whose=(), begins=(), now=5_000_000):
+                 failed=0, tapped=0, deaf=0, whose=(), begins=(), now=5_000_000, due=10**9):
         self.seen, self.taken, self.calls = list(seen), list(taken), []
         self.packets = [0] * 64
         for i, fate in enumerate(fates):
@@ -24,11 +24,12 @@ class Scene:
         arrays[0] = ("uplink", "to uplink", 2, "back")
         arrays[3] = ("client", (0, 1, 2, 3, link), "finish")
         self.w = w = [0] * 16 + kernels.block(calm, scalars, self.copies, self.packets, "circle") + [0, 0, 3, 65]
-        self.known_time, self.due = [0], 10**9
-        w += [0, 0, 0, self.due, 0, *kernels.block(self.known_time), 0]
+        self.known_time, self.due = [0], due
+        w += [0, 0, 0, self.due & 0xFFFFFFFF, self.due >> 32, *kernels.block(self.known_time), 9]
         order, beginning = list(whose), list(begins)
         misses = set(misses_at)
         w[1], w[11], w[12], w[13], w[14] = 2, 8, 40, 20, 10
+        w[3] = w[26] = 9  # of the last pass
 
         def begin(number, i):
             if beginning and beginning.pop(0):
@@ -61,7 +62,8 @@ class Scene:
 
 def test_nothing_to_do_is_told_at_once():
     scene = Scene(0)
-    assert (scene.how, scene.names(), scene.w[3]) == (WHOLE, ["end"], 0)
+    assert (scene.how, scene.names(), scene.w[3], scene.w[26], scene.w[37]) == (WHOLE, ["end"], 0, 0, 0)
+    assert scene.w[31:33] == [0, 0] and scene.known_time == [0]  # no clock was read
 
 
 @pytest.mark.parametrize("seen", [HOLDING, WAITING, 2 | HOLDING | ROOM, CLIENT | WAITING, 2 | ANSWERED | WAITING])
@@ -74,7 +76,17 @@ def test_what_is_not_simple_is_left_whole(seen):
 def test_slots_are_counted_when_it_is_time(now, counted):
     scene = Scene(CLIENT, 0, now=now)
     assert [call for call in scene.calls if call[0] == "tally"] == counted
-    assert scene.known_time == [now // 10**6] and scene.w[31] == now
+    assert scene.known_time == [now // 10**6] and scene.w[31:33] == [now, 0]
+
+
+@pytest.mark.parametrize("before, counted", [(1, 0), (0, 1), (-1, 1)])
+def test_times_have_two_words(before, counted):
+    """Which of the upper words are alike, and of the lower ones greater."""
+    now = 5 << 32 | 7
+    scene = Scene(CLIENT, 0, now=now, due=now + before)
+    assert scene.w[31] | scene.w[32] << 32 == now and scene.names().count("tally") == counted
+    assert Scene(CLIENT, 0, now=now, due=4 << 32 | 0xFFFFFFFF).names().count("tally") == 1
+    assert Scene(CLIENT, 0, now=now, due=6 << 32).names().count("tally") == 0
 
 
 def test_hits_go_all_the_way():
@@ -198,3 +210,71 @@ def test_a_capture_is_told_before_and_after_and_its_work_is_charged():
     assert scene.how == PACKETS and scene.names() == ["lone", "take", "came", "hits", "begin", "went", "put"]
     assert ("came", "taps", None, 3, 3) in scene.calls and ("went", "taps", None, 3, 0, 2) in scene.calls
     assert scene.w[10] == 20 + 3 * 10 + 7
+
+
+MORE, ASKED = 0x100000, 0x200000
+
+
+def served(how=WHOLE, seen=0, ran=0, left=REST, rests=6):
+    """What serve() says when its pass ends so, the words behind it, and how often nobody had anything."""
+    passes = kernels.of("passes")
+    words = [0] * 24 + kernels.block(kernels.block([0, 1, 2, 3, rests, 5])) + [0] * 12
+    words[0], words[30], words[37] = seen, left, ran
+    tables = [None, None, None, words]
+
+    def alone(given):
+        assert given is tables
+        return how
+
+    passes.alone = alone
+    return passes.serve(tables), words, (words[24] | words[25] << 32)[0].memory
+
+
+@pytest.mark.parametrize("how", [REST, ANSWERS, HELD, PACKETS, FAILED, TURN])
+@pytest.mark.parametrize("ran, seen", [(0, 0), (1, SOME), (0, HOLDING)])
+def test_a_pass_that_stopped_is_left_to_python_which_is_told_where(how, ran, seen):
+    said, words, circle = served(how, seen, ran, WHOLE)
+    assert said == -1 and words[30] == how and circle[4] == 6
+
+
+@pytest.mark.parametrize("seen", [HOLDING, WAITING, ASKED, HOLDING | SOME, WAITING | ANSWERED, ASKED | MORE])
+@pytest.mark.parametrize("ran", [0, 1])
+def test_what_a_whole_pass_has_seen_for_python_is_left_to_it(seen, ran):
+    """It begins with another pass, as nothing is left of this one."""
+    said, words, circle = served(WHOLE, seen, ran, WHOLE)
+    assert said == -1 and words[30] == WHOLE and circle[4] == 6
+
+
+@pytest.mark.parametrize("seen", [0, SOME, ANSWERED, MORE, ROOM])
+def test_when_python_has_run_tasks_are_looked_at(seen):
+    said, _, circle = served(WHOLE, seen, 1)
+    assert said == -4 and circle[4] == 6
+
+
+@pytest.mark.parametrize("seen", [SOME, 0xFFFF | ROOM, ANSWERED, MORE, 0x8000])
+def test_another_pass_follows_while_there_is_something(seen):
+    said, _, circle = served(WHOLE, seen)
+    assert said == 1 and circle[4] == 6
+
+
+@pytest.mark.parametrize("seen", [0, ROOM, 5 << WHO])
+@pytest.mark.parametrize("rests, after", [(6, 7), (0xFFFF, 0)])
+def test_when_nobody_has_anything_it_is_a_rest(seen, rests, after):
+    said, _, circle = served(WHOLE, seen, rests=rests)
+    assert said == 0 and circle[4] == after
+
+
+@pytest.mark.parametrize("scene, ran", [
+    (dict(misses_at=[1], begins=[1]), 1), (dict(misses_at=[1], begins=[0]), 1), (dict(), 0),
+])
+def test_a_pass_that_asks_python_for_a_flow_says_so_and_one_that_does_not_forgets_it(scene, ran):
+    scene = Scene(CLIENT, 0, **scene)
+    assert scene.w[37] == ran
+    scene.w[37] = 1
+    scene.seen[:] = [0]
+    kernels.of("passes").alone(scene.t)
+    assert scene.w[37] == 0
+
+
+def test_from_the_uplink_python_is_not_asked():
+    assert Scene(UPLINK, taken=[2 | 2 << 16], misses_at=[1], begins=[1]).w[37] == 0
