@@ -163,9 +163,12 @@ async def call(outgoing, service, target, stdin):
         _log.debug("%s", why)
         return qrexec.BROKEN, b""
     try:
-        for octets in stdin or ():
-            await caller.write(octets)
-        await caller.finish()
+        try:
+            for octets in stdin or ():
+                await caller.write(octets)
+            await caller.finish()
+        except CallEnded:
+            pass  # it wants no more of it; what it said before it left can still be read
         while True:
             octets = await caller.read(_ANSWER)
             if not octets:

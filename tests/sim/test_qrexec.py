@@ -340,6 +340,38 @@ def test_a_service_in_another_domain_that_dies(machine, qrexec):
     assert firewall.lines("result") == ["result 125 0 b''"]
 
 
+def test_a_service_that_ends_without_reading(machine, qrexec):
+    """It is gone before we have written: what it said, and its exit code, can be read all the same."""
+    firewall, dom0 = qrexec()
+    dom0.policy = lambda trigger: 0
+    decide = dom0._decide
+
+    def answered(trigger):
+        """All at once, when our HELLO has come."""
+        decide(trigger)
+        side = dom0.served[-1]
+        said, side.data.out, serve = side.data.out, bytearray(), side.serve
+
+        def last():
+            did = serve()
+            if side.agreed:
+                side.data.out = said
+                side.write(b"answer")
+                side.exit(3)
+                serve()
+                side.close()
+            return did
+
+        side.serve = last
+
+    dom0._decide = answered
+    for words in ("", " some words"):
+        do(machine, "call qubes.Test dom0" + words)
+        assert firewall.lines("result")[-1] == "result 3 6 b'answer'"
+        assert dom0.served[-1].stdin == b""
+    assert dom0.daemon.ports == {}
+
+
 def test_an_exit_code_cut_short(machine, qrexec):
     firewall, dom0 = qrexec()
     dom0.policy = lambda trigger: 0
