@@ -56,6 +56,7 @@ class Forwarder:
         self.rates = self.delivery.rates = Rates(pool, self.delivery.hand_on, judge, pause)
         self.active = Flag()  # there was something to do since it was last waited for
         self.busy = False  # the uplink has no room: clients keep what they have in their own rings
+        self.starting = False  # so they do: nobody knows yet whether there is an uplink
         self.many = False  # slots that went to the netvm lately, as counted
         self._since = self._sent = 0
         self.left = False  # some interface may have frames or pieces that its last turn left
@@ -270,7 +271,7 @@ class Forwarder:
         given: so many were in this pass before.
         """
         circle = self.turns
-        self.busy = False
+        self.busy = self.starting
         if self.left:
             self.left = self._leaves()
         if self.fast and not self.left:
@@ -347,6 +348,8 @@ class Forwarder:
     def _turn_of_uplink(self, now):
         """Nobody else may be served: a turn that costs nothing."""
         uplink = self.uplink
+        if uplink is None:
+            return False
         credits = self.turns.credits
         credit = credits[UPLINK]
         done = self._has(uplink) and self._turn(uplink, now)

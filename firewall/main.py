@@ -26,6 +26,7 @@ from netback.link import BackLink
 from netback.watch import Backends
 from netfront.uplink import Uplink
 
+from firewall import starting
 from firewall.capture import Taps
 from firewall.forward import Forwarder
 from firewall.gateway import Gateway
@@ -84,6 +85,7 @@ class Firewall(Told):
         self.sweeper = Sweeper(self.neighbours.flows, self.neighbours.clients)
         self.agent = None  # of qrexec
         self.network = None  # what settings say about the uplink
+        self.came = asyncio.Event()  # the uplink has been up once
         self.up = False
         self.up_since = 0  # ms
 
@@ -94,6 +96,7 @@ class Firewall(Told):
         control.before_end("goodbye", self.backends.leave, goodbye.MOST_MS)
         supervisor.spawn("backends", self.backends.run, supervisor.SERVICE)
         supervisor.spawn("uplink", self.uplink.run, supervisor.SERVICE)
+        supervisor.spawn("start", lambda: starting.run(self), supervisor.LINK)
         supervisor.spawn("quarantine", self.uplink.watch_quarantine, supervisor.SERVICE)
         supervisor.spawn("rates", self.forwarder.rates.run, supervisor.SERVICE)
         supervisor.spawn("flows", self._tick, supervisor.FATAL)
@@ -219,6 +222,7 @@ class Firewall(Told):
             mac = self.uplink.mac or _MAC_WITHOUT
             self.gateway.ask(self.neighbours.uplink_up(address, mac, gateway, self.uplink.mtu))
             self.names.set_up(True, gateway)
+            self.came.set()
         except BaseException:
             self._uplink_down()
             raise

@@ -57,6 +57,7 @@ class Uplink(Device):
         self.delay = Delay(_FIRST_DELAY_MS, _LAST_DELAY_MS)  # to the next Initialising
         self.retry = 0  # ns, when to look again after what failed on our side, or xenstored's; 0: nothing did
         self.trouble = Delay(_FIRST_DELAY_MS, _LAST_TROUBLE_MS)  # from the next failure to that
+        self.tried = asyncio.Event()  # the first try is over: there is a link, or there will be none for now
         self.told_full = False
         self.refused = -1  # the domain that this is about
 
@@ -71,6 +72,7 @@ class Uplink(Device):
                     if path:
                         await self._follow(path)
                     else:
+                        self.tried.set()
                         await self.changed.wait()
                 except StoreError as refusal:
                     self._failed(refusal)
@@ -193,6 +195,7 @@ class Uplink(Device):
 
     async def _end(self, path, ours, theirs, news):
         """Say Closed. Again to a netvm that begins to close: it acts on what it is told, and may not have heard it."""
+        self.tried.set()
         if ours != CLOSED and (ours or theirs) or theirs == CLOSING and news:
             await write_state(self.store, path, CLOSED, path + "/backend")
 
@@ -246,6 +249,7 @@ class Uplink(Device):
             self.waiting, self.link = self.link, None
             raise
         self.state = OPEN if ready else EARLY
+        self.tried.set()
         self.due = 0
         if ready:
             self.delay.reset()

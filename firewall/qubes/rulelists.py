@@ -103,6 +103,10 @@ class RuleLists:
         client = self.in_force.get(text4(address))
         return client.packed if client else None
 
+    def making(self):
+        """Whether a list is on its way into force."""
+        return len(self.committed) > 0 or self._under_way is not None
+
     # ---- what is to come into force -----------------------------------------------------------
 
     def commit(self, text, packed):

@@ -69,6 +69,10 @@ class Settings:
         supervisor.spawn("qubesdb", self.connection.run, supervisor.SERVICE)
         supervisor.spawn("rules", self.lists.run, supervisor.SERVICE)
 
+    def making(self):
+        """Whether a list is on its way into force."""
+        return self.lists.making()
+
     def attached(self, address):
         """A client with this address (int) is there: put its rules in force, now or when they come."""
         self.lists.attached(address)

@@ -44,7 +44,7 @@ MAY = {
 LAYERS = (
     "reasons", "accounts", "interfaces", "policy", "neighbours", "answers", "inbound", "judge", "opening", "turns",
     "capture",
-    "cutting", "rates", "delivery", "slow", "forward", "gateway", "naming", "stalls", "sweeper", "status", "told", "main",
+    "cutting", "rates", "delivery", "slow", "forward", "gateway", "naming", "stalls", "sweeper", "status", "told", "starting", "main",
 )  # fmt: skip
 for _name in ("qubes", "names", "services", "netback", "netfront", "vchan", "xenbus", "net"):
     MAY[_name].add("steps")

@@ -1,0 +1,30 @@
+"""Until the uplink has come, or it is known that none will, what clients send waits in their own rings.
+
+It would be told that the network is unreachable, and who sent it ask again a second later; the uplink comes some ms
+behind the clients. Only at the start of the image, and for _MOST_MS at most: a netvm's script may take 10 s, or fail.
+"""
+import asyncio
+
+from micropython import const
+
+_MOST_MS = const(1000)
+_LOOK_MS = const(1)
+
+
+async def run(firewall):
+    """For the supervisor, as a LINK, once, before frames flow. firewall: main.Firewall."""
+    firewall.forwarder.starting = True
+    try:
+        await asyncio.wait_for_ms(_ready(firewall), _MOST_MS)
+    except asyncio.TimeoutError:
+        pass
+    firewall.forwarder.starting = False
+
+
+async def _ready(firewall):
+    """Until the uplink is up, and lists that are being made are in force; or the uplink's first try has failed."""
+    await firewall.uplink.tried.wait()
+    if firewall.uplink.link:
+        await firewall.came.wait()
+        while getattr(firewall.settings, "making", bool)():
+            await asyncio.sleep_ms(_LOOK_MS)

@@ -1,0 +1,118 @@
+"""The start, with a client and a netvm that are there before it: what the client sends at once is not answered as if
+there were no uplink, only because that comes a moment later. Whoever asked would ask again after a second.
+"""
+import math
+
+import pytest
+from frontend import Client
+from netvm import Netvm
+from packets import Look, arp, echo, udp
+from passing import passes_now
+from tests.sim.network import CLIENT_MAC, OUR_MAC, Network, Wire
+
+A, SERVER = "10.137.0.21", "192.0.2.50"
+paths = pytest.mark.parametrize("fast", ["on", "off"])
+
+
+class _Eager(Client):
+    """It sends as soon as its rings are published, before our end is connected."""
+
+    def publish(self, **nodes):
+        super().publish(**nodes)
+        self.send(udp(A, 4001, SERVER, 53, b"first"))
+
+
+def begin(machine, fast, netvm=True, **options):
+    """(network, the client's wire, the netvm or None): both were there when the firewall was started."""
+    machine.write_domain_tree(2)
+    client = _Eager(machine, 5, A)
+    end = Netvm(machine, 1, **options) if netvm else None
+    net = Network(machine=machine, uplink=False, cmdline="clients=%s fast=%s" % (A, fast))
+    wire = Wire(net, client, A, CLIENT_MAC, OUR_MAC)
+    net.wires.append(wire)
+    if netvm:
+        net.uplink_to(end)
+    return net, wire, end
+
+
+def told(wire):
+    return [(Look(frame[0]).kind, Look(frame[0]).code) for frame in wire.end.frames]
+
+
+@paths
+@pytest.mark.parametrize("late", [0, 0.01, 0.3, 0.9])
+def test_the_first_packet_waits_for_the_uplink(machine, late, fast):
+    net, wire, end = begin(machine, fast, late=late)
+    machine.advance(late)
+    machine.until(end.connected, 1, "the uplink")
+    machine.settle()
+    assert wire.end.connected() and told(wire) == []
+    assert [Look(octets).data for octets, _, _, _ in end.frames if octets[12:14] == b"\x08\x00"] == [b"first"]
+    passes_now(net, wire)
+
+
+@paths
+def test_who_asks_for_our_address_meanwhile_is_answered_in_time(machine, fast):
+    """Linux asks thrice, a second apart."""
+    net, wire, end = begin(machine, fast, late=math.inf)
+    machine.advance(0.5)
+    wire.send(arp(1, CLIENT_MAC, A, net.gateway))
+    wire.send(echo(A, net.gateway, seq=7))
+    net.settle()
+    assert wire.end.frames == []
+    machine.advance(0.6)
+    assert [frame[0][12:14] for frame in wire.end.frames[-2:]] == [b"\x08\x06", b"\x08\x00"]
+
+
+@paths
+def test_a_uplink_that_does_not_come_is_waited_for_a_second(machine, fast):
+    """A driver domain's script may take 10 s, or have failed."""
+    net, wire, end = begin(machine, fast, late=math.inf)
+    machine.advance(0.9)
+    assert wire.end.connected() and told(wire) == []
+    machine.advance(0.2)
+    assert told(wire) == [(3, 0)]
+    wire.send(udp(A, 4002, SERVER, 53))
+    net.settle()
+    assert told(wire) == [(3, 0)] * 2
+    end.late = 0
+    end._script_ended()
+    passes_now(net, wire)
+
+
+@paths
+def test_without_a_netvm_nobody_waits(machine, fast):
+    net, wire, _ = begin(machine, fast, netvm=False)
+    machine.settle()
+    assert wire.end.connected() and told(wire) == [(3, 0)]
+    assert wire.pings()
+    net.netvm(net.address)
+    passes_now(net, wire)
+
+
+@paths
+def test_a_netvm_that_goes_later_is_not_waited_for(machine, fast):
+    net, wire, end = begin(machine, fast)
+    machine.until(end.connected, 1, "the uplink")
+    net.settle()
+    end.auto = False
+    end.set_state(5)
+    net.settle()
+    wire.end.frames.clear()
+    wire.send(udp(A, 4003, SERVER, 53))
+    net.settle()
+    assert told(wire) == [(3, 0)]
+
+
+@paths
+def test_a_firewall_that_waits_sleeps(machine, fast):
+    """However much there is in the client's ring, it does not look again and again."""
+    net, wire, end = begin(machine, fast, late=math.inf)
+    for port in range(30):
+        wire.end.send(udp(A, 5000 + port, SERVER, 53))
+    net.settle()
+    before = machine.now
+    machine.advance(0.2)
+    assert machine.now - before >= 2e8 and told(wire) == []
+    machine.advance(1)
+    assert told(wire) == [(3, 0)] * 31
