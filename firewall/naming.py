@@ -45,13 +45,9 @@ class Naming:
         self._emit = emit
         self._judging = False  # what is sent now leaves with what the judge lets out
         names.ignored = self._ignored
-        names.on_learning = self._teach
+        names.on_learning = neighbours.set_teachers
         judge.to_ports_of_ours = self._received
         judge.teaches = self._passes
-
-    def _teach(self):
-        names = self.names
-        self._neighbours.set_teachers(names.questions.resolvers if names.learning else ())
 
     def _ignored(self, address):
         """True for an address that no name opens: a client's, ours, the netvm's, one that is on no wire behind it."""

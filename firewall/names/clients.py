@@ -82,6 +82,8 @@ class Clients:
         hosts, addresses = len(learnt.hosts), learnt.addresses
         while self._hosts >= _HOSTS or self._addresses + len(result) > _ADDRESSES:
             largest = max(self.clients.values(), key=lambda each: each.learnt.addresses + 4 * len(each.learnt.hosts))
+            if not largest.learnt.hosts:
+                break  # nothing is left to forget
             self._forget(largest.learnt)
             if largest is known:
                 hosts, addresses = len(learnt.hosts), learnt.addresses

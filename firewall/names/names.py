@@ -37,7 +37,7 @@ class Names(Clients):
         self.up = False  # there is a way to the resolvers
         self.resolved = None  # qubes.resolved.Resolved, told what names of rules resolve to
         self.changed = set()  # clients for whose rules a name may have other addresses
-        self.on_learning = lambda: None  # called when it was switched, or resolvers changed
+        self.on_learning = lambda resolvers: None  # called with those whose answers teach from now on
         self._netvm = 0  # its address, by which the resolvers were reached last
         self._others = False  # other resolvers answer from now on, and the table does not know yet
         self._ask_at = 0  # when the next questions may begin
@@ -51,16 +51,16 @@ class Names(Clients):
 
     @learning.setter
     def learning(self, on):
-        """Switched off, all that was learnt is forgotten."""
+        """Switched off, all that was learnt is forgotten. MemoryError: set it again."""
         if on != self._learning:
-            self._learning = on
+            self.on_learning(self.questions.resolvers if on else ())
             for known in self.clients.values():
                 if not on:
-                    known.learnt = Learnt()
+                    learnt, known.learnt = known.learnt, Learnt()
+                    self._hosts -= len(learnt.hosts)
+                    self._addresses -= learnt.addresses
                 self._news(known)
-            if not on:
-                self._hosts = self._addresses = 0
-            self.on_learning()
+            self._learning = on  # last: what has failed before is done anew
 
     def set_wildcards(self, patterns):
         """{n: pattern}: `wild-<n>.firewall` in a rule stands for names that end as "*.example.org" says.
@@ -75,15 +75,18 @@ class Names(Clients):
         self.on_news()
 
     def set_resolvers(self, addresses):
-        """Whom to ask, the first first. Others are asked no more; what had no answer is asked for at once."""
+        """Whom to ask, the first first. Others are asked no more; what had no answer is asked for at once.
+
+        MemoryError: call it again.
+        """
         resolvers = tuple(addresses)
         if resolvers != self.questions.resolvers:
+            self.on_learning(resolvers if self._learning else ())
             if any([each not in resolvers for each in self.questions.resolvers]):
                 self._distrust()
             self._stop()
-            self.questions.resolvers = resolvers
+            self.questions.resolvers = resolvers  # last of what can fail
             self.table.soon()
-            self.on_learning()
             self.on_news()
 
     def set_up(self, up, netvm=0):
@@ -129,13 +132,14 @@ class Names(Clients):
             self.clients[client] = Client(self._serial)
 
     def detached(self, client):
-        """Forget it, and the names that no other client's rules have."""
-        known = self.clients.pop(client, None)
+        """Forget it, and the names that no other client's rules have. MemoryError: call it again."""
+        known = self.clients.get(client)
         if known:
-            self._hosts -= len(known.learnt.hosts)
-            self._addresses -= known.learnt.addresses
             self._drop_hosts(known, list(known.hosts))
             self.changed.add(client)
+            del self.clients[client]
+            self._hosts -= len(known.learnt.hosts)
+            self._addresses -= known.learnt.addresses
             self.on_news()
 
     def resolutions(self, client):

@@ -5,6 +5,7 @@ import pytest
 
 from firewall.names import dns
 from firewall.names.learnt import Learnt
+from firewall.names.names import Names
 
 ADDRESS = 0xC0000207
 
@@ -119,3 +120,15 @@ def test_all_names_of_a_client_share_4096_addresses(learnt):
     assert learnt.addresses == 4096 and len(learnt.hosts) == 16
     learnt.learn("one more", [(100000, 300)], 17)
     assert learnt.addresses == 3841 and "n0" not in learnt.hosts and len(learnt.hosts) == 16
+
+
+@pytest.mark.parametrize("hosts, addresses", [(2048, 0), (0, 8192), (9999, 9999)])
+def test_nothing_is_sought_for_ever_where_nothing_is_left_to_forget(hosts, addresses):
+    """Counts that were too high, as a switch of learning left them for want of memory, held the firewall for ever."""
+    names = Names(None, lambda octets: bytes(octets), print)
+    for client in (1, 2):
+        names.attached(client)
+        names.asked(client, 5, question(7), 0)
+    names._hosts, names._addresses = hosts, addresses
+    assert names.heard(1, 5, reply(question(7)), 0) and names.heard(2, 5, reply(question(7)), 0)
+    assert names.name_of(2, ADDRESS, 0) == "a.example"
