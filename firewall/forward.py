@@ -174,7 +174,7 @@ class Forwarder:
 
     def begin(self):
         """For the loop: whether passes may be made in machine code until end(), as nothing waits for Python."""
-        if self.left or self.busy or self.rates.all or self.fast.tap or not self.active.state:
+        if self.left or self.busy or self.rates.all or not self.active.state:
             return False
         self.fast.tell_places()
         return True

@@ -9,7 +9,7 @@ from machine import Machine
 from packets import SYN, Look, error, tcp, udp
 from pcapng import Capture
 from seeing import Seeing, parsed
-from share import World
+from share import STEP_NS, World
 
 A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"
 MARK = b"quiet client"
@@ -72,6 +72,33 @@ def test_a_capture_of_a_flood_costs_others_nothing(machine, figure):
     capture = Capture(calls[0].stdout)
     assert capture.seen[0] > 0.9 * beside
     assert len(capture.packets) + sum(capture.lost.values()) == sum(capture.seen.values())
+
+
+def worked(see, wire, count=100):
+    """ns of work that a packet of a known flow takes, alone on its way: the machine's clock passes by work."""
+    header = see.machine.header
+    wire.send(udp(B, 4000, SERVER, 53))
+    see.net.settle()
+    header.step_ns = STEP_NS
+    before = header.clock_ns
+    for _ in range(count):
+        wire.send(udp(B, 4000, SERVER, 53))
+        see.net.settle()
+    header.step_ns = 0
+    return (header.clock_ns - before) // count
+
+
+def test_who_is_not_captured_does_not_leave_machine_code(machine, figure):
+    see = Seeing(machine)
+    see.net.client(A)
+    b = see.net.client(B)
+    alone = worked(see, b)
+    call = see.call("firewall.Capture+" + A)
+    machine.advance(0.1)
+    beside = worked(see, b)
+    figure("work of a packet without and beside a capture of another", "%d, %d" % (alone, beside))
+    assert beside < 1.2 * alone
+    assert not call.gone
 
 
 def downloads(argument, frames, rules=("action=accept",), errors=False):
