@@ -12,6 +12,7 @@ from .channel import LabError
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _SOURCES = {"qrexec_service.py": os.path.join(_HERE, "qrexec_service.py"),
+            "vchans.py": os.path.join(_HERE, "vchans.py"),
             "qrexec_dom0.py": os.path.join(_HERE, "..", "sim", "qrexec_dom0.py")}
 
 

@@ -11,7 +11,7 @@ import select
 import sys
 
 from qrexec_dom0 import Caller, Daemon, Left, Service as Served
-from vchans import Client, Requests, Server
+from vchans import Client, Requests, Server, move
 
 SOCKET = "/run/qrexec.%d.sock"
 PORT = 512
@@ -94,17 +94,12 @@ class Service:
         return moved
 
     def _move(self, end, program):
-        """How much moved between them; None: that was all."""
-        gone = end.gone()  # what it wrote before is there by now
-        octets = end.take()
+        """See vchans.move(); None, too, when the program would have gone."""
         try:
-            program.feed(octets)
+            return move(end, program)
         except Left as why:
             self.left.append(str(why))
             return None
-        n = end.put(program.out)
-        program.take(n)
-        return None if gone and not octets else len(octets) + n
 
     def _look_at_crowd(self):
         """Let them all go on when those of the first part are connected."""

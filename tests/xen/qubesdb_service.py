@@ -13,7 +13,7 @@ import sys
 import time
 
 from qubesdb_dom0 import Daemon, Left
-from vchans import Requests, Server
+from vchans import Requests, Server, move
 
 SOCKET = "/run/qubesdb.%d.sock"
 PORT = 111
@@ -46,16 +46,11 @@ class Service:
         try:
             moved = 1
             while moved:
-                octets = self.channel.take()
-                self.daemon.feed(octets)
-                moved = len(octets)
-                n = self.channel.put(self.daemon.out)
-                self.daemon.take(n)
-                moved += n
+                moved = move(self.channel, self.daemon)
         except Left as why:
             self.left.append(str(why))
-            self._renew()
-        if self.channel.gone():
+            moved = None
+        if moved is None:
             self._renew()
 
     def _renew(self):

@@ -3,6 +3,7 @@ ask the programs that use them.
 
     end = Server(domid, port, octets)      # end.came(): its client is there; once
     end = Client(domid, port)              # OSError: nobody offers that
+    move(end, program)                     # between it and who speaks there; None: that was all
 
 Source: Xen tools/include/libxenvchan.h; Qubes core-vchan-xen vchan/{init,io}.c.
 """
@@ -56,6 +57,19 @@ class _End:
         _lib.libxenvchan_close(self.handle)
 
 
+def move(end, program):
+    """How much moved between an end and a program with feed(), out, take(); None: all did, and the other side is gone.
+
+    What feed() raises flies.
+    """
+    gone = end.gone()  # first: what it wrote before it left is there by now
+    octets = end.take()
+    program.feed(octets)
+    n = 0 if gone else end.put(program.out)
+    program.take(n)
+    return None if gone and not octets else len(octets) + n
+
+
 class Server(_End):
     """For one client. octets: of each ring."""
 
@@ -67,13 +81,21 @@ class Server(_End):
     def came(self):
         """True once: a client is there. Its entry in xenstore goes, as Qubes' library has it."""
         if self.awaited and _lib.libxenvchan_is_open(self.handle) != WAITING:
-            self.awaited = False
-            subprocess.run(["xenstore-rm", self.path], stderr=subprocess.DEVNULL)
+            self._withdraw()
             return True
         return False
 
     def gone(self):
         return not self.awaited and super().gone()
+
+    def close(self):
+        super().close()
+        if self.awaited:
+            self._withdraw()
+
+    def _withdraw(self):
+        self.awaited = False
+        subprocess.run(["xenstore-rm", self.path], stderr=subprocess.DEVNULL)
 
 
 class Client(_End):
