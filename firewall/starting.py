@@ -13,12 +13,14 @@ _LOOK_MS = const(1)
 
 async def run(firewall):
     """For the supervisor, as a LINK, once, before frames flow. firewall: main.Firewall."""
-    firewall.forwarder.starting = True
+    forwarder = firewall.forwarder
+    forwarder.starting = forwarder.busy = True  # busy: or machine code would take what they send
     try:
         await asyncio.wait_for_ms(_ready(firewall), _MOST_MS)
     except asyncio.TimeoutError:
         pass
-    firewall.forwarder.starting = False
+    finally:
+        forwarder.starting = False
 
 
 async def _ready(firewall):

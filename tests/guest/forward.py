@@ -1,6 +1,6 @@
 """The firewall without QubesDB: run=forward own=A gateway=B clients=C,D; every client named may send anything.
 
-With qrexec=on dom0 can call services.
+With qrexec=on dom0 can call services. With making=MS a list is on its way into force until so long after the start.
 
 What QubesDB would say otherwise, a test writes into our node `test`: a number of its own, a command, and lines.
 The answer appears in `data/test`, behind the same number.
@@ -71,8 +71,9 @@ class _Names(NoNames):
 class _Settings:
     """In the place of QubesDB's: the rules of each address, for whenever it is attached."""
 
-    def __init__(self, firewall):
+    def __init__(self, firewall, making):
         self.firewall = firewall
+        self._made = xen.ns() + 1000000 * making
         self.rules = {}
         self.nodes = {}  # of the list that comes next
         self.resolvers = _addresses(_RESOLVERS.split())
@@ -98,6 +99,9 @@ class _Settings:
 
     def detached(self, address):
         pass
+
+    def making(self):
+        return xen.ns() < self._made
 
 
 def _starving(function):
@@ -279,7 +283,8 @@ def _obey(firewall, settings, words, lines):
 
 
 async def main(store, words):
-    firewall = Firewall(store, lambda _, firewall: _Settings(firewall), fast=words.get("fast") != "off")
+    making = int(words.get("making", 0))
+    firewall = Firewall(store, lambda _, firewall: _Settings(firewall, making), fast=words.get("fast") != "off")
     settings = firewall.settings
     for client in words.get("clients", "").split(","):
         if client:

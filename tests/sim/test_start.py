@@ -19,7 +19,7 @@ class _Eager(Client):
 
     def publish(self, **nodes):
         super().publish(**nodes)
-        self.send(udp(A, 4001, SERVER, 53, b"first"))
+        self.send(udp(self.ip, 4001, SERVER, 53, b"first"))
 
 
 def begin(machine, fast, netvm=True, **options):
@@ -116,3 +116,66 @@ def test_a_firewall_that_waits_sleeps(machine, fast):
     assert machine.now - before >= 2e8 and told(wire) == []
     machine.advance(1)
     assert told(wire) == [(3, 0)] * 31
+
+
+@paths
+@pytest.mark.parametrize("ms", [300, 5000])
+def test_who_comes_behind_the_uplink_waits_for_the_lists_too(machine, fast, ms):
+    """Machine code took what came while nothing had made the ring service wait, and no list let it out."""
+    machine.write_domain_tree(2)
+    end = Netvm(machine, 1)
+    net = Network(machine=machine, uplink=False, cmdline="clients=%s fast=%s making=%d" % (A, fast, ms))
+    net.uplink_to(end)
+    machine.until(end.connected, 1, "the uplink")
+    machine.advance(0.1)
+    client = _Eager(machine, 5, A)
+    machine.until(client.connected, 0.1, "the client")
+    machine.advance(0.1)
+    assert not any(octets[12:14] == b"\x08\x00" for octets, _, _, _ in end.frames)
+    machine.advance(min(ms, 1000) / 1000 - 0.1)
+    assert [Look(octets).data for octets, _, _, _ in end.frames if octets[12:14] == b"\x08\x00"] == [b"first"]
+    assert not client.frames
+
+
+_REFUSED = """
+import asyncio
+import starve
+from firewall import starting
+
+class Firewall:
+    link = True
+    making = bool
+    def __init__(self):
+        self.forwarder = self.uplink = self.settings = self
+        self.starting = self.busy = False
+        self.tried = self.came = asyncio.Event()
+
+async def main():
+    asyncio.wait_for_ms, asyncio.TimeoutError  # asyncio imports what it has when it is first named
+    for n in range(100):
+        firewall = Firewall()
+        asyncio.create_task(arrive(firewall))
+        starve.after(n)
+        starve.on()
+        try:
+            await starting.run(firewall)
+        except MemoryError:
+            pass
+        done = not starve.off()
+        starve.after(-1)
+        assert firewall.busy and not firewall.starting, n
+        if done:
+            break
+    print("all is well after", n)
+
+async def arrive(firewall):
+    firewall.came.set()
+
+asyncio.run(main())
+"""
+
+
+def test_without_memory_to_wait_nobody_does(machine, run):
+    """Clients would have waited for ever."""
+    firewall = run(machine, _REFUSED)
+    assert firewall.lines("all is well after"), firewall.console
