@@ -250,19 +250,19 @@ class Forwarder:
 
     def _make_room(self, now):
         """Take back what the netvm has sent, and send what waited for clients' buffers. True if there was anything."""
-        seen, uplink = self.seen, self.uplink
+        seen, uplink, links = self.seen, self.uplink, len(self.turns)
         done = False
         if uplink and seen & (ANSWERED | WAITING):
             done = self._guarded(Forwarder._completed, uplink, now)
-        if not seen & HOLDING:
-            return done
         i = 0
-        while i < len(self.clients):
+        while seen & HOLDING and i < len(self.clients):
             interface = self.clients[i]
             if interface.rings.held and self._guarded(Forwarder._retry, interface, now):
                 done = True
             if interface.rings:  # else it is gone, and the next stands in its place
                 i += 1
+        if self.fast and len(self.turns) < links:
+            self._nobody()  # who has ended is seen no more
         return done
 
     def _turns(self, now, until, given=0):
@@ -310,9 +310,6 @@ class Forwarder:
         """Turns of the only neighbour that has anything, as long as it is that. True: some were given."""
         while True:
             interface = self.interfaces.by_number[self.seen >> WHO]
-            if interface is None:  # it has ended since it was seen
-                self._nobody()
-                break
             if interface.number != UPLINK and self._is_busy(now):
                 break
             self.turns.alone(interface)

@@ -3,7 +3,7 @@ import random
 import struct
 
 import pytest
-from packets import SYN, Look, error, tcp, udp
+from packets import SYN, Look, error, fragments, tcp, total, udp
 from scenes import A, B, OURS, SERVER
 
 from firewall.naming import Naming
@@ -108,3 +108,98 @@ def test_memory_that_is_refused_stops_no_packet(net, naming, monkeypatch):
     net.uplink.send(udp(RESOLVER, 53, OURS, port, said(asked, SERVER)))
     assert Look(client.recv()).data == said(asked, SERVER)
     assert other.recv(0) is None
+
+
+def said_to_be(frame, length, summed=True):
+    """The same datagram, whose UDP header says this length; the checksum is that of what it says, or there is none."""
+    frame = bytearray(frame)
+    struct.pack_into(">HH", frame, 38, length, 0)
+    if summed:
+        part = frame[34 : 34 + length] + bytes(max(length - len(frame) + 34, 0))
+        over = bytes(frame[26:34]) + struct.pack(">HH", 17, length) + bytes(part)
+        struct.pack_into(">H", frame, 40, total(over) ^ 0xFFFF or 0xFFFF)
+    return bytes(frame)
+
+
+CUT = (-1, "short")
+LIES = [(4, "below"), (7, "below"), (0, "below"), (8, "short"), (12, "short"), CUT, (1, "beyond"), (500, "beyond")]
+
+
+def lied(frame, how, summed):
+    """How: octets beyond what there is (below 0: short of it), or from 0 on below the frame's own length, as above."""
+    number, kind = how
+    whole = len(frame) - 34
+    return said_to_be(frame, whole + number if kind == "beyond" or number < 0 else number, summed)
+
+
+@pytest.mark.parametrize("summed", [True, False])
+@pytest.mark.parametrize("how", LIES)
+def test_an_answer_to_a_client_is_read_as_far_as_its_udp_header_says(net, naming, how, summed):
+    """Where that is nothing, or more than came, it goes nowhere; where it cuts the message, that teaches nothing."""
+    client = net.client(A)
+    rules(net, naming, A, "action=accept specialtarget=dns", "action=accept dsthost=" + CDN)
+    client.send(udp(A, 4000, RESOLVER, 53, query(9, CDN)))
+    port = Look(net.uplink.recv()).sport
+    answer = udp(RESOLVER, 53, OURS, port, said(query(9, CDN), SERVER))
+    net.uplink.send(lied(answer, how, summed))
+    assert (client.recv(0) is None) == (how[1] != "short")
+    assert naming.names.name_of(parse4(A), parse4(SERVER), net.now) == ""
+    if how != CUT:  # else it was an answer
+        net.uplink.send(longer(answer, b"\0\1\2"))
+        assert client.recv() and naming.names.name_of(parse4(A), parse4(SERVER), net.now) == CDN
+
+
+def longer(frame, octets):
+    """The same in a longer IP datagram: what stands behind is none of it."""
+    frame = bytearray(frame + octets)
+    struct.pack_into(">H", frame, 16, len(frame) - 14)
+    struct.pack_into(">H", frame, 24, 0)
+    struct.pack_into(">H", frame, 24, total(bytes(frame[14:34])) ^ 0xFFFF)
+    return bytes(frame)
+
+
+@pytest.mark.parametrize("how", LIES)
+def test_a_question_of_a_client_is_read_as_far_as_its_udp_header_says(net, naming, how):
+    client = net.client(A)
+    rules(net, naming, A, "action=accept specialtarget=dns", "action=accept dsthost=" + CDN)
+    client.send(lied(udp(A, 4000, RESOLVER, 53, query(9, CDN)), how, True))
+    left = net.uplink.recv(0)
+    assert (left is None) == (how[1] != "short")
+    if left:
+        port = struct.unpack_from(">H", left, 34)[0]
+        net.uplink.send(udp(RESOLVER, 53, OURS, port, said(query(9, CDN), SERVER)))
+    assert naming.names.name_of(parse4(A), parse4(SERVER), net.now) == ""
+
+
+@pytest.mark.parametrize("summed", [True, False])
+@pytest.mark.parametrize("how", LIES)
+def test_an_answer_to_us_is_read_as_far_as_its_udp_header_says(net, naming, how, summed):
+    net.client(A)
+    rules(net, naming, A, "action=accept dsthost=" + CDN)
+    naming.names.tick(net.now)
+    question = Look(net.uplink.recv())
+    answer = udp(RESOLVER, 53, OURS, question.sport, said(question.data, SERVER))
+    net.uplink.send(lied(answer, how, summed))
+    assert naming.names.resolutions(parse4(A)) == {}
+    if how != CUT:
+        net.uplink.send(longer(answer, b"\0\1\2"))
+        assert naming.names.resolutions(parse4(A)) == {CDN: (parse4(SERVER),)}
+
+
+@pytest.mark.parametrize("sizes", [(8,), (16, 8), (24,)])
+@pytest.mark.parametrize("length, heard", [(None, True), (40, False), (7, False), (600, False)])
+def test_an_answer_in_pieces_is_read_once_it_is_whole(net, naming, sizes, length, heard):
+    client = net.client(A)
+    rules(net, naming, A, "action=accept specialtarget=dns", "action=accept dsthost=" + CDN)
+    client.send(udp(A, 4000, RESOLVER, 53, query(9, CDN)))
+    port = Look(net.uplink.recv()).sport
+    answer = udp(RESOLVER, 53, OURS, port, said(query(9, CDN), SERVER), fragment=0)
+    if length is not None:
+        answer = said_to_be(answer, length)
+    pieces = fragments(answer, *sizes)
+    for piece in pieces[:-1]:
+        net.uplink.send(piece)
+        assert naming.names.name_of(parse4(A), parse4(SERVER), net.now) == ""
+    net.uplink.send(pieces[-1])
+    assert naming.names.name_of(parse4(A), parse4(SERVER), net.now) == (CDN if heard else "")
+    assert (client.recv(0) is None) == (length in (7, 600))

@@ -1,6 +1,7 @@
 """What one pass of the ring service may take, with hypercalls that take their time."""
 import re
 
+import pytest
 from tests.sim.network import Network
 from packets import udp
 from passing import passes
@@ -201,3 +202,44 @@ for each in clients:
 passes(99, uplink, *clients)
 """)
     assert clients == [33, 33, 33]
+
+
+@pytest.mark.parametrize("others, found", [(1, 1), (0, 0)])
+def test_who_ends_while_room_is_made_is_seen_no_more(machine, run, others, found):
+    """It alone had something when the rings were last looked at: what another has sent since has its turn in this pass."""
+    firewall = run(machine, NEIGHBOURS + """
+from peererror import PeerError
+SOME, HOLDING, ROOM, WHO = 1, 0x20000, 0x80000, 22
+
+class Fast:
+    def __init__(self):
+        self.look, self.has = self, bytearray(3)
+    def receive(self, interface, *_):
+        interface.rings.turns += 1
+        forwarder.turns.work += 50
+        return True
+    def remove(self, interface):
+        pass
+
+class Broken(Owner):
+    def broken(self, reason):
+        forwarder.remove(forwarder.interfaces.by_number[1])
+        forwarder.interfaces.by_number[1] = None
+
+def retry(_):
+    raise PeerError("it lies")
+
+owners = Owner(0, 0), Broken(0, 0), Owner(0, 0)
+passes(0, *owners)
+owners[1].link.held, owners[1].link.retry = True, retry
+looks = [SOME | ROOM | 2 << WHO] * OTHERS
+forwarder.fast, forwarder._words = Fast(), [0] * 40
+forwarder._look, forwarder._tables = lambda _: looks.pop(0) if looks else 0, None
+forwarder.seen = SOME | HOLDING | ROOM | 1 << WHO
+assert forwarder._make_room(0) and forwarder.interfaces.by_number[1] is None
+print("seen", forwarder.seen & 0xFFFF)
+forwarder._turns(0, 1000000)
+print("turns", [owner.link.turns for owner in owners])
+""".replace("OTHERS", str(others)))
+    assert firewall.lines("turns ")[-1] == "turns [0, 0, %d]" % found, firewall.console
+    assert firewall.lines("seen ") == ["seen %d" % others]
