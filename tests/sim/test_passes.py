@@ -206,7 +206,7 @@ passes(99, uplink, *clients)
 
 @pytest.mark.parametrize("others, found", [(1, 1), (0, 0)])
 def test_who_ends_while_room_is_made_is_seen_no_more(machine, run, others, found):
-    """It alone had something when the rings were last looked at: what another has sent since has its turn in this pass."""
+    """It alone had something when the rings were looked at: what another has sent since has its turn in this pass."""
     firewall = run(machine, NEIGHBOURS + """
 from peererror import PeerError
 SOME, HOLDING, ROOM, WHO = 1, 0x20000, 0x80000, 22
