@@ -12,7 +12,7 @@ class Scene:
     """seen: what look() finds, one after the other; end() then finds 0. fates: of packets that are hits."""
 
     def __init__(self, *seen, taken=(2 | 2 << 16,), fates=(0, 0, 0), misses_at=(), out=None, answers=0, errors=0,
-                 failed=0, tapped=0, deaf=0, whose=(), begins=(), now=5_000_000, due=10**9):
+                 failed=0, tapped=0, deaf=0, whose=(), begins=(), now=5_000_000, due=10**9, many=0):
         self.seen, self.taken, self.calls = list(seen), list(taken), []
         self.packets = [0] * 64
         for i, fate in enumerate(fates):
@@ -23,13 +23,15 @@ class Scene:
         arrays = [None] * 8
         arrays[0] = ("uplink", "to uplink", 2, "back")
         arrays[3] = ("client", (0, 1, 2, 3, link), "finish")
-        self.w = w = [0] * 16 + kernels.block(calm, scalars, self.copies, self.packets, "circle") + [0, 0, 3, 65]
+        self.w = w = kernels.Words(16 * [0] + kernels.block(calm, scalars, self.copies, self.packets, "circle"))
+        w += [0, 0, 3, 65]
         self.known_time, self.due = [0], due
         w += [0, 0, 0, self.due & 0xFFFFFFFF, self.due >> 32, *kernels.block(self.known_time), 9]
         order, beginning = list(whose), list(begins)
         misses = set(misses_at)
         w[1], w[11], w[12], w[13], w[14] = 2, 8, 40, 20, 10
-        w[3] = w[26] = 9  # of the last pass
+        w[3] = w[7] = w[8] = w[26] = 9  # of the last pass
+        w[2] = many
 
         def begin(number, i):
             if beginning and beginning.pop(0):
@@ -43,11 +45,17 @@ class Scene:
                 return result(*words) if callable(result) else result
             return called
 
+        def take(whose):
+            def taken(arrays, limit):
+                assert arrays == whose
+                return self.taken.pop(0)
+            return say("take", taken)
+
         put = out or (lambda arrays, first, end, room: end - first)
         self.t = [
             lambda tables: self.seen.pop(0), "tables", say("end", 0), w, arrays, lambda: now, say("tally"),
             say("whose", lambda *_: order.pop(0)),
-            say("take", lambda *_: self.taken.pop(0)), say("take", lambda *_: self.taken.pop(0)),
+            take("uplink"), take("client"),
             say("hits", lambda known, tables, rows, first, n, number: min([n] + [i for i in misses if i >= first])),
             None, None, None,
             say("put", put), say("give", lambda arrays, first, end: end), say("back", answers),
@@ -121,8 +129,26 @@ def test_where_nobody_may_have_a_turn_none_is_taken(whose, how):
 
 
 def test_without_room_several_are_pythons():
-    scene = Scene(2 | ANSWERED)
-    assert (scene.how, scene.names(), scene.w[0]) == (REST, ["back"], 2)
+    scene = Scene(3 | ANSWERED)
+    assert (scene.how, scene.names(), scene.w[0]) == (REST, ["back"], 3)
+
+
+def test_room_that_is_used_up_is_none_for_the_next():
+    scene = Scene(2 | ROOM, 2, taken=[2 | 2 << 16], whose=[0, -2])
+    assert scene.how == REST and [call for call in scene.calls if call[0] == "whose"] == [
+        ("whose", "circle", 1), ("whose", "circle", 0)]
+
+
+def test_what_alone_waits_for_room_is_pythons_too():
+    scene = Scene(2 | ROOM, 2 | ROOM | WAITING, taken=[2 | 2 << 16], whose=[0, -2])
+    assert ("whose", "circle", 0) in scene.calls
+
+
+@pytest.mark.parametrize("misses, limits, calm", [([], [8, 40], 1), ([1], [8], 0)])
+def test_who_brings_hits_alone_may_bring_more_the_next_time(misses, limits, calm):
+    seen = [CLIENT] * len(limits) + [0]
+    scene = Scene(*seen, taken=[2 | 2 << 16] * 2, misses_at=misses, begins=[1])
+    assert [call[2] for call in scene.calls if call[0] == "take"] == limits and scene.calm[3] == calm
 
 
 def test_no_more_turns_than_neighbours():
@@ -139,13 +165,14 @@ def test_no_client_is_asked_without_room():
 def test_answers_out_of_order_are_pythons(answers, errors, how):
     scene = Scene(ANSWERED, answers=answers, errors=errors)
     assert scene.how == how and scene.w[3] == 1
-    assert how == WHOLE or scene.w[5] == answers
+    assert how == WHOLE or scene.w[5] == answers & 0xFFFFFFFF
+    assert ("back", "back", 256) in scene.calls
 
 
 @pytest.mark.parametrize("taken, how", [(0, TURN), (-1, TURN), (-2, HELD), (-7, HELD)])
 def test_a_ring_that_is_not_in_order_is_pythons(taken, how):
     scene = Scene(UPLINK, taken=[taken])
-    assert scene.how == how and scene.w[5] == taken
+    assert scene.how == how and scene.w[5] == taken & 0xFFFFFFFF
     assert scene.w[4] == 0 and "hits" not in scene.names() and "charge" not in scene.names()
 
 
@@ -178,7 +205,7 @@ def test_from_the_uplink_none_begins():
 @pytest.mark.parametrize("said, gone, left", [(1, 1, 0), (0, 0, 0), (-1, 0, 0), (-2, 0, -2), (-4, 0, -4)])
 def test_what_has_no_room_is_pythons(said, gone, left):
     scene = Scene(CLIENT, out=lambda *_: said)
-    assert scene.how == PACKETS and (scene.w[7], scene.w[8]) == (gone, left)
+    assert scene.how == PACKETS and (scene.w[7], scene.w[8]) == (gone, left & 0xFFFFFFFF)
 
 
 def test_each_goes_its_way_in_order():
@@ -199,10 +226,17 @@ def test_an_interface_that_has_gone_is_pythons():
     assert scene.how == PACKETS and scene.w[7] == 0 and "put" not in scene.names()
 
 
+@pytest.mark.parametrize("many", [0, 1])
+def test_the_end_is_told_whether_many_slots_went_out(many):
+    scene = Scene(CLIENT, 0, many=many)
+    assert scene.how == WHOLE and scene.calls[-1] == ("end", "tables", 1 + many)
+
+
 @pytest.mark.parametrize("failed, how", [(0, WHOLE), (2, FAILED)])
 def test_copies_that_failed_are_pythons(failed, how):
     scene = Scene(CLIENT, 0, failed=failed)
     assert scene.how == how and (not failed or scene.copies == [0] and scene.w[15] == 3 and scene.w[5] == 2)
+    assert not failed or scene.calls[-2:] == [("copy", "ops", 5), ("finish", "finish")]
 
 
 def test_a_capture_is_told_before_and_after_and_its_work_is_charged():

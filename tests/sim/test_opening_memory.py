@@ -3,7 +3,6 @@
 Each step of it fails in turn, of plain flows of each protocol, that begin a mapping or join one, in a record that was
 never used or that is used again.
 """
-import pytest
 from test_fast_known import WORLDS
 from test_judge_micropython import GENERATOR
 
@@ -53,10 +52,12 @@ def whole():
     account = world.n.accounts.by_slot[client.slot]
     return (
         bytes(w[:at]), w[at + KIND], w[at + PREV], bytes(w[at + WORDS:]), bytes(flows.index.slots),
-        bytes(mappings.index.slots), bytes(mappings._entries), mappings._free, mappings._fresh, bytes(world.n.clients.ends),
-        flows.count, flows._free, flows._fresh, client.flows, bytes(client.maps_first), bytes(client.maps_last), list(client.mapped),
+        bytes(mappings.index.slots), bytes(mappings._entries), mappings._free, mappings._fresh,
+        bytes(world.n.clients.ends), flows.count, flows._free, flows._fresh, client.flows,
+        bytes(client.maps_first), bytes(client.maps_last), list(client.mapped),
         [bytes(ports.used) + bytes(ports.full) for ports in world.n.nat._ports.values()],
-        world.judge.opened, list(world.judge.counters), account.new_flows, list(account.hits), bytes(world.n.accounts.rules),
+        world.judge.opened, list(world.judge.counters), account.new_flows, list(account.hits),
+        bytes(world.n.accounts.rules),
     )
 
 failures = 0
