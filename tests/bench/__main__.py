@@ -12,6 +12,7 @@ from tests.xen.site import IMAGE
 
 from . import beside, curves, earlier, features, jobs, table, tools
 from .machine import VARIANTS, Machine
+from .profile import run
 
 CHECKOUT = "/src"
 FOLDER = CHECKOUT + "/build/bench"
@@ -105,7 +106,7 @@ def _parser():
     parser.add_argument("--curves", action="store_true",
                         help="how the cost of a packet grows with flows, rules, clients and load")
     parser.add_argument("--profile", metavar="NAME,...",
-                        help="where our instructions go, by function, in these: " + ", ".join(beside.JOBS))
+                        help="where our instructions go, by function, in these: " + ", ".join(run.JOBS))
     parser.add_argument("--jobs", metavar="NAME,...", help="only these: " + ", ".join(table.JOBS))
     parser.add_argument("--firewalls", metavar="NAME,...",
                         help="only these: " + ", ".join(VARIANTS + features.VARIANTS))
@@ -136,7 +137,7 @@ def main():
     os.makedirs(FOLDER, exist_ok=True)
     try:
         if options.profile:
-            return profiled(_chosen(parser, options.profile, beside.JOBS), path)
+            return profiled(_chosen(parser, options.profile, run.JOBS), path)
         if options.curves:
             return curved(options, path)
         return compared(options, path)
@@ -198,8 +199,6 @@ def curved(options, path):
 
 def profiled(names, path):
     """Where the image's instructions go, in each of these jobs."""
-    from .profile import run
-
     progress = Progress(2 * len(names))
     for name in names:
         text = run.profile(name, progress.say)
