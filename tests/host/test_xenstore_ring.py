@@ -1,4 +1,5 @@
 """The page shared with xenstored: streams of any size go through 1024 octets, from any index on."""
+import random
 import struct
 import sys
 
@@ -13,11 +14,16 @@ PORT = 1
 
 
 class Hypervisor(stand_in.Hypervisor):
-    """Counts the events sent."""
+    """Counts the events sent. at_fence(): what the daemon does meanwhile."""
 
     def __init__(self):
         super().__init__()
         self.events = 0
+        self.at_fence = None
+
+    def mb(self):
+        if self.at_fence:
+            self.at_fence()
 
     def evtchn_send(self, port):
         assert port == PORT
@@ -84,17 +90,77 @@ def test_responses_stream_through(xenbus_ring, index, message, limits):
     assert ring.receive(1024) == b""
 
 
-def test_only_what_moved_is_told(xenbus_ring):
+def test_only_a_daemon_that_may_sleep_is_told(xenbus_ring):
+    """It sleeps when it has taken all requests, or when the ring that it fills is full."""
     daemon = Daemon(0)
     ring = xenbus_ring.Ring(daemon.page, PORT)
-    before = sys.modules["xen"].events
-    ring.receive(1024)
-    ring.send(b"", 0)
-    assert sys.modules["xen"].events == before
-    ring.send(b"abc", 0)
-    daemon.give(b"abc")
-    ring.receive(1024)
-    assert sys.modules["xen"].events == before + 2
+    xen = sys.modules["xen"]
+
+    def told(act, *words):
+        before = xen.events
+        act(*words)
+        return xen.events - before
+    assert told(ring.receive, 1024) == told(ring.send, b"", 0) == 0
+    assert told(ring.send, b"abc", 0) == 1
+    assert told(ring.send, b"def", 0) == 0
+    daemon.take(4)
+    assert told(ring.send, b"ghi", 0) == 0
+    daemon.take(1024)
+    assert told(ring.send, b"jkl", 0) == 1
+    daemon.give(bytes(1023))
+    assert told(ring.receive, 1024) == 0
+    daemon.give(bytes(1024))
+    assert told(ring.receive, 1) == 1
+    daemon.give(bytes(1))
+    assert told(ring.receive, 1024) == 1
+
+
+class Sleeper(Daemon):
+    """An echo that runs only when it was told, or before it has fallen asleep: behind a step that finds nothing to do."""
+
+    def __init__(self, index, chance):
+        super().__init__(index)
+        self.chance, self.awake, self.kept, self.seen = chance, False, b"", 0
+
+    def step(self):
+        events = sys.modules["xen"].events
+        self.awake = self.awake or events != self.seen
+        self.seen = events
+        if not self.awake:
+            return
+        taken = self.take(self.chance.randint(1, 1024)) if len(self.kept) < 3000 else b""
+        self.kept += taken
+        n = self.give(self.kept[: self.chance.randint(1, 1024)])
+        self.kept = self.kept[n:]
+        self.awake = bool(taken or n)
+
+    def sometimes(self):
+        for _ in range(self.chance.randint(0, 3)):
+            self.step()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_nobody_waits_for_ever(xenbus_ring, seed):
+    chance = random.Random(seed)
+    daemon = Sleeper(chance.choice((0, 2**32 - 700)), chance)
+    ring = xenbus_ring.Ring(daemon.page, PORT)
+    xen = sys.modules["xen"]
+    message = chance.randbytes(20000)
+    daemon.seen = xen.events
+    xen.at_fence = daemon.sometimes
+    try:
+        sent, seen, still = 0, b"", 0
+        while len(seen) < len(message):
+            before = sent, len(seen)
+            sent += ring.send(message[: sent + chance.randint(0, 1200)], sent)
+            daemon.step()
+            seen += ring.receive(1024)
+            daemon.sometimes()
+            still = 0 if (sent, len(seen)) != before else still + 1
+            assert still < 1000, "both sleep"
+        assert seen == message
+    finally:
+        xen.at_fence = None
 
 
 def test_a_full_ring_is_no_lie(xenbus_ring):

@@ -73,7 +73,9 @@ class Ring:
             self.octets[: n - first] = message[done + first : done + n]
         xen.mb()  # the octets before the index
         self.words[_REQ_PROD] = (prod + n) & _MASK
-        xen.evtchn_send(self.port)
+        xen.mb()  # our index before the look at its own: what it has not taken yet it goes on with, without an event
+        if self.words[_REQ_CONS] == prod:
+            xen.evtchn_send(self.port)
         return n
 
     def receive(self, limit):
@@ -93,7 +95,9 @@ class Ring:
             got += bytes(self.octets[_RESPONSES : _RESPONSES + n - len(got)])
         xen.mb()  # the octets are copied before the daemon may overwrite them
         self.words[_RSP_CONS] = (cons + n) & _MASK
-        xen.evtchn_send(self.port)  # it may wait for room
+        xen.mb()  # our index before the look at its own: it fills the ring before, and is told, or sees the room
+        if (self.words[_RSP_PROD] - cons) & _MASK >= RING:
+            xen.evtchn_send(self.port)  # it waits for room
         return got
 
     def _check_error(self):
