@@ -111,6 +111,8 @@ class _Passes:
             n = rounds.run(self.tables, until, until or 0, self.gap.ns)
         except MemoryError:
             n = rounds.PYTHON  # the round has ended, the next goes on
+            now = xen.own()
+            times[2], times[3] = now & 0xFFFFFFFF, now >> 32
         self.began = times[0] | times[1] << 32
         self.ended = times[2] | times[3] << 32
         self.quick.end()

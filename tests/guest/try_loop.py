@@ -334,6 +334,90 @@ async def mode_quick_gap():
         print(loop.longest_gap().text())
 
 
+async def mode_quick_busy():
+    """A service that has more to do for ever: tasks run when they are due, and whoever is told of an event is told."""
+    quick, flag = Quick(), loop.Flag()
+    port, told = offer(), offer()
+    loop.bind(port)
+    loop.bind(told, flag.set)
+
+    def serve(_tables):
+        quick.rounds += 1
+        xen.evtchn_send(port)  # here the test lets 300 us pass, and sends an event to that port
+        return 1
+
+    quick.serve = serve
+    await asyncio.sleep_ms(10)
+    loop.serve(quick.service, quick)
+    for ms in (1, 10, 2, 50):
+        before = xen.ns()
+        await asyncio.sleep_ms(ms)
+        assert 1000000 * (ms - 1) < xen.ns() - before <= 1000000 * (ms + 1), (ms, xen.ns() - before)
+    rounds, calls = quick.since()
+    assert rounds >= 63000 // 300 - 4 and calls <= 9, (rounds, calls)
+    for n in range(3):
+        print("waits", n)  # here the test sends an event to the other port too
+        rounds = quick.rounds
+        await flag.wait()
+        assert quick.rounds <= rounds + 4, n
+    try:
+        await asyncio.wait_for_ms(flag.wait(), 5)
+        assert False
+    except asyncio.TimeoutError:
+        pass
+    loop.leave(quick.service)  # else it would never sleep
+
+
+async def mode_quick_ports():
+    """A number is quiet only for who has bound it so: closed, or unbound, it is another's."""
+    quick, flag = Quick(), loop.Flag()
+    loop.serve(quick.service, quick)
+    await asyncio.sleep_ms(1)
+    port = offer()
+    for _ in range(2):
+        loop.bind(port)
+        loop.unbind(port)
+        loop.bind(port, flag.set)
+        print("told")
+        await flag.wait()
+        loop.unbind(port)
+        loop.bind(port)
+        print("quiet")
+        await asyncio.sleep_ms(5)  # the console's event has come
+        quick.since()
+        await asyncio.sleep_ms(20)
+        now = quick.since()
+        assert now == (2, 1) and not flag.is_set(), now
+        loop.unbind(port)
+        print("stray")
+        await asyncio.sleep_ms(5)
+        before = loop.strays()
+        await asyncio.sleep_ms(20)
+        assert loop.strays() == before + 1
+        loop.bind(port)
+        loop.close(port)
+        assert offer() == port
+
+
+async def mode_quick_gap_refused():
+    """A round without Python that memory was refused to is what took long, and the next goes on."""
+    quick = Quick()
+
+    def serve(_tables):
+        take(quick.says.pop(0) if quick.says else 0)
+        raise MemoryError
+
+    quick.serve = serve
+    loop.serve(quick.service, quick)
+    await asyncio.sleep_ms(1)
+    loop.longest_gap()
+    quick.says = [7]
+    calls = quick.calls
+    await asyncio.sleep_ms(100)
+    assert quick.calls > calls
+    print(loop.longest_gap().text())
+
+
 async def mode_gap_stolen():
     """What Xen gives to others meanwhile is no gap of ours."""
     loop.serve(lambda: False)

@@ -68,6 +68,44 @@ def test_a_long_round_without_python_is_a_gap(machine):
     ]
 
 
+def test_who_is_always_busy_leaves_tasks_and_events_their_time(machine, peer):
+    firewall = trial(machine, "quick_busy")
+    quiet, told = bound(firewall, peer), bound(firewall, peer, 1)
+    sent = []
+
+    def come(_firewall):
+        machine.header.clock_ns += 300_000
+        peer.evtchn_send(quiet)
+        machine.serve()
+        if len(firewall.lines("waits")) > len(sent):
+            sent.append(0)
+            peer.evtchn_send(told)
+
+    machine.preempt(1, come)
+    firewall.wait_for("done")
+    machine.preempt(0, None)
+    assert len(sent) == 3
+
+
+def test_a_port_is_quiet_only_for_who_has_bound_it_so(machine, peer):
+    firewall = trial(machine, "quick_ports")
+    for which in range(2):
+        machine.until(lambda: len(firewall.lines("port ")) > which)
+        port = bound(firewall, peer, which)
+        for word in ("told", "quiet", "stray"):
+            machine.until(lambda: len(firewall.lines(word)) == which + 1)
+            machine.advance(0.01)
+            peer.evtchn_send(port)
+            machine.settle()
+    firewall.wait_for("done")
+
+
+def test_a_long_round_that_memory_was_refused_to_is_told_as_its_gap(machine):
+    firewall = trial(machine, "quick_gap_refused")
+    firewall.wait_for("done")
+    assert "7000 us: 7000 in ring services\n" in firewall.console
+
+
 def test_what_xen_gives_to_others_is_no_gap_of_ours(machine, peer):
     firewall = trial(machine, "gap_stolen")
     bound(firewall, peer)
