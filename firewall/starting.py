@@ -24,9 +24,10 @@ async def run(firewall):
 
 
 async def _ready(firewall):
-    """Until the uplink is up, and lists that are being made are in force; or the uplink's first try has failed."""
+    """Until uplink and clients are connected, with lists in force; or the uplink's first try has failed."""
     await firewall.uplink.tried.wait()
     if firewall.uplink.link:
         await firewall.came.wait()
-        while getattr(firewall.settings, "making", bool)():
+        making = getattr(firewall.settings, "making", bool)
+        while making() or any(vif.link is None for vif in firewall.backends.vifs.values()):
             await asyncio.sleep_ms(_LOOK_MS)

@@ -137,6 +137,37 @@ def test_who_comes_behind_the_uplink_waits_for_the_lists_too(machine, fast, ms):
     assert not client.frames
 
 
+@paths
+def test_a_client_that_is_about_to_connect_is_waited_for(machine, fast):
+    """What it sends at once comes before its list is in force, if nothing else is waited for any more."""
+    machine.write_domain_tree(2)
+    client = _Eager(machine, 5, A, auto=False)
+    end = Netvm(machine, 1)
+    net = Network(machine=machine, uplink=False, cmdline="clients=%s fast=%s making=300" % (A, fast))
+    net.uplink_to(end)
+    machine.until(end.connected, 1, "the uplink")
+    machine.advance(0.2)
+    client.auto = True
+    machine.advance(0.05)
+    assert client.connected() and not client.frames
+    machine.advance(0.1)
+    assert [Look(octets).data for octets, _, _, _ in end.frames if octets[12:14] == b"\x08\x00"] == [b"first"]
+    assert not client.frames
+
+
+@paths
+def test_a_client_that_does_not_connect_is_waited_for_a_second(machine, fast):
+    machine.write_domain_tree(2)
+    Client(machine, 6, "10.137.0.22", auto=False)
+    net, wire, end = begin(machine, fast)
+    machine.until(end.connected, 1, "the uplink")
+    machine.advance(0.9)
+    assert not any(octets[12:14] == b"\x08\x00" for octets, _, _, _ in end.frames)
+    machine.advance(0.2)
+    assert [Look(octets).data for octets, _, _, _ in end.frames if octets[12:14] == b"\x08\x00"] == [b"first"]
+    passes_now(net, wire)
+
+
 _REFUSED = """
 import asyncio
 import starve
@@ -145,8 +176,9 @@ from firewall import starting
 class Firewall:
     link = True
     making = bool
+    vifs = {}
     def __init__(self):
-        self.forwarder = self.uplink = self.settings = self
+        self.forwarder = self.uplink = self.settings = self.backends = self
         self.starting = self.busy = False
         self.tried = self.came = asyncio.Event()
 
