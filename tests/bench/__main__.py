@@ -180,7 +180,7 @@ def curved(options, path):
     """The curves."""
     progress = Progress(1 + len(options.firewalls) * (1 + len(curves.POINTS)))
     progress.say("boot Xen and dom0")
-    machine, figures = Machine(curves.CLIENTS), {}
+    machine, figures, notes = Machine(curves.CLIENTS), {}, []
     try:
         for variant in options.firewalls:
             progress.say("%s: start it, give it the clients" % variant)
@@ -188,12 +188,16 @@ def curved(options, path):
             figures[variant] = []
             for point in curves.POINTS:
                 progress.say("%s: %s %d" % (variant, point.axis, point.value))
-                figures[variant].append(curves.measure(machine, point))
+                each, why = curves.measure(machine, point)
+                figures[variant].append(each)
+                if why:
+                    notes.append("%s, %s %d: %s" % (variant, point.axis, point.value, why))
     finally:
         machine.close()
         progress.end()
     path += "-curves"
-    keep(path, {"curves": figures, "points": [point._asdict() for point in curves.POINTS]}, curves.lines(figures))
+    points = [point._asdict() for point in curves.POINTS]
+    keep(path, {"curves": figures, "points": points, "notes": notes}, curves.lines(figures, notes))
     return 0 if draw(path + ".json", path + ".png") else 1
 
 

@@ -69,3 +69,17 @@ def test_the_rules_of_a_curve_end_by_accepting():
     assert curves.rules(1) == ["action=accept"]
     many = curves.rules(4000)
     assert len(set(many)) == 4000 and many[-1] == "action=accept"
+
+
+def test_a_list_that_is_refused_is_no_figure():
+    """Nothing passed, and a dash did not say why."""
+    console = """2026-11-27T09:00:00.000Z info settings: 0 rule trees, 7 keys
+2026-11-27T09:00:01.000Z error settings: 10.137.0.20: denied: its rules could not be put in force: NoRoom: 4001 nodes
+"""
+    assert curves.refused(console, "10.137.0.20") == "its rules could not be put in force: NoRoom: 4001 nodes"
+    assert curves.refused(console, "10.137.0.2") == curves.refused("", "10.137.0.20") == ""
+
+
+def test_no_point_asks_for_more_flows_than_a_client_may_have():
+    assert all(point.flows <= 65536 - 512 * (curves.CLIENTS - 1) for point in curves.POINTS)
+    assert all(point.flows * point.clients <= 65536 for point in curves.POINTS)
