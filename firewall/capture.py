@@ -24,6 +24,7 @@ from firewall.interfaces import NUMBERS, UPLINK
 
 MOST = const(2)  # captures at once
 BUFFER = const(65536)  # octets; there are two, of which one is read
+_HEADER = const(8)  # octets that stay free: with its header a full one finds room in a caller's ring of as many
 _WORDS = const(16)
 _BUFFER_PLACE = const(1)  # in what kernels are given
 _NOBODY = const(0xFFFF)  # no interface
@@ -71,7 +72,8 @@ class Tap:
         """See Taps.begin()."""
         for word in range(_WORDS):
             self.words[word] = 0
-        self.words[_ROOM], self.words[_PROTO], self.words[_PORT], self.words[_BOTH] = BUFFER, proto, port, both
+        self.words[_ROOM] = BUFFER - _HEADER
+        self.words[_PROTO], self.words[_PORT], self.words[_BOTH] = proto, port, both
         self.numbers(numbers)
         self.used = True
 

@@ -13,7 +13,6 @@ from firewall.services import told
 _LOOK_MS = const(20)
 _RATE = const(500)  # octets a ms: telling more to the caller would cost others something
 _ALL = const(256 << 20)  # octets; then it ends
-_PIECE = const(16384)
 _STATISTICS_MS = const(1000)
 _SUBJECT = "an IPv4 address or uplink, then at most tcp, udp or icmp, then at most a port"
 
@@ -86,8 +85,8 @@ async def _stream(firewall, call, tap, about):
     left, due, told_lost = _ALL, told.now_ms() + _STATISTICS_MS, -1
     while left > 0 and (about is None or about.interfaces):
         octets = tap.drain()
-        for at in range(0, len(octets), _PIECE):
-            await call.write(octets[at : at + _PIECE])
+        if octets:
+            await call.write(octets)
         left -= len(octets)
         now = told.now_ms()
         if now >= due:

@@ -244,6 +244,23 @@ def test_a_caller_that_does_not_read_loses_packets_and_nobody_else_does(see):
     assert len(capture.packets) + sum(capture.lost.values()) == 2 * count
 
 
+def test_a_full_buffer_is_one_message_that_finds_room_at_once(see):
+    """Each message is an event to the caller, and a turn of his: what is captured fast is told in few."""
+    a = see.net.client(A)
+    call = begun(see, A)
+    for _ in range(3):
+        for _ in range(400):
+            a.send(udp(A, 4000, SERVER, 53, bytes(100)))
+        see.net.settle()
+        assert call.largest < 200  # nobody was told of it yet
+        call.data.largest = 0
+        see.machine.advance(0.2)
+        assert 65536 - 160 - 8 < call.largest <= 65536 - 8
+        call.data.largest = 0
+    capture = Capture(call.stdout)
+    assert len(capture.packets) > 3 * 400
+
+
 @pytest.mark.parametrize("argument, code, said", [
     ("", 2, "got nothing, expected " + SUBJECT),
     ("eth0", 2, "got eth0, expected an IPv4 address"), ("10.137.0.99", 1, "no client has the address 10.137.0.99"),
