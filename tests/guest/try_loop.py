@@ -165,6 +165,21 @@ async def mode_service_wakes_task():
     await asyncio.sleep_ms(5000)
 
 
+async def mode_wake_cancels():
+    """A wake function ends the sleep of the one task that sleeps: it is the first still, but for another time."""
+
+    async def sleeper():
+        try:
+            await asyncio.sleep_ms(5000)
+        except asyncio.CancelledError:
+            print("cancelled after", xen.ns() - started)
+
+    task = asyncio.create_task(sleeper())
+    loop.bind(offer(), task.cancel)
+    started = xen.ns()
+    await task
+
+
 async def mode_deadlines():
     """Sleeping tasks wake in order, and not before their time; at most 1 ms after it."""
     order = []

@@ -38,6 +38,13 @@ MODULES = {
     "address": ("firewall/wire/address.py", "firewall.wire.address", None, ["wire_address", "rules", "rule_cases"]),
     "netif": ("port/modules/net/netif.py", "net.netif", None, ["netif"]),
     "batch": ("port/modules/net/batch.py", "net.batch", ["Batch.begin", "Batch.take", "Batch.describe"], ["batch"]),
+    "naming": ("firewall/naming.py", "firewall.naming", None, ["naming"]),
+    "learnt": ("firewall/names/learnt.py", "firewall.names.learnt", None, ["names", "naming"]),
+    "clients": ("firewall/names/clients.py", "firewall.names.clients", None, ["names", "naming"]),
+    "dns": ("firewall/names/dns.py", "firewall.names.dns", None, ["dns", "names", "naming"]),
+    "qrexec": ("firewall/qubes/qrexec.py", "firewall.qubes.qrexec", None, ["qrexec"]),
+    "messages": ("firewall/qubes/messages.py", "firewall.qubes.messages", None, ["qubesdb"]),
+    "trees": ("firewall/qubes/ruletrees.py", "firewall.qubes.ruletrees", None, ["qubesdb"]),
     "steps": ("netback/states.py", "netback.states", None, ["netback_steps"]),
 }
 # not in the pure tests' reach: builds, other programs, the frozen code

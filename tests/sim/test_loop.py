@@ -179,6 +179,14 @@ def test_no_port_of_700_is_forgotten(machine, peer):
     firewall.wait_for("done")
 
 
+def test_a_task_whose_sleep_a_wake_function_ends_runs_at_once(machine, peer):
+    firewall = trial(machine, "wake_cancels")
+    machine.advance(0.1)
+    peer.evtchn_send(bound(firewall, peer))
+    firewall.wait_for("done")
+    assert "cancelled after 100000000\n" in firewall.console
+
+
 def test_a_task_readied_by_a_service_runs_at_once(machine):
     firewall = trial(machine, "service_wakes_task")
     firewall.wait_for("done")
