@@ -338,7 +338,11 @@ async def mode_quick():
 
 
 async def mode_quick_gap():
-    """What took long in a round without Python is told as its gap, once it is over, be there more to do or not."""
+    """What took long in a round without Python is told as its gap, once it is over, be there more to do or not.
+
+    So is a step between two of them. Times are longer than 32 bits.
+    """
+    await asyncio.sleep_ms(9000)
     quick = Quick()
     slow, quick.serve = quick.serve, lambda tables: take(quick.says[0] if quick.says else 0) or slow(tables) // 10
     loop.serve(quick.service, quick)
@@ -346,6 +350,12 @@ async def mode_quick_gap():
         loop.longest_gap()
         quick.says = says
         await asyncio.sleep_ms(100)
+        print(loop.longest_gap().text())
+    for ms in (5, 4300):
+        loop.longest_gap()
+        await asyncio.sleep_ms(10)
+        take(ms)
+        await asyncio.sleep_ms(10)
         print(loop.longest_gap().text())
 
 

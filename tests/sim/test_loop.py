@@ -65,6 +65,7 @@ def test_a_long_round_without_python_is_a_gap(machine):
     firewall.wait_for("done")
     assert re.findall(r"^(\d+ us: .*)$", firewall.console, re.MULTILINE) == [
         "7000 us: 7000 in ring services", "16000 us: 16000 in ring services",
+        "5000 us: 5000 in task program", "4300000 us: 4300000 in task program",
     ]
 
 
