@@ -180,6 +180,7 @@ void gc_collect(void) {
     mark_overflown(area->gc_last_used_block);
     area->gc_last_used_block = sweep(area->gc_last_used_block);
     area->gc_last_free_atb_index = 0;
+    allocate_from_beginning();
     MP_STATE_THREAD(gc_lock_depth) &= ~GC_COLLECT_FLAG;
     collection = (collection + 1) % COLLECTIONS;
     collections[collection].began = began;

@@ -27,6 +27,9 @@
 #define MICROPY_GC_ALLOC_THRESHOLD (1)
 #define MICROPY_ALLOC_GC_STACK_SIZE (8192) // objects; when it overflows, the collector looks at the whole heap once more
 #define MICROPY_GC_STACK_ENTRY_TYPE uint32_t
+#ifdef WEAK_GC_ALLOC // in gc.c: allocate.c has another
+#pragma weak gc_alloc
+#endif
 #define MICROPY_MEM_STATS (0)
 #define MICROPY_STACK_CHECK_MARGIN (8192) // C calls between two checks, printf and float formatting included
 #define MICROPY_ENABLE_SCHEDULER (0)      // nothing runs beside the interpreter

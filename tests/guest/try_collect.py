@@ -133,8 +133,40 @@ def long():
     assert not any(any(octets) for octets in other)
 
 
+def holes():
+    """Holes of every length among objects that stay: what is put into them is nobody else's memory."""
+    kept = {}
+    for turn in range(6):
+        for _ in range(600):
+            number = dice(1 << 30)
+            kept[number] = bytearray(bytes([number & 0xFF]) * (64 * (1 + dice(3 if dice(4) else 80)) - 8))
+        for number in list(kept):
+            if dice(2):
+                del kept[number]
+        if turn & 1:
+            gc.collect()
+        for number, octets in kept.items():
+            assert all(octet == number & 0xFF for octet in octets)
+
+
+def full():
+    """Until nothing is left; then a hole that was made before all that was looked at last is found again."""
+    kept = []
+    try:
+        while True:
+            kept.append(bytearray(9000))
+    except MemoryError:
+        pass
+    for at in (0, len(kept) // 2, len(kept) - 1):
+        for octets in (9000, 4000, 2000, 100):
+            kept[at] = None
+            kept[at] = bytearray(octets)
+            assert len(kept[at]) == octets and not any(kept[at])
+    assert len(kept) > 300
+
+
 async def main(store, words):
-    for what in (by_dice, wide, deep, long):
+    for what in (by_dice, wide, deep, long, holes, full):
         what()
         before = used()
         what()
