@@ -11,6 +11,25 @@ from micropython import const
 _WORD = const(0xFFFFFFFF)
 _BITS = const(30)  # of a word
 _LOW = const(0x3FFFFFFF)
+_RULES = const(60)  # of a scale at most
+_APART = const(23)  # between one rule and the next: each of 60 comes once
+_SHARED = const(256)
+
+_verdicts = [None] * (2 * _SHARED)
+
+
+def scattered(n):
+    """0 ... n - 1, of at most 60, in no order: quick sort takes the square of what comes sorted already."""
+    return [i for i in [i * _APART % _RULES for i in range(_RULES)] if i < n]
+
+
+def verdict(accept, number):
+    """(accept, number). All lists have those of low numbers in common: that many tuples less to collect garbage among."""
+    if number >= _SHARED:
+        return accept, number
+    place = 2 * number + accept
+    _verdicts[place] = _verdicts[place] or (accept, number)
+    return _verdicts[place]
 
 
 def packed(begins, bits, narrow):

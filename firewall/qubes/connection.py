@@ -13,7 +13,7 @@ from vchan.channel import Closed
 DOM0 = const(0)
 PORT = const(111)
 _PIECE = const(1024)  # octets taken at once: 14 messages
-_MESSAGES = const(5)  # dealt with, 0.8 ms, then everybody else has his turn
+_MESSAGES = const(5)  # dealt with, half a ms, then everybody else has his turn
 _PATIENCE_MS = const(10000)  # then a line in the log
 _PAUSE_MS = const(100)  # between two connections
 
@@ -71,7 +71,7 @@ class Connection:
             done = 0
             while database.step():
                 done += 1
-                if database.committing or done % _MESSAGES == 0:
+                if database.busy() or done % _MESSAGES == 0:
                     await sleep_ms(0)
             if database.left_out > before >= 0:
                 before = -1

@@ -22,6 +22,7 @@ RESOLVED = "/dns/"
 _KEYS = const(1024)  # of those that are watched; each has two octets of address and little more
 _OUT = const(8192)  # octets not yet sent: beyond it nothing more is read
 _OWN = const(256)  # values of ours not yet sent, or not yet answered
+_AT_ONCE = const(8)  # of them made messages before everybody else has his turn
 
 
 class Copy:
@@ -49,6 +50,8 @@ class Database:
         self._watches = []  # (path or prefix that ends in "/", function, keep)
         self._told = {}  # watched path -> the value that its function has taken: what failed is told anew
         self.committing = None  # (address, copy, steps or None): a tree that is being packed; nothing else goes on
+        self._telling = None  # steps of what follows when everything was read; nothing else goes on either
+        self._parsed = None  # the last address of a tree that was looked at: most are as the one before
         self.fresh = None  # the copy that is being read
         self._inbox = None
         self._out = bytearray()
@@ -111,7 +114,7 @@ class Database:
         self._unanswered = {}
         self._there = set()
         self.fresh = Copy(self.copy)
-        self.committing = None
+        self.committing = self._telling = None
         self._inbox = messages.Inbox()
         self._out = bytearray(messages.pack(messages.MULTIREAD, ""))
 
@@ -126,6 +129,11 @@ class Database:
         """
         if self.committing:
             self._go_on()
+            return True
+        if self._telling:
+            steps, self._telling = self._telling, None  # what fails is told anew by the next reading
+            if next(steps) is None:
+                self._telling = steps
             return True
         if self.choked():
             return False
@@ -150,11 +158,17 @@ class Database:
                 self._there.add(path)
         return True
 
+    def busy(self):
+        """Whether the next step() is long."""
+        return self.committing is not None or self._telling is not None
+
     def outgoing(self):
-        """Octets to be sent; sent(n) when they are."""
+        """Octets to be sent; sent(n) when they are, and then there may be more."""
         if self.synced and self._own:
+            left = _AT_ONCE
             for path in list(self._own):
-                if self.choked():
+                left -= 1
+                if self.choked() or left < 0:
                     break
                 if path not in self._unanswered:  # one at a time, so that an answer is to the last value
                     self._unanswered[path] = self._own.pop(path)
@@ -187,15 +201,22 @@ class Database:
         self.copy = self.fresh
         self.copy.trees.before = None
         self.fresh = None
+        self._telling = self._tell_all()
+
+    def _tell_all(self):
+        """In steps: tell what has changed since the last reading, then that everything was read."""
         after = self.copy.values
         for name in list(self._told):
             if name not in after:
                 self._tell(name, None)
+                yield None
         for name in sorted(after):
             if self._told.get(name) != after[name]:
                 self._tell(name, after[name])
+                yield None
         self.synced = True
         self.on_synced()
+        yield True
 
     def _write(self, path, value):
         if self.fresh:
@@ -211,8 +232,10 @@ class Database:
         """Store a key in this copy, if it is one that is kept."""
         if path.startswith(RULES):
             address, _, key = path[len(RULES) :].partition("/")
-            if parse(address) < 0:
-                return
+            if address != self._parsed:
+                if parse(address) < 0:
+                    return
+                self._parsed = address
             if key:
                 self._change(copy.trees, address, copy.trees.write, key, value)
             elif not value:
@@ -274,8 +297,10 @@ class Database:
             return
         if directory and RULES.startswith(path):
             copy.trees.remove_all()
-        for name in [name for name in copy.values if name == path or (directory and name.startswith(path))]:
-            del copy.values[name]
+        found = [name for name in copy.values if name.startswith(path)] if directory else [path]
+        for name in found:
+            if copy.values.pop(name, None) is None:
+                continue
             if copy is self.copy:
                 self._tell(name, None)
 

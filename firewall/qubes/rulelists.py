@@ -11,6 +11,7 @@ commit, or the next reading of everything, is tried anew.
 
 Memory for lists is bounded: raw rules by ruletrees, what is made of them by _ROOM of the heap, told before it is made.
 """
+import asyncio
 import gc
 
 import loop
@@ -25,7 +26,7 @@ from firewall.rules.matcher import DENY, sealing
 from firewall.rules.text import RuleError, parsing
 from firewall.wire.address import text4
 
-_SLICE = const(8)  # rules parsed before the rings have their turn
+_SLICE = const(4)  # rules parsed, half a ms, before the rings have their turn
 _ROOM = const(5)  # parts in 12 of the heap that sealed lists may take; raw rules and packets need the rest
 _MADE = const(4)  # that part of the heap is what one list may take while it is made
 _DENIED = const(200)  # characters of why a list is refused that are kept
@@ -152,6 +153,7 @@ class RuleLists:
             while self.committed:
                 text, packed = self.committed.popitem()
                 await self._take(text, packed)
+                await asyncio.sleep_ms(0)
             await self._work.wait()
 
     async def _take(self, text, packed):
@@ -208,11 +210,11 @@ class RuleLists:
         """The rule list of some nodes; DENY if any of them is no rule."""
         if packed == ruletrees.SPOILED:
             raise NoRoom("more raw rules than there is memory for")
-        if ruletrees.count(packed) * _NODE_OCTETS > self.heap // _MADE:
-            raise NoRoom("%d nodes, more than there is memory for" % ruletrees.count(packed))
-        nodes = await in_turns(ruletrees.unpacking(packed))
+        count = await in_turns(ruletrees.count(packed))
+        if count * _NODE_OCTETS + len(packed) > self.heap // _MADE:
+            raise NoRoom("%d nodes, more than there is memory for" % count)
         try:
-            rules = await in_turns(parsing(nodes, text), _SLICE)
+            rules = await in_turns(parsing(ruletrees.nodes_of(packed), text), _SLICE)
         except RuleError as error:
             client.denied = str(error)[:_DENIED]
             _log.warning("%s: denied: %s", text, error)
@@ -222,7 +224,6 @@ class RuleLists:
             client.note = rules.note
             if rules.note:
                 _log.warning("%s: %s", text, rules.note)
-        nodes = None  # not needed while it is sealed
         return await self._seal(client, rules)
 
     async def _seal(self, client, rules):

@@ -19,10 +19,13 @@ from steps import at_once
 
 LIMIT = const(2048)  # trees
 OCTETS = const(1 << 20)  # of all packed trees together
-TREE_OCTETS = const(128 << 10)  # of one
+TREE_OCTETS = const(320 << 10)  # of one,
+_NODES = const(4500)  # and its nodes, each of which takes some 300 octets of heap while it is written
 _OPEN = const(8)  # trees being written at once
 _OPEN_OCTETS = const(160 << 10)  # of all these but the last; as nodes they take some five times as much
-_SLICE = const(32)  # nodes packed or unpacked in a step: half a ms
+_SLICE = const(16)  # nodes packed in a step,
+_COUNTED = const(64)  # and those counted
+_BEGIN = const(2)  # letters of a key
 _SPOILED = "spoiled"  # a key that no parser takes
 
 # of the list that stands for a tree
@@ -30,6 +33,43 @@ _PACKED = const(0)
 _SETTLED = const(1)
 _STAMP = const(2)
 _COUNT = const(3)
+
+
+class Nodes:
+    """{key: value} in many small tables, by how keys begin (of four digits 100 at most): one that grows to thousands of
+    nodes moves all of them at once, and to sort all keys at once would be as long a step."""
+
+    def __init__(self, packed):
+        """packed: what pack() made, to begin with."""
+        self.tables = {}
+        self.count = 0
+        for key, value in nodes_of(packed):
+            self.put(key, value)
+
+    def __contains__(self, key):
+        return self.get(key) is not None
+
+    def __len__(self):
+        return self.count
+
+    def get(self, key):
+        """None: it is not there."""
+        return self.tables.get(key[:_BEGIN], _NOTHING).get(key)
+
+    def put(self, key, value):
+        table = self.tables.setdefault(key[:_BEGIN], {})
+        self.count += key not in table
+        table[key] = value
+
+    def pop(self, key):
+        """Remove it; its value, None without one."""
+        value = self.tables.get(key[:_BEGIN], _NOTHING).pop(key, None)
+        self.count -= value is not None
+        return value
+
+    def below(self, key):
+        """Keys that begin so."""
+        return [name for table in self.tables.values() for name in table if name.startswith(key)]
 
 
 class RuleTrees:
@@ -43,7 +83,7 @@ class RuleTrees:
         self.forgot = False
         self._kept = set(before._kept) if before is not None else set()  # addresses (text) that are attached
         self._trees = {}  # address -> [packed nodes, whether settled, stamp of the last change, commits handled]
-        self._open = {}  # address -> {key: value} of those that are being written
+        self._open = {}  # address -> Nodes of those that are being written
         self._sizes = {}  # address -> octets that these make; the same addresses
         self._octets = 0  # of all packed
         self._stamp = 0
@@ -66,9 +106,9 @@ class RuleTrees:
         if _SPOILED in nodes:
             return
         before = nodes.get(key)
-        nodes[key] = value
+        nodes.put(key, value)
         self._sizes[address] += _size(key, value) - (_size(key, before) if before is not None else 0)
-        if self._sizes[address] > TREE_OCTETS:
+        if self._sizes[address] > TREE_OCTETS or len(nodes) > _NODES:
             self.spoil(address)
         elif len(self._open) > 1 and sum(self._sizes.values()) > _OPEN_OCTETS:
             for other in self._open:
@@ -80,7 +120,7 @@ class RuleTrees:
         """Something of this tree was lost: it counts as no tree until all its nodes have been removed."""
         self._drop_open(address)
         self._tree(address)[_SETTLED] = False
-        self._open[address] = {_SPOILED: b""}
+        self._open[address] = Nodes(SPOILED)
         self._sizes[address] = _size(_SPOILED, b"")
 
     def spoiled(self, address):
@@ -101,9 +141,9 @@ class RuleTrees:
             self._store(address, b"")
         else:
             nodes = self._opened(address)
-            below = [name for name in nodes if name.startswith(key)] if key[-1] == "/" else ()
+            below = nodes.below(key) if key[-1] == "/" else ()
             for name in below or (key,):
-                value = nodes.pop(name, None)
+                value = nodes.pop(name)
                 if value is not None:
                     self._sizes[address] -= _size(name, value)
 
@@ -166,7 +206,7 @@ class RuleTrees:
             if len(self._open) >= _OPEN:
                 self._close(next(iter(self._open)))
             packed = self._trees[address][_PACKED]
-            nodes = self._open[address] = unpack(packed)
+            nodes = self._open[address] = Nodes(packed)
             self._sizes[address] = len(packed)
         return nodes
 
@@ -219,17 +259,29 @@ def _size(key, value):
 
 
 def count(packed):
-    """How many nodes there are in it."""
+    """In steps: how many nodes there are in it."""
     nodes = at = 0
     while at < len(packed):
         at += 1 + packed[at]
         at += 2 + (packed[at] | packed[at + 1] << 8)
         nodes += 1
-    return nodes
+        if nodes % _COUNTED == 0:
+            yield None
+    yield nodes
+
+
+def nodes_of(packed):
+    """One after the other: (key, value)."""
+    at = 0
+    while at < len(packed):
+        start = at + 1 + packed[at]
+        end = start + 2 + (packed[start] | packed[start + 1] << 8)
+        yield packed[at + 1 : start].decode(), packed[start + 2 : end]
+        at = end
 
 
 def pack(nodes):
-    """Nodes {key: value} as one bytes object: for each the key's length, the key, two octets of length, the value.
+    """Nodes as one bytes object: for each the key's length, the key, two octets of length, the value.
 
     In the keys' order, so that equal trees are equal octets, however their nodes came.
     """
@@ -238,32 +290,25 @@ def pack(nodes):
 
 def packing(nodes):
     """pack() in steps (see steps.py), of _SLICE nodes each."""
-    parts = []
-    for key in sorted(nodes):
-        value = nodes[key]
-        parts.append(bytes((len(key),)) + key.encode() + bytes((len(value) & 0xFF, len(value) >> 8)) + value)
-        if len(parts) % _SLICE == 0:
-            yield None
-    yield b"".join(parts)
+    whole = []
+    done = 0
+    for begin in sorted(nodes.tables):
+        table = nodes.tables[begin]
+        parts = []
+        for key in sorted(table):
+            value = table[key]
+            parts.append(bytes((len(key),)) + key.encode() + bytes((len(value) & 0xFF, len(value) >> 8)) + value)
+            done += 1
+            if done % _SLICE == 0:
+                yield None
+        whole.append(b"".join(parts))
+    yield b"".join(whole)
 
 
 def unpack(packed):
-    """The nodes of what pack() made."""
-    return at_once(unpacking(packed))
+    """{key: value} of what pack() made."""
+    return dict(nodes_of(packed))
 
 
-def unpacking(packed):
-    """unpack() in steps (see steps.py), of _SLICE nodes each."""
-    nodes = {}
-    at = 0
-    while at < len(packed):
-        start = at + 1 + packed[at]
-        end = start + 2 + (packed[start] | packed[start + 1] << 8)
-        nodes[packed[at + 1 : start].decode()] = packed[start + 2 : end]
-        at = end
-        if len(nodes) % _SLICE == 0:
-            yield None
-    yield nodes
-
-
-SPOILED = pack({_SPOILED: b""})
+SPOILED = bytes([len(_SPOILED)]) + _SPOILED.encode() + bytes(2)
+_NOTHING = {}

@@ -190,4 +190,8 @@ def _mapped(path):
 
 def _text(value):
     """Octets as str; "" if they are no ASCII: then they are nothing that we expect."""
-    return value.decode() if all(octet < 0x80 for octet in value) else ""
+    try:
+        text = value.decode()
+    except ValueError:
+        return ""
+    return text if len(text) == len(value) else ""

@@ -22,6 +22,8 @@ from firewall.wire import ipv4
 _ANY = const(-1)
 _LAST_COUNTED = const(4094)  # rules from this number on have their hits counted together
 _GROUP = const(60)  # bits that a small int of MicroPython holds (62) with some to spare
+_PLACES = const(61)  # no two of 2**0 ... 2**59 are the same modulo this
+_SLICE = const(32)  # rules looked at in a step
 _RULE_OCTETS = const(175)  # of heap for each rule with its part of a group, measured: at most 173
 _ADDRESSES = const(8192)  # of names in a list
 _LIST_OCTETS = const(1600)  # and for each list of groups, however few its rules
@@ -60,7 +62,7 @@ class RuleList:
             named = group.by_address.get(key(dst), 0) | group.unanswered if group.named else 0
             found = _at(group.points, point) & (_at(group.addresses, dst) | named)
             if found:
-                return group.verdicts[found & -found]
+                return group.verdicts[(found & -found) % _PLACES]
         return self._otherwise
 
     def still(self, proto, dst, dport, icmp_type):
@@ -74,7 +76,7 @@ class RuleList:
             named = group.by_address.get(key(dst), 0) | group.by_past.get(key(dst), 0) | group.never_answered
             found = _at(group.points, point) & (_at(group.addresses, dst) | named)
             if found:
-                return group.verdicts[found & -found][0]
+                return group.verdicts[(found & -found) % _PLACES][0]
         return False
 
     def hosts(self):
@@ -110,8 +112,9 @@ def sealing(rules, resolvers, names, ask=None):
     plan = []  # [(protocols, their rules)]
     octets = 0
     for proto in (ipv4.TCP, ipv4.UDP, icmp, _ANY):
-        octets += _plan(plan, proto, _chosen(rules.rules, proto))
-        yield None
+        for chosen in _chosen(rules.rules, proto):
+            yield None
+        octets += _plan(plan, proto, chosen)
     last = min(rules.rules[-1].number if rules.rules else -1, _LAST_COUNTED)
     octets += 4 * (last + 2)
     if ask:
@@ -120,7 +123,10 @@ def sealing(rules, resolvers, names, ask=None):
     for protocols, chosen in plan:
         groups = []
         for i in range(0, len(chosen), _GROUP):
-            groups.append(_Group(chosen[i : i + _GROUP], resolvers, rules.family != 6))
+            some = chosen[i : i + _GROUP]
+            groups.append(_Group(some))
+            yield None
+            groups[-1].set_addresses(some, resolvers, rules.family != 6)
             yield None
         for proto in protocols:
             of[proto] = groups
@@ -154,9 +160,12 @@ def _plan(plan, proto, chosen):
 
 
 def _chosen(rules, proto):
-    """The rules that can match packets of proto; _ANY: of none of the three that rules name."""
+    """In steps: the rules that can match packets of proto; _ANY: of none of the three that rules name."""
     chosen = []
-    for rule in rules:
+    for i in range(len(rules)):
+        if i % _SLICE == _SLICE - 1:
+            yield None
+        rule = rules[i]
         if rule.never or (rule.proto != _ANY and rule.proto != proto):
             continue
         # without proto, ports and resolvers mean TCP and UDP
@@ -165,36 +174,41 @@ def _chosen(rules, proto):
         chosen.append(rule)
         if rule.low == _ANY and rule.host is None and not rule.dns and rule.first == _ANY:
             break  # it matches all: nothing after it is ever reached
-    return chosen
+    yield chosen
 
 
 class _Group:
-    """Up to 60 rules, a bit each, the first rule the lowest."""
+    """Up to 60 rules, a bit each, the first rule the lowest. To be asked after set_addresses()."""
 
-    def __init__(self, rules, resolvers, narrow):
+    def __init__(self, rules):
         points = _Scale()
-        addresses = _Scale()
-        self.verdicts = {}  # bit -> what decide() returns
+        self.verdicts = [None] * _PLACES  # what decide() returns, by the bit modulo _PLACES
         self.named = []  # (bit, host, accept, targets); targets: None, or what the addresses must be among
         self.by_address = {}  # key of an address -> bits of rules whose host has it
         self.unanswered = 0  # bits of drop rules whose host has no answer: they match everything
         self.by_past = {}  # the same -> bits of accept rules, and of unanswered ones, whose host had it
         self.never_answered = 0  # those of unanswered whose host never had an answer
-        bit = 1
-        for rule in rules:
-            self.verdicts[bit] = (rule.accept, rule.number)
-            points.add(rule.first, rule.last, bit)
-            if rule.host is not None:
-                self.named.append((bit, rule.host, rule.accept, resolvers if rule.dns else None))
-            elif rule.dns:
+        for i in scales.scattered(len(rules)):
+            rule = rules[i]
+            self.verdicts[(1 << i) % _PLACES] = scales.verdict(rule.accept, rule.number)
+            points.add(rule.first, rule.last, i)
+        self.points = points.cut(True)
+
+    def set_addresses(self, rules, resolvers, narrow):
+        addresses = _Scale()
+        for i in scales.scattered(len(rules)):
+            rule = rules[i]
+            if rule.dns and rule.host is None:
                 for resolver in set(resolvers):
                     if rule.low == _ANY or rule.low <= resolver <= rule.high:
-                        addresses.add(resolver, resolver, bit)
-            else:
-                addresses.add(rule.low, rule.high, bit)
-            bit <<= 1
-        self.points = points.cut(True)
+                        addresses.add(resolver, resolver, i)
+            elif rule.host is None:
+                addresses.add(rule.low, rule.high, i)
         self.addresses = addresses.cut(narrow)
+        for i in range(len(rules)):
+            rule = rules[i]
+            if rule.host is not None:
+                self.named.append((1 << i, rule.host, rule.accept, resolvers if rule.dns else None))
 
     def resolve(self, names, left):
         """Take what names have now, in at most so many entries; how many are left. Beyond them there is no answer."""
@@ -249,24 +263,26 @@ class _Scale:
 
     def __init__(self):
         self.everywhere = 0
-        self.changes = {}  # value -> bits that begin or end there
+        self.ends = []  # value << 6 | number of the bit that begins or ends there
 
     def add(self, first, last, bit):
-        """Cover first...last with bit; first _ANY: cover all, absent values (-1) too."""
+        """Cover first...last with the bit of this number; first _ANY: cover all, absent values (-1) too."""
         if first == _ANY:
-            self.everywhere |= bit
+            self.everywhere |= 1 << bit
         else:
-            self.changes[first] = self.changes.get(first, 0) ^ bit
-            self.changes[last + 1] = self.changes.get(last + 1, 0) ^ bit
+            self.ends.append(first << 6 | bit)
+            self.ends.append(last + 1 << 6 | bit)
 
     def cut(self, narrow):
         """The scale: where pieces begin, ascending from -1, and the bits of each. narrow: no value has over 32 bits."""
         begins = [_ANY]
         bits = [self.everywhere]
-        for value in sorted(self.changes):
-            if self.changes[value]:
-                begins.append(value)
-                bits.append(bits[-1] ^ self.changes[value])
+        self.ends.sort()
+        for end in self.ends:
+            if end >> 6 != begins[-1]:
+                begins.append(end >> 6)
+                bits.append(bits[-1])
+            bits[-1] ^= 1 << (end & 63)
         return _packed(begins, bits, narrow)
 
 

@@ -51,17 +51,13 @@ class Rule:
     beyond: its ports were said to end at 65536.
     """
 
-    beyond = False  # in the class: nearly all rules have it so, and need no memory for it
+    # in the class: what a rule has so needs no memory
+    accept = dns = never = beyond = False
+    proto = low = high = first = last = ANY
+    host = None
 
     def __init__(self, number):
         self.number = number
-        self.accept = False
-        self.proto = ANY
-        self.low = self.high = ANY
-        self.host = None
-        self.dns = False
-        self.first = self.last = ANY
-        self.never = False
 
 
 class Rules:
@@ -83,19 +79,19 @@ def parse(entries, address):
     address: the <ip>, text; a colon in it makes it the IPv6 list. Keys are "policy" and four
     decimal digits; gaps are normal, for dom0 leaves out expired rules and the other family's.
     """
-    return at_once(parsing(entries, address))
+    if "policy" not in entries:
+        raise RuleError("policy", "policy", None, "accept or drop")
+    return at_once(parsing([(entry, entries[entry]) for entry in sorted(entries)], address))
 
 
 def parsing(entries, address):
-    """parse() in steps (see steps.py), one for each entry. RuleError as parse()."""
-    if "policy" not in entries:
-        raise RuleError("policy", "policy", None, "accept or drop")
+    """parse() of pairs in the order of their keys, in steps (see steps.py), one for each. RuleError as parse()."""
     family = 6 if ":" in address else 4
     rules = []
-    accept = False
+    accept = None
     note = ""
-    for entry in sorted(entries):
-        text = _text(entry, entries[entry])
+    for entry, value in entries:
+        text = _text(entry, value)
         if entry == "policy":
             accept = _choice(entry, "policy", text, ("accept", "drop")) == "accept"
         elif len(entry) == 4 and _number(entry.lstrip("0") or "0", 9999) >= 0:
@@ -105,6 +101,8 @@ def parsing(entries, address):
         else:
             raise RuleError(entry, entry, text, "a key of four digits, or policy")
         yield None
+    if accept is None:
+        raise RuleError("policy", "policy", None, "accept or drop")
     yield Rules(rules, accept, family, note)
 
 

@@ -4,13 +4,14 @@
 
 It is the judge who is asked, as for the first packet of a flow; nothing is counted, sent or begun.
 """
+import asyncio
+
 from micropython import const
-from steps import in_turns
 
 from firewall import reasons
 from firewall.flows.clients import NO_RULES, V4
 from firewall.packets.packet import QUERIES, Packet
-from firewall.qubes.ruletrees import unpacking
+from firewall.qubes.ruletrees import nodes_of
 from firewall.rules.matcher import DENY
 from firewall.services import told
 from firewall.wire import ipv4
@@ -18,7 +19,7 @@ from firewall.wire.address import parse4, text4
 
 _LINE = const(512)  # octets of a question
 _PIECE = const(512)
-_SLICE = const(8)  # rules between two turns of the rings
+_SLICE = const(16)  # rules between two turns of the rings
 _JSON = (
     '{"client": "%s", "proto": "%s", "to": "%s", "to_port": %d, "verdict": "%s", "rule": %d, "why": %s, "type": %d}'
 )
@@ -91,9 +92,14 @@ async def _text(firewall, address, rule):
     packed = lists.packed(address) if lists else None
     if packed is None:
         return ""
-    nodes = await in_turns(unpacking(packed), _SLICE)
-    text = nodes.get("%04d" % rule)
-    return ": " + text.decode() if text else ""
+    wanted, done = "%04d" % rule, 0
+    for key, text in nodes_of(packed):
+        if key == wanted:
+            return ": " + text.decode()
+        done += 1
+        if done % _SLICE == 0:
+            await asyncio.sleep_ms(0)
+    return ""
 
 
 def _packet(firewall, line):

@@ -82,7 +82,7 @@ def test_one_list_too_long_for_the_memory(machine, start):
 WAYS = [
     "ruletrees.RuleTrees.remove", "ruletrees.RuleTrees.write", "ruletrees._size", "ruletrees.RuleTrees.committing",
     "ruletrees.packing", "ruletrees.RuleTrees._store", "rulelists.RuleLists._put_in_force", "rulelists.RuleLists._parse",
-    "ruletrees.unpacking", "ruletrees.count", "rulelists.parsing", "text._rule", "text._ports", "rulelists.sealing",
+    "ruletrees.nodes_of", "ruletrees.count", "rulelists.parsing", "text._rule", "text._ports", "rulelists.sealing",
     "matcher._chosen", "matcher._Scale.cut", "rulelists.RuleLists._ask_room", "Told.set_rules",
     "rulelists.RuleLists._tell_handled", "database.Database.handled",
 ]
