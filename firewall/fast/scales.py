@@ -24,7 +24,7 @@ def scattered(n):
 
 
 def verdict(accept, number):
-    """(accept, number). All lists have those of low numbers in common: that many tuples less to collect garbage among."""
+    """(accept, number). All lists have those of low numbers in common: so many objects less for garbage collection."""
     if number >= _SHARED:
         return accept, number
     place = 2 * number + accept

@@ -14,6 +14,7 @@ from micropython import const
 from peererror import PeerError
 
 from firewall.qubes import messages, ruletrees
+from firewall.qubes.watches import Watches
 from firewall.wire.address import parse
 
 RULES = "/qubes-firewall/"
@@ -47,8 +48,7 @@ class Database:
         self.synced = False  # the copy is dom0's, as of this connection
         self.left_out = 0  # keys beyond _KEYS
         self.errors = 0  # how many of our writes dom0 refused
-        self._watches = []  # (path or prefix that ends in "/", function, keep)
-        self._told = {}  # watched path -> the value that its function has taken: what failed is told anew
+        self._watches = Watches()
         self.committing = None  # (address, copy, steps or None): a tree that is being packed; nothing else goes on
         self._telling = None  # steps of what follows when everything was read; nothing else goes on either
         self._parsed = None  # the last address of a tree that was looked at: most are as the one before
@@ -64,7 +64,7 @@ class Database:
 
         keep(path, value): False for what need not be kept after all; asked before. To be called before begin().
         """
-        self._watches.append((path, function, keep))
+        self._watches.add(path, function, keep)
 
     def keep(self, address):
         """This address is attached: its rule tree is not to be forgotten, until let_go()."""
@@ -205,15 +205,8 @@ class Database:
 
     def _tell_all(self):
         """In steps: tell what has changed since the last reading, then that everything was read."""
-        after = self.copy.values
-        for name in list(self._told):
-            if name not in after:
-                self._tell(name, None)
-                yield None
-        for name in sorted(after):
-            if self._told.get(name) != after[name]:
-                self._tell(name, after[name])
-                yield None
+        for step in self._watches.telling(self.copy.values):
+            yield step
         self.synced = True
         self.on_synced()
         yield True
@@ -224,9 +217,9 @@ class Database:
             return
         self._store(self.copy, path, value)
         if path in self.copy.values:
-            self._tell(path, value)
-        elif path in self._told:  # it has become one that need not be kept
-            self._tell(path, None)
+            self._watches.tell(path, value)
+        elif path in self._watches.told:  # it has become one that need not be kept
+            self._watches.tell(path, None)
 
     def _store(self, copy, path, value):
         """Store a key in this copy, if it is one that is kept."""
@@ -244,7 +237,7 @@ class Database:
         elif path.startswith(HANDLED):
             if copy is self.fresh:
                 self._set_handled(path, value)
-        elif not self._wanted(path, value):
+        elif not self._watches.wanted(path, value):
             copy.values.pop(path, None)
         elif path in copy.values or len(copy.values) < _KEYS:
             copy.values[path] = value
@@ -302,23 +295,4 @@ class Database:
             if copy.values.pop(name, None) is None:
                 continue
             if copy is self.copy:
-                self._tell(name, None)
-
-    def _wanted(self, path, value):
-        for wanted, _, keep in self._watches:
-            if _covers(wanted, path) and (keep is None or keep(path, value)):
-                return True
-        return False
-
-    def _tell(self, path, value):
-        for wanted, function, _ in self._watches:
-            if _covers(wanted, path):
-                function(path, value)
-        if value is None:
-            self._told.pop(path, None)
-        else:
-            self._told[path] = value
-
-
-def _covers(wanted, path):
-    return path == wanted or (wanted[-1] == "/" and path.startswith(wanted))
+                self._watches.tell(name, None)

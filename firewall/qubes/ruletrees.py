@@ -17,6 +17,8 @@ next commit: a part of a tree might allow more than the whole. No parser takes S
 from micropython import const
 from steps import at_once
 
+from firewall.qubes.nodes import Nodes
+
 LIMIT = const(2048)  # trees
 OCTETS = const(1 << 20)  # of all packed trees together
 TREE_OCTETS = const(320 << 10)  # of one,
@@ -25,7 +27,6 @@ _OPEN = const(8)  # trees being written at once
 _OPEN_OCTETS = const(160 << 10)  # of all these but the last; as nodes they take some five times as much
 _SLICE = const(16)  # nodes packed in a step,
 _COUNTED = const(64)  # and those counted
-_BEGIN = const(2)  # letters of a key
 _SPOILED = "spoiled"  # a key that no parser takes
 
 # of the list that stands for a tree
@@ -33,43 +34,6 @@ _PACKED = const(0)
 _SETTLED = const(1)
 _STAMP = const(2)
 _COUNT = const(3)
-
-
-class Nodes:
-    """{key: value} in many small tables, by how keys begin (of four digits 100 at most): one that grows to thousands of
-    nodes moves all of them at once, and to sort all keys at once would be as long a step."""
-
-    def __init__(self, packed):
-        """packed: what pack() made, to begin with."""
-        self.tables = {}
-        self.count = 0
-        for key, value in nodes_of(packed):
-            self.put(key, value)
-
-    def __contains__(self, key):
-        return self.get(key) is not None
-
-    def __len__(self):
-        return self.count
-
-    def get(self, key):
-        """None: it is not there."""
-        return self.tables.get(key[:_BEGIN], _NOTHING).get(key)
-
-    def put(self, key, value):
-        table = self.tables.setdefault(key[:_BEGIN], {})
-        self.count += key not in table
-        table[key] = value
-
-    def pop(self, key):
-        """Remove it; its value, None without one."""
-        value = self.tables.get(key[:_BEGIN], _NOTHING).pop(key, None)
-        self.count -= value is not None
-        return value
-
-    def below(self, key):
-        """Keys that begin so."""
-        return [name for table in self.tables.values() for name in table if name.startswith(key)]
 
 
 class RuleTrees:
@@ -120,7 +84,7 @@ class RuleTrees:
         """Something of this tree was lost: it counts as no tree until all its nodes have been removed."""
         self._drop_open(address)
         self._tree(address)[_SETTLED] = False
-        self._open[address] = Nodes(SPOILED)
+        self._open[address] = _nodes(SPOILED)
         self._sizes[address] = _size(_SPOILED, b"")
 
     def spoiled(self, address):
@@ -206,7 +170,7 @@ class RuleTrees:
             if len(self._open) >= _OPEN:
                 self._close(next(iter(self._open)))
             packed = self._trees[address][_PACKED]
-            nodes = self._open[address] = Nodes(packed)
+            nodes = self._open[address] = _nodes(packed)
             self._sizes[address] = len(packed)
         return nodes
 
@@ -310,5 +274,12 @@ def unpack(packed):
     return dict(nodes_of(packed))
 
 
+def _nodes(packed):
+    """Nodes of what pack() made."""
+    nodes = Nodes()
+    for key, value in nodes_of(packed):
+        nodes.put(key, value)
+    return nodes
+
+
 SPOILED = bytes([len(_SPOILED)]) + _SPOILED.encode() + bytes(2)
-_NOTHING = {}

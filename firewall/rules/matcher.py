@@ -123,10 +123,9 @@ def sealing(rules, resolvers, names, ask=None):
     for protocols, chosen in plan:
         groups = []
         for i in range(0, len(chosen), _GROUP):
-            some = chosen[i : i + _GROUP]
-            groups.append(_Group(some))
+            groups.append(_Group(chosen[i : i + _GROUP]))
             yield None
-            groups[-1].set_addresses(some, resolvers, rules.family != 6)
+            groups[-1].set_addresses(chosen[i : i + _GROUP], resolvers, rules.family != 6)
             yield None
         for proto in protocols:
             of[proto] = groups
@@ -162,10 +161,9 @@ def _plan(plan, proto, chosen):
 def _chosen(rules, proto):
     """In steps: the rules that can match packets of proto; _ANY: of none of the three that rules name."""
     chosen = []
-    for i in range(len(rules)):
+    for i, rule in enumerate(rules):
         if i % _SLICE == _SLICE - 1:
             yield None
-        rule = rules[i]
         if rule.never or (rule.proto != _ANY and rule.proto != proto):
             continue
         # without proto, ports and resolvers mean TCP and UDP
@@ -205,8 +203,7 @@ class _Group:
             elif rule.host is None:
                 addresses.add(rule.low, rule.high, i)
         self.addresses = addresses.cut(narrow)
-        for i in range(len(rules)):
-            rule = rules[i]
+        for i, rule in enumerate(rules):
             if rule.host is not None:
                 self.named.append((1 << i, rule.host, rule.accept, resolvers if rule.dns else None))
 

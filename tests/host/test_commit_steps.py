@@ -1,7 +1,7 @@
 """What comes from QubesDB is dealt with in short steps, however much it is: between two of them the rings are served.
 
 Counted in bytecodes of CPython, of which the image takes some 25 ns each; sorting and joining are C, and bounded by how
-many keys there are in a table (ruletrees.Nodes).
+many keys there are in a table (firewall/qubes/nodes.py).
 """
 import os
 import re
@@ -11,6 +11,7 @@ from qubesdb_scenes import CONTENT, END, OK, RM, TREE, WRITE, Side, synced
 from test_qubesdb_wire import packed
 
 from firewall.qubes import ruletrees
+from firewall.qubes.nodes import Nodes
 from firewall.rules import matcher, names, text
 
 MOST = 12000  # bytecodes in a step
@@ -43,7 +44,7 @@ def longest(steps, each=1):
 
 
 def octets(n):
-    nodes = ruletrees.Nodes(b"")
+    nodes = Nodes()
     for key, value in dict(rules(n), policy=b"drop").items():
         nodes.put(key, value)
     return longest(ruletrees.packing(nodes))
@@ -74,8 +75,10 @@ def test_no_table_of_a_tree_that_is_written_is_large():
 def test_each_message_is_a_short_step():
     """So many of them are dealt with before everybody else has his turn; a longer one is a turn of its own."""
     side = Side(ADDRESS)
-    keys = [("/vm-config/%d" % i, b"1") for i in range(300)] + [(TREE + "/" + key, value) for key, value in sorted(rules(300).items())]
-    keys += [("/connected-ips", b" ".join(b"10.137.1.%d" % i for i in range(1, 54))), (TREE + "/policy", b"drop"), (TREE, b"")]
+    keys = [("/vm-config/%d" % i, b"1") for i in range(300)]
+    keys += [(TREE + "/" + key, value) for key, value in sorted(rules(300).items())]
+    keys += [("/connected-ips", b" ".join(b"10.137.1.%d" % i for i in range(1, 54)))]
+    keys += [(TREE + "/policy", b"drop"), (TREE, b"")]
     messages = [packed(CONTENT, *key) for key in keys] + [END, packed(RM, "/vm-config/1"), packed(RM, TREE + "/")]
     messages += [packed(WRITE, TREE + "/%04d" % i, b"action=drop") for i in range(40)] + [packed(WRITE, TREE)]
     messages_a_turn = constant("connection", "_MESSAGES")
@@ -106,7 +109,7 @@ def test_what_we_write_is_made_messages_in_short_steps():
 
 
 def test_what_follows_a_reading_is_told_in_steps():
-    """A step for each value that is told; only then everything is said to be read, and the next message is dealt with."""
+    """A step for each value that is told; only then all is said to be read, and the next message is dealt with."""
     side = Side()
     side.database.watch("/vm-config/", lambda path, value: side.told.append(path))
     for i in range(200):

@@ -242,7 +242,7 @@ def test_a_thousand_rules_of_every_kind():
 
 
 def test_a_long_list_is_sealed_in_steps():
-    """One for every 32 rules looked at, for each protocol, and two for each group; what comes of it is what seal() makes."""
+    """For each protocol one for every 32 rules and one more, two for each group; it comes to what seal() makes."""
     texts = ["action=%s dst4=192.0.2.%d/32 dstports=%d-%d" % (("accept", "drop")[i % 2], i % 200, i, i + 9) for i in range(300)]
     parsed = rules_text.parse(entries(*texts), CLIENT)
     *steps, made = matcher.sealing(parsed, (), rule_names.NoNames())

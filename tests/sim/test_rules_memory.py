@@ -89,7 +89,8 @@ def test_lists_of_4000_rules_take_each_others_place(machine, start, figure):
     for last in (NARROW, [b"action=drop"], NARROW):
         dom0.commit(one, long_list(3999) + last)
         machine.advance(5)
-        assert verdicts(firewall) == dict(dict.fromkeys(others, "accept"), **{one: "accept" if last == NARROW else "drop"})
+        expected = "accept" if last == NARROW else "drop"
+        assert verdicts(firewall) == dict(dict.fromkeys(others, "accept"), **{one: expected})
         least.append(free(firewall))
     assert not firewall.lines("denied") and not firewall.lines("starts again") and dom0.left == []
     figure("object heap free with a list of 4,000 rules, and 29 of 50", "%d KiB" % (min(least) >> 10))
