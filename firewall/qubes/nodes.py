@@ -8,7 +8,7 @@ _NOTHING = {}
 class Nodes:
     """{key: value} in many small tables, by how keys begin: of four digits each has 100 at most.
 
-    One table that grows to thousands of nodes moves all of them at once, and to sort all keys at once is as long a step.
+    One table of thousands moves all of them at once when it grows, and sorting their keys is as long a step.
     """
 
     def __init__(self):

@@ -30,7 +30,7 @@ class Watches:
             self.told[path] = value
 
     def telling(self, values):
-        """In steps (see steps.py), one for each: tell what is different in these values, which are all that there are."""
+        """In steps (see steps.py), one each: tell what is different in these values, which are all there are."""
         for name in list(self.told):
             if name not in values:
                 self.tell(name, None)
