@@ -359,6 +359,39 @@ async def mode_quick_gap():
         print(loop.longest_gap().text())
 
 
+async def mode_quick_others():
+    """Rounds without Python are made for the only service, as long as it is that, and garbage is collected before."""
+    quick, others = Quick(), []
+
+    def other():
+        others.append(1)
+        return False
+
+    await asyncio.sleep_ms(100)
+    loop.serve(other)
+    loop.serve(quick.service, quick)
+    await asyncio.sleep_ms(10)
+    rounds, calls = quick.since()
+    assert rounds == 0 < calls == len(others), (rounds, calls, others)
+    loop.leave(quick.service)
+    await asyncio.sleep_ms(10)
+    assert quick.since() == (0, 0)
+    loop.leave(other)
+    loop.serve(quick.service, quick)
+    await asyncio.sleep_ms(10)
+    now = quick.since()
+    assert now == (1, 1), now
+    for _ in range(450):
+        bytearray(1000)
+    assert xen.garbage() > 400000
+    await asyncio.sleep_ms(10)
+    now = quick.since()
+    assert now == (0, 3) and xen.garbage() < 100000, now  # two about the collection
+    loop.leave(quick.service)
+    await asyncio.sleep_ms(10)
+    assert quick.since() == (0, 0)
+
+
 async def mode_quick_busy():
     """A service that has more to do for ever: tasks run when they are due, and whoever is told of an event is told."""
     quick, flag = Quick(), loop.Flag()
