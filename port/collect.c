@@ -98,6 +98,12 @@ static void mark_waiting(size_t waiting) {
                 table[block >> 5] |= 2ull << 2 * (block & 31);
             }
             continue;
+        } else if (!(words[4] | words[5] | words[6] | words[7])) { // most are that small: list, dict, tuple of two, instance
+#pragma GCC unroll 4
+            for (unsigned i = 0; i < WORDS / 2; i++) {
+                waiting = mark(words[i], pool, blocks, table, waiting);
+            }
+            continue;
         }
         for (; n > 0; n--, words += WORDS) {
 #pragma GCC unroll 8
