@@ -205,8 +205,7 @@ class Names(Clients):
         self.now = max(self.now, now)
         epoch = self.table.epoch
         if self._others:
-            self.table.end(now)
-            self._others = False
+            yield from self._ending(now)
             self._prune_at = min(self._prune_at, now + _PRUNE)
         able = self.up and len(self.questions.resolvers) > 0
         again = None
@@ -240,6 +239,15 @@ class Names(Clients):
             self._prune_at = min(self._prune_at, now + _PRUNE)
         yield min(wake, max(self._prune_at, now + _SPREAD))
 
+    def _ending(self, now):
+        """In steps: end what others than those who answer now have said."""
+        self._others = False  # first: what comes between the steps is ended once more
+        try:
+            yield from self.table.end(now)
+        except MemoryError:
+            self._others = True
+            raise
+
     def _settle(self, host, result, now):
         """A question of our own came to its end."""
         name = self.table.names.get(host)
@@ -263,7 +271,7 @@ class Names(Clients):
         """In steps: the set of all past addresses that some list may use."""
         self._prune_at = FOR_EVER
         found = Addresses()
-        self.table.past(now, found)
+        yield from self.table.past(now, found)
         for client in list(self.clients):
             yield None
             known = self.clients.get(client)
@@ -277,7 +285,7 @@ class Names(Clients):
 
     def prune(self, past, in_use, now):
         """In steps: forget those of past that no flow goes to; in_use: those that one does."""
-        self.table.prune(past, in_use, now)
+        yield from self.table.prune(past, in_use, now)
         for client in list(self.clients):
             yield None
             known = self.clients.get(client)

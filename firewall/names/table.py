@@ -105,9 +105,10 @@ class Table:
                 name.due = 0
 
     def end(self, now):
-        """Let all addresses become past, and ask for all names as if they were new."""
-        self.epoch += 1
-        for name in self.names.values():
+        """In steps: let all addresses become past, and ask for all names as if they were new."""
+        looked = 0
+        for name in list(self.names.values()):
+            self.epoch += 1
             found = name.found
             for address in found:
                 if found[address] > now:
@@ -117,6 +118,10 @@ class Table:
             name.wake = FOR_EVER
             name.patience = now + _PATIENCE
             name.failures = name.gone = 0
+            looked += 2 + len(found)
+            if looked >= SLICE:
+                looked = 0
+                yield None
 
     def tick(self, now, able):
         """In steps: addresses become past. When to call again: ms, FOR_EVER; no later than now: something is due.
@@ -211,16 +216,27 @@ class Table:
     # ---- past addresses -------------------------------------------------------------------------
 
     def past(self, now, into):
-        """Add all past addresses to a set."""
-        for name in self.names.values():
+        """In steps: add all past addresses to a set."""
+        looked = 0
+        for name in list(self.names.values()):
             for address, until in name.found.items():
                 if until <= now:
                     into.add(address)
+            looked += 1 + len(name.found)
+            if looked >= SLICE:
+                looked = 0
+                yield None
 
     def prune(self, past, in_use, now):
-        """Forget those of the set past that are past still, and that no flow goes to."""
-        for name in self.names.values():
-            for address in [each for each, until in name.found.items() if until <= now and each in past]:
-                if address not in in_use:
-                    del name.found[address]
-                    self.addresses -= 1
+        """In steps: forget those of the set past that are past still, and that no flow goes to."""
+        looked = 0
+        for name in list(self.names.values()):
+            looked += 1 + len(name.found)
+            if name.users:  # it was not forgotten between two steps, and its addresses with it
+                for address in [each for each, until in name.found.items() if until <= now and each in past]:
+                    if address not in in_use:
+                        del name.found[address]
+                        self.addresses -= 1
+            if looked >= SLICE:
+                looked = 0
+                yield None

@@ -54,3 +54,58 @@ def test_what_is_learnt_between_two_steps_becomes_past_in_time(names):
         next(steps)
     learn(names, "new.example.org", 0x0D000000, 301 * S)
     assert [each for each in steps][-1] <= 601 * S and known.wake == 601 * S
+
+
+def longest(steps):
+    """(most bytecodes of a step, the last thing that came)."""
+    most, result = 0, None
+    while result is None:
+        count, result = bytecodes(next, steps, True)
+        most = max(most, count)
+    return most
+
+
+def test_ending_and_forgetting_all_that_can_be_known_is_made_of_short_steps(names):
+    """Other resolvers, and the look at which past addresses still have flows: 8,192 addresses were one step."""
+    hosts = ["n%d.example.org" % i for i in range(1000)]
+    in_force(names, *["action=accept dsthost=%s" % host for host in hosts])
+    for i in range(32):
+        names.table.settle(hosts[i], addresses(256, i << 16 | 0x0B000000), 0)
+    past, epoch = set(), names.table.epoch
+    table = names.table
+    assert longest(table.end(S)) < 12000 and table.epoch > epoch
+    assert all(name.answered is None and not name.admits(S) for name in table.names.values())
+    assert longest(table.past(2 * S, past)) < 12000 and len(past) == 8192
+    assert longest(table.prune(past, set(), 2 * S)) < 12000 and table.addresses == 0
+
+
+def test_a_name_that_is_left_while_addresses_are_forgotten_counts_once(names):
+    hosts = ["n%d.example.org" % i for i in range(9)]
+    in_force(names, *["action=accept dsthost=%s" % host for host in hosts])
+    for i in range(9):
+        names.table.settle(hosts[i], addresses(100, i << 16 | 0x0B000000, 1), 0)
+    past = set()
+    list(names.table.past(5000 * S, past))
+    steps = names.table.prune(past, set(), 5000 * S)
+    next(steps)
+    in_force(names, "action=accept")
+    list(steps)
+    assert names.table.addresses == 0 and not names.table.names
+
+
+def test_what_memory_was_refused_for_while_all_was_ended_is_ended_again(names, monkeypatch):
+    in_force(names, "action=accept dsthost=a.example.org")
+    names.set_resolvers([1])
+    names.table.settle("a.example.org", addresses(3, 0x0B000000), 0)
+    names.set_resolvers([2])
+    real = names.table.end
+
+    def refused(now):
+        monkeypatch.setattr(names.table, "end", real)
+        raise MemoryError
+    monkeypatch.setattr(names.table, "end", refused)
+    with pytest.raises(MemoryError):
+        names.tick(S)
+    assert names.table.names["a.example.org"].admits(S)
+    names.tick(S)
+    assert not names.table.names["a.example.org"].admits(S)

@@ -88,10 +88,10 @@ def test_the_epoch_changes_when_an_address_comes_or_becomes_past_and_not_else(ta
     assert at_once(table.tick(600 * S, False)) == 700 * S and table.epoch == before
     assert at_once(table.tick(700 * S, False)) == FOR_EVER and table.epoch != before
     past = set()
-    table.past(700 * S, past)
-    table.prune(past, past, 700 * S)
+    list(table.past(700 * S, past))
+    list(table.prune(past, past, 700 * S))
     assert table.addresses == 1
-    table.prune(past, set(), 700 * S)
+    list(table.prune(past, set(), 700 * S))
     assert table.addresses == 0
 
 
