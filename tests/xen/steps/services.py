@@ -102,7 +102,7 @@ class Tcp(socketserver.ThreadingTCPServer):
 
 
 def main():
-    servers = [socketserver.ThreadingUDPServer((address, 53), DnsUdp) for address in ("10.139.1.1", "10.139.1.2")]
+    servers = [socketserver.UDPServer((address, 53), DnsUdp) for address in ("10.139.1.1", "10.139.1.2")]
     servers += [Tcp((address, 53), DnsTcp) for address in ("10.139.1.1", "10.139.1.2")]
     servers += [ThreadingHTTPServer(("", 80), Http), Tcp(("", 7000), Mirror)]
     for server in servers:

@@ -1,13 +1,17 @@
-"""A day of a client's in little, paced so that it rests in between: python3 /steps/soak.py HOST RESOLVER NAME SECONDS
+"""A day of a client's in little, paced so that it rests in between.
+
+    python3 /steps/soak.py HOST RESOLVER NAME SECONDS ASK
 
 All at once, by the servers of services.py: a download and an upload of payload.py, a conversation on one connection, a
-connection each _CONNECT s, a DNS question by UDP each _ASK s. The last line is JSON; times are of the day's clock:
+connection each _CONNECT s, a DNS question by UDP each ASK s. The last line is JSON; times are of the day's clock:
 
     {"sent", "received": octets of both streams, "whole": both as they should be, "lines", "connections",
      "failed": [[from, to] of a connection, ...], "questions", "unanswered": questions, "late": [[from, to], ...]}
 
-late: the times in which no question that was asked got its answer, if longer than _LATE s.
+late: the times in which no question that was asked got its answer, if longer than _LATE s. A day that is not over by
+_PATIENCE s and once more after its end ends as it is: what each of its threads is at is said instead.
 """
+import faulthandler
 import hashlib
 import http.client
 import json
@@ -19,15 +23,15 @@ import time
 
 import payload
 
-_BULK = 0.5  # s between two pieces of a stream
-_TALK, _CONNECT, _ASK = 0.25, 0.5, 0.04
+_BULK = 2  # s between two pieces of a stream
+_TALK, _CONNECT = 1, 3
 _LATE = 0.1  # s
 _PATIENCE = 60  # s of a stream that stands still
 
 
 class _Day:
-    def __init__(self, host, resolver, name, seconds):
-        self.host, self.resolver, self.name = host, resolver, name
+    def __init__(self, host, resolver, name, seconds, each):
+        self.host, self.resolver, self.name, self.each = host, resolver, name, each
         self.end = time.monotonic() + seconds
         self.octets = int(seconds / _BULK) * payload.PIECE
         self.found = dict.fromkeys(("sent", "received", "lines", "connections", "questions", "unanswered"), 0)
@@ -94,7 +98,7 @@ class _Day:
         silent = None  # since when no answer came
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as wire:
             wire.connect((self.resolver, 53))
-            for due in self.paced(_ASK):
+            for due in self.paced(self.each):
                 number = found["questions"] & 0xFFFF
                 found["questions"] += 1
                 waiting[number] = time.time()
@@ -103,7 +107,7 @@ class _Day:
                     wire.send(struct.pack(">HHHHHH", number, 0x0100, 1, 0, 0, 0) + name + b"\0\1\0\1")
                 except OSError:
                     pass  # an interface that is away: without an answer
-                while (left := due + _ASK - time.monotonic()) > 0:
+                while (left := due + self.each - time.monotonic()) > 0:
                     wire.settimeout(left)
                     try:
                         answer = wire.recv(2000)
@@ -134,4 +138,5 @@ class _Day:
 
 
 if __name__ == "__main__":
-    print(json.dumps(_Day(*sys.argv[1:4], float(sys.argv[4])).run()))
+    faulthandler.dump_traceback_later(float(sys.argv[4]) + 2 * _PATIENCE, exit=True)
+    print(json.dumps(_Day(*sys.argv[1:4], float(sys.argv[4]), float(sys.argv[5])).run()))
