@@ -46,6 +46,7 @@ from firewall.told import Told
 _LARGE = const(23 << 20)  # octets outside the heap; with less: the sizes of a 24 MB domain
 _TICK_MS = const(50)  # between two slices of the flow table
 _COLLECT_NS = const(10000000000)  # from one collection in a quiet moment to the next
+_LITTLE = const(32 << 10)  # octets of garbage that are not worth one
 _MAC_WITHOUT = b"\x00\x16\x3e\x5e\x6c\x00"  # Qubes' default, should dom0 name none
 
 _log = Log("firewall")
@@ -241,7 +242,7 @@ class Firewall(Told):
 
         A tick that memory is refused for is done again by the next.
         """
-        collected = 0
+        collected = xen.ns()
         while True:
             ns = xen.ns()
             now = ns // 1000000
@@ -251,7 +252,8 @@ class Firewall(Told):
                     self.sweeper.swept(now)
                 self.stalls.tick(now)
                 if not self._waits_for_time():
-                    if ns - collected > _COLLECT_NS and not self.forwarder.active.state:
+                    due = ns - collected > _COLLECT_NS and xen.garbage() > _LITTLE
+                    if due and not self.forwarder.active.state:
                         collected = ns
                         gc.collect()
                     await self._quiet(self.sweeper.rest(now))

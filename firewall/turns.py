@@ -73,9 +73,7 @@ class Turns:
         self.words = array("I", bytes(4 * 7))
         self.words[ROUND] = 1
         self.numbers = array("H", bytes(2 * NUMBERS))  # the circle
-        self.credits = array("I", bytes(4 * NUMBERS))  # of work; ZERO stands for none, so that no word is less than 0
-        for i in range(NUMBERS):
-            self.credits[i] = ZERO
+        self.credits = array("I", [ZERO] * NUMBERS)  # of work; ZERO stands for none, so that no word is less than 0
         self.rounds = array("I", bytes(4 * NUMBERS))  # when each was last put off for want of credit
         self.rested = array("H", bytes(2 * NUMBERS))  # at which rest each was last credited
         self.work = 0  # of the turn that goes on

@@ -52,6 +52,60 @@ void *memset(void *to, int value, size_t octets) {
     return to;
 }
 
+// An import looks through the names of all frozen modules, some of them several times, and each string that becomes a name
+// is looked for among all names: octet by octet that was a sixth of the time until the first packet.
+typedef unsigned long __attribute__((may_alias)) word_t;
+typedef unsigned long __attribute__((may_alias, aligned(1))) any_word_t;
+#define ONES 0x0101010101010101ul
+
+int memcmp(const void *one, const void *other, size_t octets) {
+    const unsigned char *a = one, *b = other;
+    while (octets >= 8 && *(const any_word_t *)a == *(const any_word_t *)b) {
+        a += 8;
+        b += 8;
+        octets -= 8;
+    }
+    for (; octets; a++, b++, octets--) {
+        if (*a != *b) {
+            return *a < *b ? -1 : 1;
+        }
+    }
+    return 0;
+}
+
+// Whole words where they are aligned: none of them reaches into a page that the string does not.
+size_t strlen(const char *text) {
+    const char *at = text;
+    for (; (unsigned long)at % 8; at++) {
+        if (!*at) {
+            return at - text;
+        }
+    }
+    for (;;) {
+        unsigned long word = *(const word_t *)at, zeros = (word - ONES) & ~word & ONES << 7;
+        if (zeros) {
+            return at - text + __builtin_ctzl(zeros) / 8;
+        }
+        at += 8;
+    }
+}
+
+int strncmp(const char *one, const char *other, size_t octets) {
+    const unsigned char *a = (const unsigned char *)one, *b = (const unsigned char *)other, *end = a + octets;
+    if (end < a) {
+        end = (const unsigned char *)~0ul;
+    }
+    for (; a != end; a++, b++) {
+        if (*a != *b) {
+            return *a < *b ? -1 : 1;
+        }
+        if (!*a) {
+            return 0;
+        }
+    }
+    return 0;
+}
+
 // lib/libm_dbl leaves these to the compiler, which calls them all the same.
 typedef union {
     double value;

@@ -67,10 +67,13 @@ MP_DEFINE_CONST_FUN_OBJ_KW(mp_builtin_open_obj, 1, builtin_open);
 void python_heap(size_t *total, size_t *free) {
     const uint8_t *table = MP_STATE_MEM(area).gc_alloc_table_start;
     size_t octets = MP_STATE_MEM(area).gc_alloc_table_byte_len, used = 0;
-    for (size_t i = 0; i < octets; i++) {
-        uint8_t pairs = (table[i] | table[i] >> 1) & 0x55;
-        pairs = (pairs & 0x33) + (pairs >> 2 & 0x33);
-        used += (pairs & 0xf) + (pairs >> 4);
+    for (size_t i = 0; i < octets; i += 8) {
+        uint64_t pairs = 0;
+        memcpy(&pairs, table + i, octets - i < 8 ? octets - i : 8);
+        pairs = (pairs | pairs >> 1) & 0x5555555555555555;
+        pairs = (pairs & 0x3333333333333333) + (pairs >> 2 & 0x3333333333333333);
+        pairs = (pairs + (pairs >> 4)) & 0x0f0f0f0f0f0f0f0f;
+        used += pairs * 0x0101010101010101 >> 56;
     }
     *total = octets * 4 * MICROPY_BYTES_PER_GC_BLOCK;
     *free = *total - used * MICROPY_BYTES_PER_GC_BLOCK;

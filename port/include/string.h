@@ -1,4 +1,4 @@
-// memcpy, memmove, memset: libc.c; the rest: MicroPython's shared/libc/string0.c.
+// memcpy, memmove, memset, memcmp, strlen, strncmp: libc.c; the rest: MicroPython's shared/libc/string0.c.
 #pragma once
 #include <stddef.h>
 void *memcpy(void *to, const void *from, size_t octets);

@@ -27,8 +27,7 @@ class Pool:
         self.stack = xen.view(xen.mem(2 * pages), "H")  # free pages
         self.counters = array("I", (pages,))  # how many of them there are
         self.mark = xen.view(xen.mem(2 * pages), "H")
-        for page in range(pages):
-            self.stack[page] = page
+        self.stack[:] = array("H", range(pages))
 
     @property
     def free(self):
