@@ -5,21 +5,25 @@ behind the clients. Only at the start of the image, and for _MOST_MS at most: a 
 """
 import asyncio
 
+import loop
 from micropython import const
 
 _MOST_MS = const(1000)
 _LOOK_MS = const(1)
+_SPARED = const(3)  # passes in a row that are left out meanwhile, as rings have nothing and tasks have
 
 
 async def run(firewall):
     """For the supervisor, as a LINK, once, before frames flow. firewall: main.Firewall."""
     forwarder = firewall.forwarder
     forwarder.starting = forwarder.busy = True  # busy: or machine code would take what they send
+    loop.spare(_SPARED)
     try:
         await asyncio.wait_for_ms(_ready(firewall), _MOST_MS)
     except asyncio.TimeoutError:
         pass
     finally:
+        loop.spare(0)
         forwarder.starting = False
 
 

@@ -30,6 +30,7 @@ _PORTS = const(256)  # taken in one pass; the rest stays pending for the next
 _ALL_PORTS = const(4096)  # that there can be
 _GARBAGE = const(384 << 10)  # octets allocated since the last collection: there is another after a round that is short,
 _SHORT_NS = const(400000)
+_SOON_NS = const(100000)  # so long after a pass that has found nothing others may be left out, see spare()
 _MOST_GARBAGE = const(768 << 10)  # after any; boot.py has the amount for which it does not wait for a round
 
 
@@ -58,6 +59,9 @@ class _Passes:
         self.quick = None  # of the only service, see serve()
         self.times = array("I", bytes(4 * 4))  # began and ended, for rounds.py
         self.tables = [xen.pending, self.ports, self.quiet, xen.own, xen.ns, xen.sleep, self.times, None, None]
+        self.found = True  # the last round of services has found something to do, or there was none since we slept
+        self.spared = 0  # passes left out since,
+        self.sparing = 0  # and how many may be
         self.strays = 0  # events of ports that nobody registered: xenconsoled's, or of one just closed
         self.began = 0  # ns of xen.own(): start of the last round of services, or end of the last sleep
         self.ended = 0  # the same: end of that round
@@ -70,6 +74,10 @@ class _Passes:
 
     def wait_io_event(self, dt):
         """Passes until a task is to run. dt: ms until the next one's time; 0: one is ready, -1: none waits for that."""
+        if self.sparing and not dt:
+            if self._spares():
+                return
+            self.spared = 0
         tasks = core._task_queue
         # rounded down to asyncio's ticks, so that it finds the task due when we wake
         until = (xen.ns() // _NS_PER_MS + dt) * _NS_PER_MS if dt > 0 else None
@@ -96,8 +104,14 @@ class _Passes:
             if until and xen.ns() >= until:
                 return
 
+    def _spares(self):
+        """Whether a task goes on without a pass before it."""
+        self.spared += 1
+        return self.spared <= self.sparing and not (self.found or self.fatal) and xen.own() - self.ended < _SOON_NS
+
     def begin(self):
-        """Gaps are measured from now on."""
+        """Gaps are measured from now on. Anything may have come meanwhile."""
+        self.found = True
         self.began = self.ended = xen.own()
 
     def _quickly(self, until):
@@ -115,6 +129,7 @@ class _Passes:
             times[2], times[3] = now & 0xFFFFFFFF, now >> 32
         self.began = times[0] | times[1] << 32
         self.ended = times[2] | times[3] << 32
+        self.found = True
         self.quick.end()
         return n
 
@@ -152,6 +167,7 @@ class _Passes:
             if service():
                 done = True
         self.ended = xen.own()
+        self.found = done
         return done
 
     def _note(self, stepped, now):
@@ -203,6 +219,14 @@ def serve(service, quick=None):
     _passes.quick = quick if len(_passes.services) == 1 else None
     if quick:
         _passes.tables[7], _passes.tables[8] = quick.serve, quick.tables
+
+
+def spare(most):
+    """Leave out so many passes in a row before steps of tasks, while none finds anything; 0, at first: none.
+
+    A pass that finds nothing takes as long as a short step. For a time in which tasks have much to do, rings nothing.
+    """
+    _passes.sparing = most
 
 
 def leave(service):

@@ -141,6 +141,39 @@ async def mode_services():
     assert rounds - before == 10
 
 
+async def mode_spared():
+    """Up to so many passes in a row are left out while none finds anything to do; after a sleep there is one."""
+    rounds = work = 0
+
+    def service():
+        nonlocal rounds, work
+        rounds += 1
+        work -= work > 0
+        return work > 0
+
+    async def steps(n):
+        before = rounds
+        for _ in range(n):
+            await asyncio.sleep_ms(0)
+        return rounds - before
+
+    loop.serve(service)
+    await asyncio.sleep_ms(1)
+    loop.spare(3)
+    await asyncio.sleep_ms(1)
+    assert await steps(40) == 10
+    work = 100
+    await steps(4)
+    assert await steps(10) == 10
+    work = 0
+    await steps(4)
+    before = rounds
+    await asyncio.sleep_ms(10)
+    assert rounds > before
+    loop.spare(0)
+    assert await steps(10) == 10
+
+
 async def mode_service_wakes_task():
     """A service that readies a task but says it did nothing: the task runs at once all the same."""
     flag = loop.Flag()
