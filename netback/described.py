@@ -31,8 +31,7 @@ class Described:
 
     async def find(self):
         """True if dom0 has said whose device this is. Otherwise it is still writing, and frontend stays what it was."""
-        frontend = await values.read(self.store, self.path + "/frontend")
-        owner = await values.read(self.store, self.path + "/frontend-id")
+        frontend, owner = await values.reads(self.store, self.path, ("frontend", "frontend-id"))
         home = b"/local/domain/%d/" % self.domid
         path = frontend.startswith(home) and all(0x20 < octet < 0x7F for octet in frontend)
         whose = values.decimal(owner, DOMID_MAX) == self.domid
@@ -45,9 +44,7 @@ class Described:
 
     async def look(self):
         """Read what may change while the device lives. Returns (address, mac, mtu)."""
-        ip = await values.read(self.store, self.path + "/ip")
-        mac = await values.read(self.store, self.path + "/mac")
-        mtu = await values.read(self.store, self.path + "/mtu")
+        ip, mac, mtu = await values.reads(self.store, self.path, ("ip", "mac", "mtu"))
         address = first_host4(ip)
         self._judge("ip", ip, address is not None, "an IPv4 address", "nothing is forwarded")
         ethernet = values.mac(mac)

@@ -4,21 +4,21 @@ from xenbus import values
 from xennumbers import PORT_MAX, REF_MAX
 
 
+_NODES = (
+    "tx-ring-ref", "rx-ring-ref", "event-channel", "request-rx-copy", "multi-queue-num-queues",
+    "feature-sg", "feature-gso-tcpv4", "feature-no-csum-offload",
+)  # fmt: skip
+
+
 async def read(store, path):
     """(refs of tx and rx, port, sg, gso, csum) from a frontend's directory. PeerError."""
-    refs = (
-        await values.required(store, path + "/tx-ring-ref", REF_MAX),
-        await values.required(store, path + "/rx-ring-ref", REF_MAX),
-    )
+    tx, rx, port, copies, queues, sg, gso, no_csum = await values.reads(store, path, _NODES)
+    refs = values.demanded(_NODES[0], tx, REF_MAX), values.demanded(_NODES[1], rx, REF_MAX)
     if refs[0] == refs[1]:
         raise PeerError("tx-ring-ref and rx-ring-ref are both %d" % refs[0])
-    port = await values.required(store, path + "/event-channel", PORT_MAX)
-    if not await values.flag(store, path + "/request-rx-copy"):
+    port = values.demanded(_NODES[2], port, PORT_MAX)
+    if copies != b"1":
         raise PeerError("request-rx-copy is not 1")
-    queues = await values.read(store, path + "/multi-queue-num-queues")
     if queues not in (b"", b"1"):
         raise PeerError("multi-queue-num-queues is %r" % bytes(queues[:20]))
-    sg = await values.flag(store, path + "/feature-sg")
-    gso = await values.flag(store, path + "/feature-gso-tcpv4")
-    csum = not await values.flag(store, path + "/feature-no-csum-offload")
-    return refs, port, sg, gso, csum
+    return refs, port, sg == b"1", gso == b"1", no_csum != b"1"

@@ -33,6 +33,7 @@ _FREE_CONNECTS = const(5)
 _WINDOW_NS = const(10000000000)
 _SLOW_NS = const(5000000000)
 _NS_PER_MS = const(1000000)
+_FEATURES = ("/feature-rx-copy", "/feature-sg", "/feature-gso-tcpv4")
 
 _log = Log("netback")
 
@@ -150,7 +151,7 @@ class Vif(Parting):
 
     async def _look(self):
         """Act on what the directories say now. False: the device is gone."""
-        online = await values.read(self.store, self.path + "/online")
+        online, state = await values.reads(self.store, self.path, ("online", "state"))
         if online == b"0":
             await self._end()
             return False
@@ -162,7 +163,6 @@ class Vif(Parting):
             self.described.wrong_online(online, self.offered)
             if not self.offered:
                 return True  # dom0 is still writing
-        state = await values.read(self.store, self.path + "/state")
         if not self.offered or state == b"%d" % INITIALISING:
             # not written by us: dom0 has made the device anew, and waits for our InitWait
             self._drop_link()
@@ -233,10 +233,8 @@ class Vif(Parting):
 
         async def write(t):
             await t.read(path)
-            await t.write(path + "/feature-rx-copy", "1")
-            await t.write(path + "/feature-sg", "1")
-            await t.write(path + "/feature-gso-tcpv4", "1")
-            await t.write(path + "/state", "%d" % INIT_WAIT)
+            nodes = [(path + feature, "1") for feature in _FEATURES]
+            await t.writes(nodes + [(path + "/state", "%d" % INIT_WAIT)])
 
         await self.store.transaction(write)
         self.state = INIT_WAIT

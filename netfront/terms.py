@@ -7,6 +7,9 @@ from xenbus import values
 from xenbus.states import CONNECTED
 
 _FEATURES = ("request-rx-copy", "feature-rx-notify", "feature-sg", "feature-gso-tcpv4")
+_OFFERED = (
+    "feature-sg", "feature-gso-tcpv4", "feature-no-csum-offload", "feature-split-event-channels", "feature-rx-copy",
+)  # fmt: skip
 _ONE_CHANNEL = ("event-channel",)
 _TWO_CHANNELS = ("event-channel-tx", "event-channel-rx")
 
@@ -18,16 +21,15 @@ class Terms:
 async def read(store, path, backend):
     """Terms, of what dom0 wrote below path and the netvm below backend. StoreError."""
     terms = Terms()
-    terms.mac = values.mac(await values.read(store, path + "/mac"))
-    mtu = values.decimal(await values.read(store, path + "/mtu"), MTU_MOST)
+    mac, mtu = await values.reads(store, path, ("mac", "mtu"))
+    terms.mac = values.mac(mac)
+    mtu = values.decimal(mtu, MTU_MOST)
     terms.mtu = mtu if mtu and mtu >= MTU_LEAST else MTU
-    terms.sg = await values.flag(store, backend + "/feature-sg")
+    flags = [value == b"1" for value in await values.reads(store, backend, _OFFERED)]
+    terms.sg, terms.gso, no_csum, terms.split, terms.copies = flags
+    terms.csum = not no_csum
     if not terms.sg:
         terms.mtu = min(terms.mtu, MTU)  # one slot for each frame
-    terms.gso = await values.flag(store, backend + "/feature-gso-tcpv4")
-    terms.csum = not await values.flag(store, backend + "/feature-no-csum-offload")
-    terms.split = await values.flag(store, backend + "/feature-split-event-channels")
-    terms.copies = await values.flag(store, backend + "/feature-rx-copy")
     return terms
 
 
@@ -40,12 +42,9 @@ async def publish(store, path, link):
         await t.read(path + "/backend")  # lest the directory comes back by our writing
         for name in _ONE_CHANNEL if split else _TWO_CHANNELS:
             await t.rm("%s/%s" % (path, name))  # of a connection before: netvms look for two first
-        await t.write(path + "/tx-ring-ref", "%d" % link.refs[0])
-        await t.write(path + "/rx-ring-ref", "%d" % link.refs[1])
-        for name, port in zip(names, link.ports):
-            await t.write("%s/%s" % (path, name), "%d" % port)
-        for feature in _FEATURES:
-            await t.write("%s/%s" % (path, feature), "1")
-        await t.write(path + "/state", "%d" % CONNECTED)
+        nodes = [("/tx-ring-ref", "%d" % link.refs[0]), ("/rx-ring-ref", "%d" % link.refs[1])]
+        nodes += [("/" + name, "%d" % port) for name, port in zip(names, link.ports)]
+        nodes += [("/" + feature, "1") for feature in _FEATURES] + [("/state", "%d" % CONNECTED)]
+        await t.writes([(path + name, value) for name, value in nodes])
 
     await store.transaction(write)

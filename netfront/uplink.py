@@ -21,7 +21,7 @@ from netfront.link import FrontLink
 from netfront.states import EARLY, ENDED, OFFERED, OPEN, WAITING
 from supervisor import explain
 from xenbus import values
-from xenbus.device import Delay, Device, read_state, write_state
+from xenbus.device import Delay, Device, read_state, state, write_state
 from xenbus.states import CLOSED, CLOSING, INITIALISING
 from xenbus.wire import Denied, Missing, StoreError
 from xennumbers import DOMID_MAX
@@ -113,8 +113,8 @@ class Uplink(Device):
 
     async def _backend(self, path):
         """(its path, its domain) as the directory names them; None: it does not."""
-        backend = await values.read(self.store, path + "/backend")
-        domid = values.decimal(await values.read(self.store, path + "/backend-id"), DOMID_MAX)
+        backend, domid = await values.reads(self.store, path, ("backend", "backend-id"))
+        domid = values.decimal(domid, DOMID_MAX)
         if domid is None or not backend.startswith(b"/") or any(not 0x20 < octet < 0x7F for octet in backend):
             return None
         return backend.decode(), domid
@@ -154,9 +154,9 @@ class Uplink(Device):
 
     async def _step(self, path, backend, domid, seen):
         """One look at both sides; returns the netvm's state, as `seen` for the next look. StoreError, OSError, MemoryError."""
-        theirs = await read_state(self.store, backend)
+        theirs, online = await values.reads(self.store, backend, ("state", "online"))
+        theirs = state(theirs)
         ours = await read_state(self.store, path)
-        online = await values.read(self.store, backend + "/online")
         if online == b"0":
             theirs = CLOSING  # dom0 says both at once
         if self.breach:

@@ -152,16 +152,19 @@ def _starved():
 
 
 def _short(store, n):
-    ask = type(store).ask
     left = [n]
 
-    async def asked(kind, payload):
-        if left[0] > 0 and bytes(payload).startswith(b"backend/vif/"):
-            left[0] -= 1
-            raise MemoryError("for a request")
-        return await ask(store, kind, payload)
+    def short(method):
+        async def asked(kind, payload):
+            first = payload[0] if isinstance(payload, list) else payload
+            if left[0] > 0 and bytes(first).startswith(b"backend/vif/"):
+                left[0] -= 1
+                raise MemoryError("for a request")
+            return await method(store, kind, payload)
 
-    store.ask = asked
+        return asked
+
+    store.ask, store.ask_all = short(type(store).ask), short(type(store).ask_all)
 
 
 def _failed(forwarder):

@@ -116,7 +116,7 @@ def test_only_a_daemon_that_may_sleep_is_told(xenbus_ring):
 
 
 class Sleeper(Daemon):
-    """An echo that runs only when it was told, or before it has fallen asleep: behind a step that finds nothing to do."""
+    """An echo that runs when it was told, and until a step has found nothing to do."""
 
     def __init__(self, index, chance):
         super().__init__(index)

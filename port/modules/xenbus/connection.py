@@ -83,16 +83,22 @@ class Connection:
 
     async def exchange(self, request):
         """Queue the request and wait for its answer; returns it with its reply, or raises its error."""
-        self.queue.append(request)
-        self._wake.set()
-        try:
-            await request.answered.wait()
-        except CancelledError:
-            self._abandon(request)
-            raise
+        await self.exchange_all((request,))
         if request.error:
             raise request.error
         return request
+
+    async def exchange_all(self, requests):
+        """exchange() of several at once, which the daemon answers in order. Each has its reply or error then."""
+        self.queue += requests
+        self._wake.set()
+        try:
+            for request in requests:
+                await request.answered.wait()
+        except CancelledError:
+            for request in requests:
+                self._abandon(request)
+            raise
 
     def post(self, kind, payload, tx_id=0):
         """Send a request whose answer does not matter."""
@@ -164,7 +170,7 @@ class Connection:
         return req_id
 
     def _put(self):
-        n = self.ring.send(self._out, self._out_done)
+        n = self.ring.send(self._out, self._out_done) if self._out_done < len(self._out) else 0
         self._out_done += n
         return n > 0
 

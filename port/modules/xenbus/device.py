@@ -12,17 +12,22 @@ from xenbus import values
 from xenbus.states import RECONFIGURED
 
 
+def state(octets):
+    """The state that a node holds; 0 for what is none."""
+    return values.decimal(octets, RECONFIGURED) or 0
+
+
 async def read_state(store, path):
     """The state in a directory; 0 if there is none, or what is no state."""
-    return values.decimal(await values.read(store, path + "/state"), RECONFIGURED) or 0
+    return state(await values.read(store, path + "/state"))
 
 
-async def write_state(store, path, state, witness):
+async def write_state(store, path, to, witness):
     """Write our state, unless this node of our directory is gone: that would bring it back. Raises Missing then."""
 
     async def write(t):
         await t.read(witness)
-        await t.write(path + "/state", "%d" % state)
+        await t.write(path + "/state", "%d" % to)
 
     await store.transaction(write)
 

@@ -9,6 +9,8 @@ from xenbus.wire import (
     RM,
     SET_PERMS,
     WRITE,
+    Denied,
+    Missing,
     QuotaError,
     StoreError,
     checked,
@@ -22,7 +24,7 @@ _PARTS_MAX = const(64)  # of one directory, restarts included; 1000 nodes of our
 
 
 class Nodes:
-    """Needs ask(kind, payload) -> payload of the reply.
+    """Needs ask(kind, payload) -> payload of the reply, and ask_all(kind, payloads) -> answered Requests.
 
     Paths are str: absolute, at most 3072 octets, or relative to our own directory, at most 2048. Every request
     suspends the task for one round trip, however long the daemon takes; the rings are served meanwhile. All raise
@@ -35,10 +37,25 @@ class Nodes:
         """Value of a node, as bytes; b"" for one that exists and is empty."""
         return await self.ask(READ, strings(path_ok(path)))
 
+    async def reads(self, paths):
+        """read() of several nodes at once. None in the place of one that is missing or denied."""
+        found = []
+        for request in await self.ask_all(READ, [strings(path_ok(path)) for path in paths]):
+            if request.error and not isinstance(request.error, (Missing, Denied)):
+                raise request.error
+            found.append(request.reply)
+        return found
+
     async def write(self, path, value):
         """Set a node's value (bytes, or str in ASCII; by quota at most 2048 octets); makes it and its parents."""
-        octets = value.encode() if isinstance(value, str) else bytes(value)
-        expect_ok(await self.ask(WRITE, checked(strings(path_ok(path)) + octets)))
+        expect_ok(await self.ask(WRITE, _written(path, value)))
+
+    async def writes(self, nodes):
+        """write() of several (path, value) at once, of which the first that fails is told: in transactions only."""
+        for request in await self.ask_all(WRITE, [_written(*node) for node in nodes]):
+            if request.error:
+                raise request.error
+            expect_ok(request.reply)
 
     async def mkdir(self, path):
         """Make a node with an empty value, and its parents; one that exists stays as it is."""
@@ -80,3 +97,8 @@ class Nodes:
     async def set_perms(self, path, perms):
         """Set them. One given to a domain that does not exist yet is accepted and void for ever."""
         expect_ok(await self.ask(SET_PERMS, strings(path_ok(path), *perms)))
+
+
+def _written(path, value):
+    octets = value.encode() if isinstance(value, str) else bytes(value)
+    return checked(strings(path_ok(path)) + octets)

@@ -56,6 +56,13 @@ class Transaction(Nodes):
             raise Again("EAGAIN", "connection began anew")
         return (await self.connection.exchange(Request(kind, payload, self.tx_id))).reply
 
+    async def ask_all(self, kind, payloads):
+        if self.began_on != self.connection.number:
+            raise Again("EAGAIN", "connection began anew")
+        requests = [Request(kind, payload, self.tx_id) for payload in payloads]
+        await self.connection.exchange_all(requests)
+        return requests
+
     async def commit(self):
         expect_ok(await self.ask(TRANSACTION_END, b"T\0"))
 
@@ -82,6 +89,11 @@ class Store(Nodes):
 
     async def ask(self, kind, payload):
         return (await self.connection.exchange(Request(kind, payload))).reply
+
+    async def ask_all(self, kind, payloads):
+        requests = [Request(kind, payload) for payload in payloads]
+        await self.connection.exchange_all(requests)
+        return requests
 
     async def get_domain_path(self, domid):
         """Path of a domain's own directory, such as "/local/domain/5", whether or not it exists."""

@@ -39,15 +39,14 @@ async def read(store, path):
         return b""
 
 
-async def flag(store, path):
-    """Whether a feature node says 1."""
-    return await read(store, path) == b"1"
+async def reads(store, directory, names):
+    """Values of several nodes of a directory, asked at once; b"" for each that is not there."""
+    return [value or b"" for value in await store.reads([directory + "/" + name for name in names])]
 
 
-async def required(store, path, limit):
-    """A number that a frontend must give. PeerError names the node and what it holds."""
-    octets = await read(store, path)
+def demanded(name, octets, limit):
+    """The number that a node must hold, of what was read. PeerError."""
     value = decimal(octets, limit)
     if value is None:
-        raise PeerError("%s is %r, not a number up to %d" % (path.rsplit("/", 1)[-1], bytes(octets[:20]), limit))
+        raise PeerError("%s is %r, not a number up to %d" % (name, bytes(octets[:20]), limit))
     return value
