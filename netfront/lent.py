@@ -1,9 +1,14 @@
 """Pages that one ring has lent to the netvm, by the id of their request."""
 from array import array
 
+import micropython
 import xen
+from micropython import const
 from net.netif import NO_PAGE
 from net.ring import SLOTS
+
+_SLOTS = const(256)
+_NOBODY = const(0xFFFF)
 
 
 class Lent:
@@ -63,13 +68,17 @@ class Lent:
 
     def oldest(self, number):
         """The id of the request that was made first, of those still lent; number: of the next one. -1: nothing is lent."""
-        found = -1
-        if self.counters[0]:
-            most = 0
-            for id in range(SLOTS):
-                if self.page[id] != NO_PAGE:
-                    age = (number - self.number[id]) & 0xFFFFFFFF
-                    if age > most:
-                        most = age
-                        found = id
-        return found
+        return _oldest(self.page, self.number, number) if self.counters[0] else -1
+
+
+@micropython.viper
+def _oldest(page: ptr16, numbers: ptr32, number: int) -> int:  # noqa: F821  (viper's own)
+    found = 0 - 1
+    most = 0
+    for id in range(_SLOTS):
+        if page[id] != _NOBODY:
+            age = number - numbers[id] & 0xFFFFFFFF
+            if age > most:
+                most = age
+                found = id
+    return found

@@ -135,3 +135,26 @@ whole()
 print("done")
 """.replace("SLOTS", "256"))
     assert firewall.lines("done"), firewall.console
+
+
+def test_the_oldest_request_of_any_that_are_lent(machine, run):
+    """Machine code says the same as the sentence in its docstring, across the wrap of the counter too."""
+    machine.peer(1)
+    firewall = run(machine, _FAULTY + """
+link = make()
+lent = link.tx_lent
+word = xen.random(1)[0]
+for number in (0, 1, 300, 0x7FFFFFFF, 0x80000005, 0xFFFFFFFF):
+    for share in (0, 1, 3, 128, 256):
+        lent.counters[0] = 0
+        for id in range(256):
+            word = (word * 1103515245 + 12345) & 0x7FFFFFFF
+            there = (word >> 8) % 256 < share
+            lent.page[id] = id if there else 0xFFFF
+            lent.number[id] = number - 1 - (word >> 16) % 600 & 0xFFFFFFFF
+            lent.counters[0] += there
+        ages = [(number - lent.number[id] & 0xFFFFFFFF, -id) for id in range(256) if lent.page[id] != 0xFFFF]
+        assert lent.oldest(number) == (-max(ages)[1] if ages else -1), (number, share)
+print("done")
+""")
+    assert firewall.lines("done"), firewall.console
