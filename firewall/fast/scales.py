@@ -18,9 +18,9 @@ _SHARED = const(256)
 _verdicts = [None] * (2 * _SHARED)
 
 
-def scattered(n):
-    """0 ... n - 1, of at most 60, in no order: quick sort takes the square of what comes sorted already."""
-    return [i for i in [i * _APART % _RULES for i in range(_RULES)] if i < n]
+def scattered(rules):
+    """(number, rule) of at most 60, in no order: quick sort takes the square of what comes sorted already."""
+    return [(i, rules[i]) for i in [i * _APART % _RULES for i in range(_RULES)] if i < len(rules)]
 
 
 def verdict(accept, number):

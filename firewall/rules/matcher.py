@@ -123,9 +123,11 @@ def sealing(rules, resolvers, names, ask=None):
     for protocols, chosen in plan:
         groups = []
         for i in range(0, len(chosen), _GROUP):
-            groups.append(_Group(chosen[i : i + _GROUP]))
+            some = [rules.rules[number] for number in chosen[i : i + _GROUP]]
             yield None
-            groups[-1].set_addresses(chosen[i : i + _GROUP], resolvers, rules.family != 6)
+            groups.append(_Group(some))
+            yield None
+            groups[-1].set_addresses(some, resolvers, rules.family != 6)
             yield None
         for proto in protocols:
             of[proto] = groups
@@ -159,7 +161,7 @@ def _plan(plan, proto, chosen):
 
 
 def _chosen(rules, proto):
-    """In steps: the rules that can match packets of proto; _ANY: of none of the three that rules name."""
+    """In steps: which rules can match packets of proto; _ANY: of none of the three that rules name."""
     chosen = []
     for i, rule in enumerate(rules):
         if i % _SLICE == _SLICE - 1:
@@ -169,7 +171,7 @@ def _chosen(rules, proto):
         # without proto, ports and resolvers mean TCP and UDP
         if rule.proto == _ANY and rule.first != _ANY and proto not in (ipv4.TCP, ipv4.UDP):
             continue
-        chosen.append(rule)
+        chosen.append(i)
         if rule.low == _ANY and rule.host is None and not rule.dns and rule.first == _ANY:
             break  # it matches all: nothing after it is ever reached
     yield chosen
@@ -186,16 +188,14 @@ class _Group:
         self.unanswered = 0  # bits of drop rules whose host has no answer: they match everything
         self.by_past = {}  # the same -> bits of accept rules, and of unanswered ones, whose host had it
         self.never_answered = 0  # those of unanswered whose host never had an answer
-        for i in scales.scattered(len(rules)):
-            rule = rules[i]
+        for i, rule in scales.scattered(rules):
             self.verdicts[(1 << i) % _PLACES] = scales.verdict(rule.accept, rule.number)
             points.add(rule.first, rule.last, i)
         self.points = points.cut(True)
 
     def set_addresses(self, rules, resolvers, narrow):
         addresses = _Scale()
-        for i in scales.scattered(len(rules)):
-            rule = rules[i]
+        for i, rule in scales.scattered(rules):
             if rule.dns and rule.host is None:
                 for resolver in set(resolvers):
                     if rule.low == _ANY or rule.low <= resolver <= rule.high:
@@ -272,8 +272,7 @@ class _Scale:
 
     def cut(self, narrow):
         """The scale: where pieces begin, ascending from -1, and the bits of each. narrow: no value has over 32 bits."""
-        begins = [_ANY]
-        bits = [self.everywhere]
+        begins, bits = [_ANY], [self.everywhere]
         self.ends.sort()
         for end in self.ends:
             if end >> 6 != begins[-1]:

@@ -11,6 +11,7 @@ one is followed.
 from micropython import const
 from steps import at_once
 
+from firewall.fast.rows import Rows
 from firewall.wire import ipv4
 from firewall.wire.address import parse4, parse6
 
@@ -87,7 +88,7 @@ def parse(entries, address):
 def parsing(entries, address):
     """parse() of pairs in the order of their keys, in steps (see steps.py), one for each. RuleError as parse()."""
     family = 6 if ":" in address else 4
-    rules = []
+    rules = Rows(Rule)
     accept = None
     note = ""
     for entry, value in entries:
@@ -95,8 +96,9 @@ def parsing(entries, address):
         if entry == "policy":
             accept = _choice(entry, "policy", text, ("accept", "drop")) == "accept"
         elif len(entry) == 4 and _number(entry.lstrip("0") or "0", 9999) >= 0:
-            rules.append(_rule(entry, text, family))
-            if rules[-1].beyond and not note:
+            rule = _rule(entry, text, family)
+            rules.append(rule)
+            if rule.beyond and not note:
                 note = "%s: dstports to 65536: there is no such port, the rule ends at 65535" % entry
         else:
             raise RuleError(entry, entry, text, "a key of four digits, or policy")

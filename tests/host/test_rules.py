@@ -242,11 +242,11 @@ def test_a_thousand_rules_of_every_kind():
 
 
 def test_a_long_list_is_sealed_in_steps():
-    """For each protocol one for every 32 rules and one more, two for each group; it comes to what seal() makes."""
+    """For each protocol one for every 32 rules and one more, three for each group; it comes to what seal() makes."""
     texts = ["action=%s dst4=192.0.2.%d/32 dstports=%d-%d" % (("accept", "drop")[i % 2], i % 200, i, i + 9) for i in range(300)]
     parsed = rules_text.parse(entries(*texts), CLIENT)
     *steps, made = matcher.sealing(parsed, (), rule_names.NoNames())
-    assert steps == [None] * (4 * 10 + 2 * 5)  # TCP and UDP share their groups, the others have none
+    assert steps == [None] * (4 * 10 + 3 * 5)  # TCP and UDP share their groups, the others have none
     whole = matcher.seal(parsed, (), rule_names.NoNames())
     for i in range(0, 300, 7):
         asked = (6, parse4("192.0.2.%d" % (i % 200)), i + 3, -1, 0)
