@@ -10,10 +10,17 @@ from firewall.rules import text
 
 FIELDS = ("number", "accept", "proto", "low", "high", "host", "dns", "first", "last", "never", "beyond")
 EDGES = (
-    "action=accept", "action=drop dst4=0.0.0.0/0", "action=accept dst4=255.255.255.255/32 proto=tcp dstports=65535-65535",
-    "action=drop proto=udp dstports=0-0", "action=accept proto=tcp dstports=1-65536", "action=drop dsthost=a.example.org",
-    "action=accept specialtarget=dns dstports=1-9", "action=drop proto=icmp icmptype=255", "action=accept dsthost=0.0.0.0",
-)  # fmt: skip
+    "action=accept",
+    "action=drop dst4=0.0.0.0/0",
+    "action=accept dst4=255.255.255.255/32 proto=tcp dstports=65535-65535",
+    "action=drop proto=udp dstports=0-0",
+    "action=accept proto=tcp dstports=1-65536",
+    "action=drop dsthost=a.example.org",
+    "action=accept specialtarget=dns dstports=1-9",
+    "action=drop proto=icmp icmptype=255",
+    "action=accept dsthost=0.0.0.0",
+)
+FAMILY6 = ("action=accept dst6=2001:db8::/32 proto=tcp dstports=1-2", "action=drop dst6=::/0", "action=accept dst6=::1")
 
 
 def fields(rule):
@@ -24,7 +31,7 @@ def fields(rule):
 def test_a_rule_comes_out_as_it_went_in(family):
     texts = list(EDGES) + [rulegen.rule(random.Random(seed)) for seed in range(300)]
     if family == 6:
-        texts = ["action=accept dst6=2001:db8::/32 proto=tcp dstports=1-2", "action=drop dst6=::/0", "action=accept dst6=::1"]
+        texts = FAMILY6
     made, rows = [], Rows(text.Rule)
     for i, rule in enumerate(texts):
         made.append(text._rule("%04d" % (9999 - i), rule, family))
