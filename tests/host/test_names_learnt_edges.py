@@ -76,6 +76,31 @@ def test_what_is_learnt_anew_admits_no_shorter_and_is_news_once_it_was_past(lear
     assert learnt.admits("a", 600002) == () and len(learnt.admits("a", 600002, True)) == 3
 
 
+def test_what_became_past_in_this_ms_is_news_by_itself(learnt):
+    learnt.learn("a", [(ADDRESS, 300)], 0)
+    assert learnt.learn("a", [(ADDRESS, 300)], 299999) is False
+    learnt.end(300000)
+    assert learnt.learn("a", [(ADDRESS, 300)], 300000) is True
+
+
+def test_who_was_passed_over_once_goes_the_next_time(learnt):
+    for i in range(512):
+        learnt.learn("n%d" % i, [(i, 300)], i)
+    learnt.learn("n0", [(0, 300)], 600)
+    for i in range(511):
+        learnt.learn("m%d" % i, [(1000 + i, 300)], 601)
+    assert "n0" in learnt.hosts and "n511" not in learnt.hosts
+    learnt.learn("m511", [(1511, 300)], 602)
+    assert "n0" not in learnt.hosts and len(learnt.hosts) == 512
+
+
+def test_the_first_question_of_all_is_not_taken_for_an_empty_place(learnt):
+    learnt.ask(0, question(1), 0)
+    for ident in range(2, 65):
+        learnt.ask(0, question(ident), 0)
+    assert learnt.answer(0, reply(question(1))) == ("a.example", [(ADDRESS, 300)], 30000)
+
+
 def test_what_admits_again_is_not_pruned(learnt):
     """An address that was past when flows were looked through, and was learnt anew before the end of that."""
     learnt.learn("a", [(ADDRESS, 300), (ADDRESS + 1, 300), (ADDRESS + 2, 300)], 0)

@@ -3,7 +3,7 @@ import random
 import struct
 
 import pytest
-from packets import ACK, PSH, SYN, Look, tcp, tcp_segment, udp, ip
+from packets import ACK, PSH, SYN, Look, ip, pseudo, tcp, tcp_segment, total, udp
 from scenes import A, B, OURS, SERVER
 
 from firewall import reasons
@@ -60,8 +60,9 @@ def test_addresses_that_no_name_opens(net, naming, text, ignored):
     ([b"\0\0"] * 16, -1),
 ])
 def test_a_port_is_any_from_1024_on_that_is_found_in_16_tries(net, naming, drawn, port):
-    naming._random = lambda octets: drawn.pop(0)[:octets]
-    assert naming.port(17, parse4(RESOLVER)) == port and not drawn
+    asked = []
+    naming._random = lambda octets: asked.append(octets) or drawn.pop(0)
+    assert naming.port(17, parse4(RESOLVER)) == port and not drawn and set(asked) == {2}
     if port > 0:
         naming._random = lambda octets: struct.pack(">H", port)
         assert naming.port(17, parse4(RESOLVER)) == -1
@@ -84,6 +85,7 @@ def test_a_segment_of_ours(net, naming, flags, octets):
     naming.segment(PORT, parse4(RESOLVER), 0x01020304, 0x05060708, flags, octets)
     seen = Look(net.uplink.recv())
     assert (seen.src, seen.dst, seen.sport, seen.dport, seen.fragment) == (OURS, RESOLVER, PORT, 53, 0x4000)
+    assert seen.frame[18:20] == b"\0\0"  # with DF an identification means nothing (RFC 6864)
     head = seen.frame[34:]
     assert struct.unpack(">II", head[4:12]) == (0x01020304, 0x05060708) and head[13] == flags
     options = struct.pack(">BBH", 2, 4, 1500 - 40) if flags == SYN else b""
@@ -144,12 +146,17 @@ def test_a_datagram_for_us(net, naming, data):
 def test_a_segment_for_us(net, naming, data, options):
     net.neighbours.nat.reserve(6, PORT)
 
-    def segment(sport):
+    def segment(sport, reserved=0):
         octets = tcp_segment(RESOLVER, sport, OURS, PORT, ACK, data, seq=0xFE020304, ack=0xFD060708, options=options)
-        return ip(RESOLVER, OURS, 6, octets)
+        octets = bytearray(octets[:16] + b"\0\0" + octets[18:])
+        octets[12] |= reserved
+        over = pseudo(RESOLVER, OURS, 6, len(octets)) + bytes(octets)
+        struct.pack_into(">H", octets, 16, total(over) ^ 0xFFFF)
+        return ip(RESOLVER, OURS, 6, bytes(octets))
 
-    assert came(net, naming, segment(53)) == (
-        [(PORT, parse4(RESOLVER), 0xFE020304, 0xFD060708, ACK, data, net.now)], 1)
+    for reserved in (0, 2, 4, 8):  # bits of no meaning yet
+        assert came(net, naming, segment(53, reserved)) == (
+            [(PORT, parse4(RESOLVER), 0xFE020304, 0xFD060708, ACK, data, net.now)], 1)
     for frame in (wrong(segment(53), 50), wrong(segment(53), 51), segment(54), segment(53 + 256)):
         assert came(net, naming, frame) == ([], 0)
 
