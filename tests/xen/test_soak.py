@@ -115,6 +115,9 @@ class Soak:
         self._see(after[1])
         self.pages.append(after[1]["pages"])
         used = clocks.cpu_seconds(site.lab.emulator.process.pid) - used
+        stood = max((stall[0] for stall in self.stalls if stall[1] == number), default=0)
+        self._tell("soak, round %d: the longest that a client stood still; questions without an answer so far" % number,
+                   "%g s; %d of %d" % (stood, self.unanswered, self.questions))
         what = "soak, round %d: KiB of heap free, of pages; the longest gap so far; the host's s of CPU, the lab's s"
         self._tell(what % number, "%d, %d; %s; %.0f, %.0f" % (
             self.heaps[-1], self.pages[-1], self.gap, used, site.uptime() - began))
