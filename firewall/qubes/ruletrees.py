@@ -26,6 +26,7 @@ _NODES = const(4500)  # and its nodes, each of which takes some 300 octets of he
 _OPEN = const(8)  # trees being written at once
 _OPEN_OCTETS = const(160 << 10)  # of all these but the last; as nodes they take some five times as much
 _SLICE = const(16)  # nodes packed in a step,
+_HASHED = const(32768)  # octets: MicroPython hashes all of a bytes object, some 8 ns each; a bytearray it does not
 _COUNTED = const(64)  # and those counted
 _SPOILED = "spoiled"  # a key that no parser takes
 
@@ -240,7 +241,7 @@ def nodes_of(packed):
     while at < len(packed):
         start = at + 1 + packed[at]
         end = start + 2 + (packed[start] | packed[start + 1] << 8)
-        yield packed[at + 1 : start].decode(), packed[start + 2 : end]
+        yield packed[at + 1 : start].decode(), bytes(packed[start + 2 : end])
         at = end
 
 
@@ -266,7 +267,15 @@ def packing(nodes):
             if done % _SLICE == 0:
                 yield None
         whole.append(b"".join(parts))
-    yield b"".join(whole)
+    octets = sum([len(part) for part in whole])
+    if octets <= _HASHED:
+        yield b"".join(whole)
+        return
+    made, at = bytearray(octets), 0
+    for part in whole:
+        made[at : at + len(part)] = part
+        at += len(part)
+    yield made
 
 
 def unpack(packed):
