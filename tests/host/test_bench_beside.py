@@ -55,6 +55,9 @@ def test_watched_stands_beside_bare():
     text = features.lines(result)
     assert text[2].split()[-4:] == ["100", "103", "+3.0", "%"] and text[3].split()[-3:] == ["200", "–", "–"]
     assert features.lines(ours()) == []
+    result["figures"]["citizen"] = {"up_rate": 198, "up_cpu": 100}
+    text = features.lines(result)
+    assert text[2].split()[-7:] == ["100", "100", "+0.0", "%", "103", "+3.0", "%"]
 
 
 def test_its_jobs_are_the_bench_s():
