@@ -21,7 +21,7 @@ def ask(domid, *request):
 def row(domid, services, count, seconds=60):
     """Calls one after another, of these services in turn; one that does not end by itself vanishes when it has spoken.
 
-    What Status said of the heap, in order; it is the first of `services`, as JSON.
+    What Status said of the heap, in order.
     """
     told = []
     for n in range(count):
@@ -37,7 +37,7 @@ def row(domid, services, count, seconds=60):
             ask(domid, "end", number)
         elif found["code"] != 0:
             raise ValueError("%s: %s" % (services[n % len(services)], found))
-        elif n % len(services) == 0:
+        elif services[n % len(services)] == "firewall.Status+json":
             with open(STDOUT % number, "rb") as text:
                 told.append(json.loads(text.readlines()[1])["memory"])
         os.unlink(STDOUT % number)
