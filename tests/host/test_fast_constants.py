@@ -12,6 +12,7 @@ from net import netif
 
 ROWS = "../../port/modules/net/rows"  # imports xen
 RING = "../../port/modules/net/ring"
+LENT = "../../netfront/lent"
 FAST = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "firewall", "fast")
 
 
@@ -48,6 +49,11 @@ def test_of_records_interfaces_and_protocols():
     assert (own["_ICMP"], own["_TCP"], own["_UDP"]) == (ipv4.ICMP, ipv4.TCP, ipv4.UDP)
     assert own["_BLANK"] == netif.TX_CSUM_BLANK
     assert (icmp.ECHO, icmp.ECHO_REPLY) == (8, 0)
+
+
+def test_of_pages_lent():
+    own = constants(LENT)
+    assert (own["_SLOTS"], own["_NOBODY"]) == (constants(RING)["SLOTS"], netif.NO_PAGE)
 
 
 def test_of_flows_that_begin():
