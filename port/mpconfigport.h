@@ -30,6 +30,10 @@
 #ifdef WEAK_GC_ALLOC // in gc.c: allocate.c has another
 #pragma weak gc_alloc
 #endif
+#ifdef WEAK_SEARCHES // in qstr.c, frozenmod.c: names.c has others
+#pragma weak qstr_find_strn
+#pragma weak mp_find_frozen_module
+#endif
 #define MICROPY_MEM_STATS (0)
 #define MICROPY_STACK_CHECK_MARGIN (8192) // C calls between two checks, printf and float formatting included
 #define MICROPY_ENABLE_SCHEDULER (0)      // nothing runs beside the interpreter
