@@ -64,7 +64,7 @@ class Forwarder:
         self.quick = self if fast else None  # for loop.serve()
         if fast:
             look = self.fast.look
-            self._look, self._end, self._tables = look.look, look.end, look.tables
+            self._look, self._end, self._tables, self._of_end = look.look, look.end, look.words, look.tables
             alone = self.fast.alone
             alone.call(self._count, SLOTS, CALM_SLOTS)
             self._alone, self.serve, self.tables, self._words = alone.run, alone.serve, alone.tables, alone.words
@@ -205,7 +205,7 @@ class Forwarder:
                 if self._turns(now, ns + _PASS_NS, given):
                     done = True
         self.delivery.burst()
-        self.seen = self._end(self._tables, 0 if self.left or self.busy else 2 if self.many else 1)
+        self.seen = self._end(self._of_end, 0 if self.left or self.busy else 2 if self.many else 1)
         return self.seen, done
 
     def _take_up(self, how, now):

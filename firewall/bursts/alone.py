@@ -38,9 +38,10 @@ BEGAN = const(31)  # ns, two words each: when the pass's turns began,
 DUE = const(33)  # when slots to the netvm are to be counted
 KNOWN_TIME = const(35)  # an address: what known() takes for the time
 RAN = const(37)  # 1: the pass has asked Python for flows to begin
-_CAME = const(23)  # places in the tables
-_WENT = const(24)
-_TAPS = const(26)
+_TALLY = const(7)  # places in the tables
+_CAME = const(24)
+_WENT = const(25)
+_TAPS = const(27)
 # how it ended
 WHOLE = const(0)  # the pass is over
 REST = const(1)  # turns go on in Python
@@ -65,7 +66,7 @@ class Alone:
         words[BURST], words[BURST_SLOT] = turns.BURST, turns.BURST_SLOT
         words[MOST_BEGUN], words[OF_BEGUN] = most, turns.BEGUN
         self.tables = [
-            look.look, look.tables, look.end, words, arrays, xen.ns, None, circle.whose,
+            look.look, look.words, look.end, look.tables, words, arrays, xen.ns, None, circle.whose,
             uplink_rx.turn, client_tx.turn, runs.hits, known.known, known_tables, packets,
             uplink_tx.put, client_rx.put, uplink_tx.take_back, xen.copy, outward.ops,
             rings.sending, client_rx.finish, circle.lone, circle.charge, None, None, begin, None,
@@ -83,7 +84,7 @@ class Alone:
 
     def call(self, count, least, most):
         """count(ns): slots to the netvm are to be counted. least, most: slots in a turn."""
-        self.tables[6] = count
+        self.tables[_TALLY] = count
         self.words[LEAST_SLOTS], self.words[MOST_SLOTS] = least, most
 
     def watch(self, tap):

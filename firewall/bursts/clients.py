@@ -27,13 +27,14 @@ class Clients:
             table(
                 (tx.words, r.slots, r.packets, r.parts, inward.words, pool.stack, pool.mark),
                 (tx.words, r.slots, r.packets, inward.words, rings.counts),
-                r.s, tx.words, tx.counters, pool.counters, fixed, xen.copy, inward.ops, xen.mb, xen.evtchn_send,
+                r.s, tx.words, tx.counters, pool.counters, fixed,
+                handed=(xen.copy, inward.ops, xen.mb, xen.evtchn_send),
             ), table(
                 (rx.words, r.packets, r.parts, outward.words, sent),
                 r.s, rx.words, rx.counters, rings.counters, outward.counters, out,
             ), table(
                 (rx.words, outward.words, sent, pool.stack, rings.counts),
-                r.s, rx.words, rx.counters, rings.counters, pool.counters, out, xen.mb, xen.evtchn_send,
+                r.s, rx.words, rx.counters, rings.counters, pool.counters, out, handed=(xen.mb, xen.evtchn_send),
             ),
         )  # fmt: skip
 

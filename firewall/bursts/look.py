@@ -10,7 +10,7 @@ from firewall.interfaces import NUMBERS, UPLINK
 
 _ROW = const(8)  # words
 _IDLE = const(4)  # the first of a ring: who asks for an event writes there
-_OF_ALL = const(10)  # places in the tables
+_OF_END = const(2)  # place in the tables
 _OF_LOOK = const(8)  # addresses in the words
 # of what is seen:
 SOME = const(0xFFFF)  # how many interfaces have something for a turn
@@ -24,9 +24,9 @@ WHO = const(22)  # from this bit on: the number of one that has something
 
 
 class Look:
-    """has: an octet by an interface's number, 1: it had something when last looked at. tables: what kernels are given.
+    """has: an octet by an interface's number, 1: it had something when last looked at.
 
-    look(tables), end(tables, may): see fast/rings.py.
+    look(words), end(tables, may): see fast/rings.py.
     """
 
     def __init__(self):
@@ -37,11 +37,12 @@ class Look:
         self._numbers = xen.view(xen.mem(2 * NUMBERS), "H")
         self._idle = xen.view(xen.mem(4 * _IDLE * NUMBERS), "I")  # what stands for tx rings that are not looked at
         # how many, whether the uplink is one; and addresses: of the first three tables, and of what is the uplink's
-        self._words = array("I", bytes(4 * (2 + 2 * _OF_LOOK)))
-        none = (None,) * 5
-        self.tables = [self._rows, self._numbers, self.has, self._words] + list(none) + [xen.mb] + list(none[:4])
+        self.words = array("I", bytes(4 * (2 + 2 * _OF_LOOK)))
+        self.tables = [self.words, xen.mb, None, None, None, None]
+        self._mine = ()  # the uplink's memory, which is kept here
+        common = self._rows, self._numbers, self.has
         for i in range(3):
-            kernels.enter(self._words, 2 + 2 * i, self.tables[i])
+            kernels.enter(self.words, 2 + 2 * i, common[i])
 
     def add(self, number, rings, arrays):
         """These rings have come. arrays: what the kernels are given of them. MemoryError: they have not."""
@@ -49,7 +50,7 @@ class Look:
         if number == UPLINK:
             last = rings.rx.words, rings.rx.counters
             lent = rings.tx_lent.counters, rings.rx_lent.counters, rings.quarantine.counters
-            mine = (rings.counters,) + lent + (rings.backlog.counters,)
+            self._mine = mine = (rings.counters,) + lent + (rings.backlog.counters,)
         at = _ROW * number
         for memory in (rings.tx.words, rings.tx.counters) + last:
             kernels.enter(self._rows, at, memory)
@@ -57,28 +58,27 @@ class Look:
         if number == UPLINK:
             tables = self.tables
             for i in range(5):
-                tables[4 + i] = mine[i]
-                kernels.enter(self._words, 8 + 2 * i, mine[i])
-            tables[_OF_ALL] = uplink_rx.lend
-            tables[_OF_ALL + 1] = arrays[2]
-            tables[_OF_ALL + 2] = uplink_tx.flush
-            tables[_OF_ALL + 3] = arrays[4]
-            self._words[1] = 1
+                kernels.enter(self.words, 8 + 2 * i, mine[i])
+            tables[_OF_END] = uplink_rx.lend
+            tables[_OF_END + 1] = arrays[2]
+            tables[_OF_END + 2] = uplink_tx.flush
+            tables[_OF_END + 3] = arrays[4]
+            self.words[1] = 1
         self.has[number] = 0
-        self._numbers[self._words[0]] = number
-        self._words[0] += 1
+        self._numbers[self.words[0]] = number
+        self.words[0] += 1
 
     def remove(self, number):
         """Its rings are about to go."""
         numbers = self._numbers
         there = 0
-        for i in range(self._words[0]):
+        for i in range(self.words[0]):
             if numbers[i] != number:
                 numbers[there] = numbers[i]
                 there += 1
-        self._words[0] = there
+        self.words[0] = there
         if number == UPLINK:
-            self._words[1] = 0
+            self.words[1] = 0
         self.has[number] = 0
 
     def pause(self, number, rings, on):
@@ -90,4 +90,4 @@ class Look:
 
     def sending(self):
         """The number of a client with copies in the running burst; 0: there is none."""
-        return kernels.sending(self.tables)
+        return kernels.sending(self.words)

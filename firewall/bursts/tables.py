@@ -4,24 +4,23 @@ from array import array
 from firewall.fast import rings
 
 
-def table(*things):
-    """Memory, tuples of memory (a block of their own), and what is called or handed on, for a kernel.
+def table(*memories, handed=()):
+    """Memory and tuples of memory (a block of their own) for a kernel, and what is called or handed on.
 
-    The result has all things at their places, but for the first, in whose place is the block: the address of each thing
-    that is memory stands there at its place. None of it may move or grow.
+    The result is what a kernel unpacks, which is cheaper than to look its items up: the block, where the address of
+    each memory stands at its place; what is handed; and last what must be kept. No memory may move or grow.
     """
-    block, kept = _block(things)
-    return (block,) + things[1:] + (things[0], kept)
+    block, kept = _block(memories)
+    return (block,) + handed + (kept,)
 
 
 def _block(things):
     words = array("I", bytes(8 * len(things)))
-    kept = []
+    kept = [things]
     for i in range(len(things)):
         memory = things[i]
         if isinstance(memory, tuple):
             memory, more = _block(memory)
             kept.append((memory, more))
-        if not callable(memory):
-            rings.enter(words, 2 * i, memory)
+        rings.enter(words, 2 * i, memory)
     return words, kept

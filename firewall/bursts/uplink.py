@@ -28,25 +28,26 @@ class Uplink:
             table(
                 (rx.words, rx_lent.page, rx_lent.gref, r.packets, r.parts, r.refs),
                 (rx_lent.page, r.packets, r.parts, pool.mark, pool.stack),
-                r.s, rx.words, rx.counters, pool.counters, rx_lent.counters, r.refs, xen.revokes,
-                (r.packets, rings.counts),
+                r.s, rx.words, rx.counters, pool.counters, rx_lent.counters, (r.packets, rings.counts),
+                handed=(r.refs, xen.revokes),
             ), table(
                 (r.packets, r.parts, pool.mark, r.places, r.gfns),
                 (r.packets, r.parts, r.refs, tx.words, rings.tx_ids, tx_lent.page, tx_lent.gref, tx_lent.number,
                  rings.counts),
                 r.s, tx.counters, rings.counters, tx_lent.counters, rx_lent.counters, kept, fixed,
-                xen.zeros, pool.memory, r.places, xen.grants, r.gfns, r.refs,
+                handed=(xen.zeros, pool.memory, r.places, xen.grants, r.gfns, r.refs),
             ), table(
                 (rx_lent.page, pool.stack, pool.mark, r.places, r.gfns, r.pages),
                 (rx.words, rx_lent.page, rx_lent.gref, r.refs, r.pages),
                 r.s, rx.counters, pool.counters, tx_lent.counters, rx_lent.counters, kept, fixed, r.pages, pool.stack,
-                r.refs, xen.zeros, pool.memory, r.places, xen.grants, r.gfns,
+                handed=(xen.zeros, pool.memory, r.places, xen.grants, r.gfns, r.refs),
             ), table(
                 (tx.words, tx_lent.page, tx_lent.gref, r.refs, r.pages, r.ids),
                 (r.pages, r.ids, rings.tx_ids, pool.stack),
-                r.s, tx.words, tx.counters, rings.counters, pool.counters, tx_lent.counters, r.refs, xen.revokes,
+                r.s, tx.words, tx.counters, rings.counters, pool.counters, tx_lent.counters,
+                handed=(r.refs, xen.revokes),
             ),
-            table(tx.words, tx.counters, rx.words, rx.counters, fixed, xen.mb, xen.evtchn_send),
+            table(tx.words, tx.counters, rx.words, rx.counters, fixed, handed=(xen.mb, xen.evtchn_send)),
         )  # fmt: skip
 
     # ---- from the netvm -------------------------------------------------------------------------

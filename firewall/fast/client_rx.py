@@ -41,6 +41,7 @@ _PROD = const(0)
 _PUBLISHED = const(1)
 _CONS = const(2)
 _SENDING = const(0)
+_DEAF = const(2)
 _RING = const(256)  # slots
 _OP = const(10)  # words of a copy operation
 _TO_PEER = const(2 << 16)
@@ -48,12 +49,14 @@ _TO_PEER = const(2 << 16)
 
 @micropython.viper
 def put(t, first: int, end: int) -> int:
-    """Ask for copies of packets, from the first on, for a client: the one behind the last; -1: the ring is over.
+    """Ask for copies of packets, from the first on, for a client: the one behind the last; -1: it takes none.
 
-    t: what out() is given, scalars, ring's words, its own counters, the link's, the operations', fixed words (domid,
-    gfn of page 0, port, operations in all, packets in a burst).
+    That is: its ring is over, or it is deaf. t: what out() is given, scalars, ring's words, its own counters, the
+    link's, the operations', fixed words (domid, gfn of page 0, port, operations in all, packets in a burst); what is
+    kept.
     """
-    a = ptr32(t[0])
+    block, _ = t
+    a = ptr32(block)
     s = ptr32(a[2] | a[3] << 32)
     ring = ptr32(a[4] | a[5] << 32)
     own = ptr32(a[6] | a[7] << 32)
@@ -62,7 +65,7 @@ def put(t, first: int, end: int) -> int:
     fixed = ptr32(a[12] | a[13] << 32)
     cons = own[_CONS]
     n = ring[_REQ_PROD] - cons & 0xFFFFFFFF
-    if n > _RING - (cons - own[_PROD] & 0xFFFFFFFF):
+    if link[_DEAF] or n > _RING - (cons - own[_PROD] & 0xFFFFFFFF):
         return 0 - 1
     s[0] = first
     s[1] = end
@@ -86,9 +89,10 @@ def finish(t) -> int:
     """After the burst's copies: tell a client what it received, take the pages back; how many packets have failed.
 
     t: what respond() is given, scalars, ring's words, its own counters, the link's, the pool's, fixed words (domid, gfn
-    of page 0, port), and xen.mb, xen.evtchn_send.
+    of page 0, port); xen.mb, xen.evtchn_send; what is kept.
     """
-    a = ptr32(t[0])
+    block, fence, send, _ = t
+    a = ptr32(block)
     s = ptr32(a[2] | a[3] << 32)
     ring = ptr32(a[4] | a[5] << 32)
     own = ptr32(a[6] | a[7] << 32)
@@ -107,9 +111,9 @@ def finish(t) -> int:
     old = own[_PUBLISHED]
     own[_PUBLISHED] = prod
     ring[_RSP_PROD] = prod
-    t[7]()
+    fence()
     if (prod - ring[_RSP_EVENT] & 0xFFFFFFFF) < (prod - old & 0xFFFFFFFF):
-        t[8](fixed[2])
+        send(fixed[2])
     return failed
 
 

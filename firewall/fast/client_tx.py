@@ -62,9 +62,10 @@ def turn(t, limit: int) -> int:
     """Take some `limit` slots of packets in order, copy and answer: packets | slots << 16, or -1: the ring is over.
 
     t: what take() and answer() are given, scalars, ring's words, its own counters, the pool's, fixed words (domid, gfn
-    of page 0, port, operations in all), and xen.copy, the operations for it, xen.mb, xen.evtchn_send.
+    of page 0, port, operations in all); xen.copy, the operations for it, xen.mb, xen.evtchn_send; what is kept.
     """
-    a = ptr32(t[0])
+    block, copy, ops, fence, send, _ = t
+    a = ptr32(block)
     s = ptr32(a[4] | a[5] << 32)
     ring = ptr32(a[6] | a[7] << 32)
     own = ptr32(a[8] | a[9] << 32)
@@ -87,7 +88,7 @@ def turn(t, limit: int) -> int:
     packets = s[9]
     if packets == 0:
         return 0
-    t[7](t[8], s[5])  # nothing has changed if that raises
+    copy(ops, s[5])  # nothing has changed if that raises
     pool[0] = s[3]
     s[12] = own[_PROD]
     answer(a[2] | a[3] << 32, a[4] | a[5] << 32)
@@ -97,9 +98,9 @@ def turn(t, limit: int) -> int:
     old = own[_PUBLISHED]
     own[_PUBLISHED] = prod
     ring[_RSP_PROD] = prod
-    t[9]()
+    fence()
     if (prod - ring[_RSP_EVENT] & 0xFFFFFFFF) < (prod - old & 0xFFFFFFFF):
-        t[10](fixed[2])
+        send(fixed[2])
     return packets | s[10] << 16
 
 

@@ -14,8 +14,7 @@ comes from tables that Python alone writes.
 import micropython
 from micropython import const
 
-# tables, of the tuple that known() is given
-_SCALARS = const(0)  # u32: see below
+# tables, of the tuple that known() is given, behind the scalars: see below
 _RECORDS = const(1)  # u32
 _ENDS = const(9)  # u32: of the clients' lists, as in clients.py
 _MOVE = const(10)  # entries.move()
@@ -82,8 +81,9 @@ _UDP = const(17)
 
 
 @micropython.viper
-def _find(scalars: ptr32, w0: int, w1: int, w2: int, w3: int) -> int:
-    """index.Index.find(): the half, or -1."""
+def _find(place: int, w0: int, w1: int, w2: int, w3: int) -> int:
+    """index.Index.find(): the half, or -1. place: the address of the scalars."""
+    scalars = ptr32(place)
     slots = ptr32(scalars[_AT_SLOTS] | scalars[_AT_SLOTS + 1] << 32)
     records = ptr32(scalars[_AT_RECORDS] | scalars[_AT_RECORDS + 1] << 32)
     h = scalars[0] * (w0 & 0xFFFF) + scalars[1] * (w0 >> 16) + scalars[2] * (w1 & 0xFFFF) + scalars[3] * (w1 >> 16)
@@ -113,12 +113,13 @@ def _find(scalars: ptr32, w0: int, w1: int, w2: int, w3: int) -> int:
 
 
 @micropython.viper
-def known(t, frame: ptr8, have: int, octets: int, offloads: int, parts: int, number: int) -> int:
+def known(t, place: int, at: int, have: int, octets: int, offloads: int, parts: int, number: int) -> int:
     """The interface by which the frame leaves, rewritten, | octets that it has from now on << 16; or -1: a miss.
 
-    t: the tables. frame: its first part, of `have` octets; octets: of all its parts, of which there are `parts`.
-    offloads: _BLANK | gso << 16. number: the interface where it came in.
+    t: the tables. place: the scalars' address. at: that of the frame's first part, of `have` octets; octets: of all its
+    parts, of which there are `parts`. offloads: _BLANK | gso << 16. number: the interface where it came in.
     """
+    frame = ptr8(at)
     least = 42
     if have < least:
         return 0 - 1
@@ -141,7 +142,7 @@ def known(t, frame: ptr8, have: int, octets: int, offloads: int, parts: int, num
     src = halves[6] | halves[7] << 16
     dst = halves[8] | halves[9] << 16
     # ---- who says it ----
-    scalars = ptr32(t[_SCALARS])
+    scalars = ptr32(place)
     rows = ptr32(scalars[_AT_ROWS] | scalars[_AT_ROWS + 1] << 32)
     if rows[number * _ROW + _ROW_MTU] == 0:
         return 0 - 1
@@ -202,15 +203,15 @@ def known(t, frame: ptr8, have: int, octets: int, offloads: int, parts: int, num
     else:
         return 0 - 1
     # ---- the flow ----
-    half = int(_find(uint(scalars), src, dst, ports, kind))
+    half = int(_find(place, src, dst, ports, kind))
     if half < 0:
         return 0 - 1
     w = ptr32(scalars[_AT_RECORDS] | scalars[_AT_RECORDS + 1] << 32)
-    at = half << 4
+    here = half << 4
     there = half >> 1 << 5
     back = there + _BACK
     # whose flow it is says the interface, never the packet
-    if w[at + _CLIENT] != rows[number * _ROW + _ROW_CLIENT]:
+    if w[here + _CLIENT] != rows[number * _ROW + _ROW_CLIENT]:
         return 0 - 1
     generations = ptr32(scalars[_AT_GENERATIONS] | scalars[_AT_GENERATIONS + 1] << 32)
     lives = ptr32(scalars[_AT_LIVES] | scalars[_AT_LIVES + 1] << 32)
@@ -227,13 +228,13 @@ def known(t, frame: ptr8, have: int, octets: int, offloads: int, parts: int, num
     turned = next[state * 8 + event + ((half & 1) << 2)]
     ranks = ptr8(scalars[_AT_RANK] | scalars[_AT_RANK + 1] << 32)
     # ---- the way out ----
-    egress = w[at + _EGRESS] & 0xFFFF
+    egress = w[here + _EGRESS] & 0xFFFF
     if egress >= _NUMBERS:
         return 0 - 1
     out = egress * _ROW
     mtu = rows[out + _ROW_MTU]
     features = rows[out + _ROW_FEATURES]
-    if mtu == 0 or rows[out + _ROW_CLIENT] != w[(at ^ _BACK) + _CLIENT]:
+    if mtu == 0 or rows[out + _ROW_CLIENT] != w[(here ^ _BACK) + _CLIENT]:
         return 0 - 1
     if gso:
         if 20 + headers + gso > mtu or features & _GSO == 0:
@@ -243,48 +244,48 @@ def known(t, frame: ptr8, have: int, octets: int, offloads: int, parts: int, num
     if blank and features & _CSUM == 0 or parts > 1 and features & _SG == 0:
         return 0 - 1
     # ---- all is answered: act ----
-    if w[at + _CLIENT]:
-        w[(at ^ _BACK) + _EGRESS] = w[(at ^ _BACK) + _EGRESS] & 0xFFFF0000 | number
+    if w[here + _CLIENT]:
+        w[(here ^ _BACK) + _EGRESS] = w[(here ^ _BACK) + _EGRESS] & 0xFFFF0000 | number
     if turned != state:
         w[there + _EGRESS] = w[there + _EGRESS] & 0xFFFF | turned << 16
         if ranks[turned] != ranks[state]:
             t[_MOVE](t[_RECORDS], t[_ENDS], half >> 1, ranks[state], ranks[turned])
             if ranks[turned] == _HELD and w[back + _LIFE] >= _MAPPED:
                 t[_HOLD](half >> 1)
-    w[at + _SEEN] = now
-    w[at + _PACKETS] = w[at + _PACKETS] + 1
-    w[at + _OCTETS] = w[at + _OCTETS] + total
+    w[here + _SEEN] = now
+    w[here + _PACKETS] = w[here + _PACKETS] + 1
+    w[here + _OCTETS] = w[here + _OCTETS] + total
     # ---- rewrite ----
-    deltas = w[at + _DELTAS]
+    deltas = w[here + _DELTAS]
     address = deltas & 0xFFFF
     sum = (halves[5] ^ 0xFFFF) + address + _TTL_DELTA
     sum = (sum & 0xFFFF) + (sum >> 16)
     sum = (sum & 0xFFFF) + (sum >> 16)
     halves[5] = sum ^ 0xFFFF
     frame[22] = frame[22] - 1
-    word = w[at + _NEW_SRC]
+    word = w[here + _NEW_SRC]
     halves[6] = word & 0xFFFF
     halves[7] = word >> 16
-    word = w[at + _NEW_DST]
+    word = w[here + _NEW_DST]
     halves[8] = word & 0xFFFF
     halves[9] = word >> 16
-    word = w[at + _NEW_PORTS]
+    word = w[here + _NEW_PORTS]
     if proto == _ICMP:
         halves[12] = word & 0xFFFF
     else:
         halves[10] = word & 0xFFFF
         halves[11] = word >> 16
-    place = ptr16(uint(frame) + check)
-    sum = place[0]
+    field = ptr16(uint(frame) + check)
+    sum = field[0]
     if blank:
         sum = sum + address
-        place[0] = (sum & 0xFFFF) + (sum >> 16)
+        field[0] = (sum & 0xFFFF) + (sum >> 16)
     elif sum or proto != _UDP:
         sum = (sum ^ 0xFFFF) + (deltas >> 16)
         sum = ((sum & 0xFFFF) + (sum >> 16)) ^ 0xFFFF
         if sum == 0 and proto == _UDP:
             sum = 0xFFFF
-        place[0] = sum
+        field[0] = sum
     header = ptr8(uint(rows) + ((out + _ROW_HEADER) << 2))
     for i in range(14):
         frame[i] = header[i]

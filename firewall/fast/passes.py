@@ -10,36 +10,7 @@ Twin: Forwarder._pass() with what that calls. What it needs of others (kernels, 
 import micropython
 from micropython import const
 
-# what alone() is given: a list
-_LOOK = const(0)  # rings.look, and what that is given
-_TABLES = const(1)
-_END = const(2)  # rings.end
-_WORDS = const(3)  # see below
-_ARRAYS = const(4)  # by number: what the kernels are given of an interface's rings
-_NS = const(5)  # xen.ns
-_TALLY = const(6)  # count(ns): slots to the netvm are to be counted
-_WHOSE = const(7)  # circle.whose
-_FROM_UPLINK = const(8)  # uplink_rx.turn
-_FROM_CLIENT = const(9)  # client_tx.turn
-_HITS = const(10)  # runs.hits, and what that is given: known, its tables, rows
-_KNOWN = const(11)
-_KNOWN_TABLES = const(12)
-_ROWS = const(13)
-_TO_UPLINK = const(14)  # uplink_tx.put
-_TO_CLIENT = const(15)  # client_rx.put
-_TAKE_BACK = const(16)  # uplink_tx.take_back
-_COPY = const(17)  # xen.copy, and the operations towards clients
-_OPS = const(18)
-_SENDING = const(19)  # rings.sending
-_FINISH = const(20)  # client_rx.finish
-_LONE = const(21)  # circle.lone
-_CHARGE = const(22)  # circle.charge
-_CAME = const(23)  # None, or while somebody captures tapped.came, and
-_WENT = const(24)  # tapped.went
-_BEGIN = const(25)  # begin(number, i): 1: packet i of a client was a miss, and is none any more: its flow has begun
-_TAPS = const(26)  # what _CAME and _WENT are given
-
-# words
+_OF_WORDS = const(4)  # place, in what alone() is given, of these words:
 _SEEN = const(0)  # what look() or end() said
 _MOST = const(1)  # turns in a pass
 _MANY = const(2)  # 1: many slots go to the netvm lately
@@ -95,16 +66,17 @@ _PASS_NS = const(1200000)
 _NS_PER_MS = const(1000000)
 _PACKET = const(8)  # words; see net/rows.py
 _FATE = const(6)
-_DEAF = const(2)  # of what a link counts
+_LOOKED = const(4)  # end() need not look whether there is anything: it was looked just now, and there was nothing
 _RESTS = const(4)  # of the circle's words
 
 
 @micropython.viper
-def put(t, w: ptr32, end: int):
+def put(all_arrays, to_uplink, to_client, at: int, end: int):
     """Packets that are hits, up to `end`, leave by the ways that are their fates: w[_GONE] of them have room.
 
-    w[_LEFT]: what uplink_tx.put has said of the next ones, if Xen has granted only some of their pages.
+    w[_LEFT]: what uplink_tx.put has said of the next ones, if Xen has granted only some of their pages. at: of w.
     """
+    w = ptr32(at)
     packets = ptr32(w[_OF_PACKETS] | w[_OF_PACKETS + 1] << 32)
     first = 0
     while first < end:
@@ -112,18 +84,15 @@ def put(t, w: ptr32, end: int):
         behind = first + 1
         while behind < end and packets[behind * _PACKET + _FATE] == fate:
             behind += 1
-        arrays = t[_ARRAYS][fate]
+        arrays = all_arrays[fate]
         if not arrays:
             break
         if fate:
-            link = ptr32(arrays[1][4])
-            if link[_DEAF]:
-                break
-            done = int(t[_TO_CLIENT](arrays[1], first, behind))
+            done = int(to_client(arrays[1], first, behind))
             if done < 0:
                 break
         else:
-            done = int(t[_TO_UPLINK](arrays[1], first, behind, 0 - 1))
+            done = int(to_uplink(arrays[1], first, behind, 0 - 1))
             if done < 0 - 1:
                 w[_LEFT] = done
                 break
@@ -138,54 +107,63 @@ def put(t, w: ptr32, end: int):
 
 @micropython.viper
 def alone(t) -> int:
-    """One pass, while nothing waits for room: how it ended, see above."""
-    w = ptr32(t[_WORDS])
+    """One pass, while nothing waits for room: how it ended, see above.
+
+    t: rings.look, its words, rings.end, what that is given, the words above, arrays by number (what the kernels are
+    given of an interface's rings), xen.ns, count(ns) (slots to the netvm are to be counted), circle.whose,
+    uplink_rx.turn, client_tx.turn, runs.hits and what that is given (known, its tables, rows), uplink_tx.put,
+    client_rx.put, uplink_tx.take_back, xen.copy and the operations towards clients, rings.sending, client_rx.finish,
+    circle.lone, circle.charge; None, or while somebody captures tapped.came, tapped.went; begin(number, i), 1: packet i
+    of a client was a miss, and is none any more: its flow has begun; what came and went are given.
+    """
+    (look, of_look, end, tables, of_words, arrays, clock, tally, whose, from_uplink, from_client, hits, known, of_known,
+     rows, to_uplink, to_client, take_back, copy, ops, sending, finish, lone, charge, came, went, begin, taps) = t
+    w = ptr32(of_words)
     calm = ptr8(w[_CALM] | w[_CALM + 1] << 32)
-    look = t[_LOOK]
-    tables = t[_TABLES]
+    copies = ptr32(w[_COPIES] | w[_COPIES + 1] << 32)
     w[_DONE] = 0
     w[_GIVEN] = 0
     w[_RAN] = 0
-    seen = int(look(tables))
+    seen = int(look(of_look))
     w[_SEEN] = seen
     if seen & (_HOLDING | _WAITING):
         return _REST
     if seen & (_SOME | _ANSWERED):
-        ns = int(t[_NS]())
+        ns = int(clock())
         w[_BEGAN] = ns
         w[_BEGAN + 1] = ns >> 32
         known_time = ptr32(w[_KNOWN_TIME] | w[_KNOWN_TIME + 1] << 32)
         known_time[0] = ns // _NS_PER_MS
         if ns >= w[_DUE] | w[_DUE + 1] << 32:
-            t[_TALLY](ns)
+            tally(ns)
         if seen & _ANSWERED:
             w[_DONE] = 1
-            n = int(t[_TAKE_BACK](t[_ARRAYS][0][3], _COMPLETED))
+            n = int(take_back(arrays[0][3], _COMPLETED))
             s = ptr32(w[_SCALARS] | w[_SCALARS + 1] << 32)
             if n < 0 or n and s[2]:
                 w[_TAKEN] = n
                 return _ANSWERS
         circle = w[_CIRCLE] | w[_CIRCLE + 1] << 32
-        lone = 0
+        only = 0
         if seen & _SOME == 1:
-            lone = 1
+            only = 1
         elif seen & _SOME and seen & _ROOM == 0:
             w[_SEEN] = seen & (_ANSWERED ^ 0xFFFFFFFF)
             return _REST
         while seen & _SOME:
             w[_SEEN] = seen & (_ANSWERED ^ 0xFFFFFFFF)
-            if lone:
+            if only:
                 if seen & _SOME > 1:
                     break
                 number = seen >> _WHO & 0x3FF
                 if number and seen & (_ROOM | _WAITING) != _ROOM:
                     return _REST
-                t[_LONE](circle, number)
+                lone(circle, number)
             else:
                 roomy = 0
                 if seen & (_ROOM | _WAITING) == _ROOM:
                     roomy = 1
-                number = int(t[_WHOSE](circle, roomy))
+                number = int(whose(circle, roomy))
                 if number < 0 - 1:
                     return _REST
                 if number < 0:
@@ -194,11 +172,10 @@ def alone(t) -> int:
             limit = w[_LEAST_SLOTS]
             if calm[number]:
                 limit = w[_MOST_SLOTS]
-            arrays = t[_ARRAYS][number]
             if number:
-                taken = int(t[_FROM_CLIENT](arrays[0], limit))
+                taken = int(from_client(arrays[number][0], limit))
             else:
-                taken = int(t[_FROM_UPLINK](arrays[0], limit))
+                taken = int(from_uplink(arrays[0][0], limit))
             w[_TAKEN] = taken
             w[_GIVEN] = w[_GIVEN] + 1
             if taken <= 0:
@@ -208,49 +185,50 @@ def alone(t) -> int:
             w[_DONE] = 1
             work = w[_BURST] + (taken >> 16) * w[_BURST_SLOT]
             n = taken & 0xFFFF
-            came = t[_CAME]
             if came:
-                came(t[_TAPS], t[_ROWS], number, n)
-            end = int(t[_HITS](t[_KNOWN], t[_KNOWN_TABLES], t[_ROWS], 0, n, number))
+                came(taps, rows, number, n)
+            last = int(hits(known, of_known, rows, 0, n, number))
             begun = 0
-            if number and end < n:
+            if number and last < n:
                 w[_RAN] = 1
-            while number and end < n and begun < w[_MOST_BEGUN] and int(t[_BEGIN](number, end)):
+            while number and last < n and begun < w[_MOST_BEGUN] and int(begin(number, last)):
                 begun += 1
-                end = int(t[_HITS](t[_KNOWN], t[_KNOWN_TABLES], t[_ROWS], end, n, number))
+                last = int(hits(known, of_known, rows, last, n, number))
             w[_BEGUN] = begun
             work += begun * w[_OF_BEGUN]
-            w[_COUNT] = w[_COUNT] + end
-            w[_LOOKED_UP] = end
+            w[_COUNT] = w[_COUNT] + last
+            w[_LOOKED_UP] = last
             w[_GONE] = 0
             w[_LEFT] = 0
             calm[number] = 1
             if begun:
                 calm[number] = 0
-            if end:
+            if last:
                 if came:
-                    work += int(t[_WENT](t[_TAPS], t[_ROWS], number, 0, end))
-                put(t, uint(w), end)
+                    work += int(went(taps, rows, number, 0, last))
+                put(arrays, to_uplink, to_client, uint(w), last)
             if w[_GONE] < n:
                 w[_WORK] = work
                 return _PACKETS
-            t[_CHARGE](circle, number, work)
-            seen = int(look(tables))
-            if w[_GIVEN] >= w[_MOST] or int(t[_NS]()) - ns > _PASS_NS:
+            charge(circle, number, work)
+            seen = int(look(of_look))
+            if w[_GIVEN] >= w[_MOST] or int(clock()) - ns > _PASS_NS:
                 break
-    copies = ptr32(w[_COPIES] | w[_COPIES + 1] << 32)
+    may = 1 + w[_MANY]
     if copies[0]:
-        t[_COPY](t[_OPS], copies[0])
+        copy(ops, copies[0])
         copies[0] = 0
-        number = int(t[_SENDING](tables))
+        number = int(sending(of_look))
         while number:
-            n = int(t[_FINISH](t[_ARRAYS][number][2]))
+            n = int(finish(arrays[number][2]))
             if n:
                 w[_OF] = number
                 w[_TAKEN] = n
                 return _FAILED
-            number = int(t[_SENDING](tables))
-    w[_SEEN] = int(t[_END](tables, 1 + w[_MANY]))
+            number = int(sending(of_look))
+    elif seen & (_SOME | _ANSWERED) == 0:
+        may |= _LOOKED
+    w[_SEEN] = int(end(tables, may))
     return _WHOLE
 
 
@@ -260,7 +238,7 @@ def serve(t) -> int:
 
     -4: another pass, but a task may be ready, as Python has run.
     """
-    w = ptr32(t[_WORDS])
+    w = ptr32(t[_OF_WORDS])
     how = int(alone(t))
     if how:
         w[_HOW] = how

@@ -25,6 +25,7 @@ _HELD = const(1)
 _RING = const(256)  # slots
 _ROOMY = const(58)  # slots that a turn may take, and what its last packet has more
 _LIMIT = const(512)  # pages that a netvm may have
+_LOOKED = const(4)  # of what end() is told
 _ANSWERS = const(64)  # of the netvm, of which it tells us once where many come
 # what look() and end() say, beside how many have something
 _SOME = const(0xFFFF)
@@ -46,15 +47,14 @@ def enter(rows: ptr32, at: int, memory: ptr32):
 
 
 @micropython.viper
-def look(t) -> int:
+def look(words: ptr32) -> int:
     """How many interfaces have something for a turn | _ANSWERED, _HOLDING, _WAITING, _ROOM | one that has << _WHO.
 
     That is: the netvm has sent frames; a client has not given buffers for what is held; the uplink is, or was, without
-    room; it has room for all that a turn may bring. t: rows, numbers of interfaces with rings, what each has (an octet
-    by number, 1: something), words (how many interfaces, 1 if the uplink is one); then of the uplink: the link's
+    room; it has room for all that a turn may bring. words: how many interfaces have rings, 1 if the uplink is one; and
+    addresses: of rows, of their numbers, of what each has (an octet by number, 1: something); of the uplink: the link's
     counters, how many pages are lent for tx and for rx, how many are in quarantine, whether its backlog waits.
     """
-    words = ptr32(t[3])
     numbers = ptr16(words[4] | words[5] << 32)
     has = ptr8(words[6] | words[7] << 32)
     rows = uint(words[2] | words[3] << 32)
@@ -97,12 +97,11 @@ def look(t) -> int:
 
 
 @micropython.viper
-def arm(t, answers: int):
-    """Ask all for an event with the next that they send, the netvm with so many of its answers. t: as look() has it.
+def arm(words: ptr32, answers: int):
+    """Ask all for an event with the next that they send, the netvm with so many of its answers. words: as look()'s.
 
     A fence must follow, and another look().
     """
-    words = ptr32(t[3])
     numbers = ptr16(words[4] | words[5] << 32)
     rows = uint(words[2] | words[3] << 32)
     for i in range(words[0]):
@@ -124,34 +123,37 @@ def end(t, may: int) -> int:
     """The end of a pass: pages for the netvm, what it is to see, and if nobody has anything more, events asked for.
 
     As look() | _MORE: more pages are due; _ASKED: lend() asks how many. may: events may be asked for; 2: of the netvm's
-    answers only for some, as they are no news while the uplink has room and every pass takes them back. t: as look()
-    has it, then xen.mb, and of the uplink: uplink_rx.lend and what that is given, uplink_tx.flush and what that is
-    given.
+    answers only for some, as they are no news while the uplink has room and every pass takes them back; | _LOOKED: it
+    was looked just now, and nobody had anything. t: the words that look() is given, xen.mb, and of the uplink:
+    uplink_rx.lend and what that is given, uplink_tx.flush and what that is given.
     """
-    words = ptr32(t[3])
+    of_look, fence, lend, lent, flush, flushed = t
+    words = ptr32(of_look)
     posted = 0
     if words[1]:
-        n = int(t[10](t[11], 0 - 1))
+        n = int(lend(lent, 0 - 1))
         if n > 0:
             posted = _MORE
         elif n < 0:
             posted = _ASKED
-        t[12](t[13])
-    seen = int(look(t))
+        flush(flushed)
+    seen = 0
+    if may < _LOOKED:
+        seen = int(look(of_look))
+    may = may & (_LOOKED - 1)
     if may and posted == 0 and seen & (_SOME | _ANSWERED | _HOLDING | _WAITING) == 0:
         answers = 1
         if may == 2:
             answers = _ANSWERS
-        arm(t, answers)
-        t[9]()
-        seen = int(look(t))
+        arm(of_look, answers)
+        fence()
+        seen = int(look(of_look))
     return seen | posted
 
 
 @micropython.viper
-def sending(t) -> int:
-    """The number of an interface with copies in the running burst; 0: there is none. t: as look() has it."""
-    words = ptr32(t[3])
+def sending(words: ptr32) -> int:
+    """The number of an interface with copies in the running burst; 0: there is none. words: as look()'s."""
     numbers = ptr16(words[4] | words[5] << 32)
     rows = uint(words[2] | words[3] << 32)
     for i in range(words[0]):

@@ -23,9 +23,11 @@ def hits(known, t, b, first: int, end: int, number: int) -> int:
 
     b: packets, parts, the pool's memory.
     """
-    packets = ptr32(b[0])
-    parts = ptr32(b[1])
-    memory = uint(ptr8(b[2]))
+    of_packets, of_parts, pages = b
+    packets = ptr32(of_packets)
+    parts = ptr32(of_parts)
+    memory = uint(ptr8(pages))
+    scalars = uint(ptr32(t[0]))
     packet = first
     while packet < end:
         at = packet * _PACKET
@@ -36,7 +38,7 @@ def hits(known, t, b, first: int, end: int, number: int) -> int:
         where = memory + uint(parts[part + _PART_PAGE] * _PAGE + parts[part + _PART_OFFSET])
         octets = packets[at + _OCTETS]
         offloads = packets[at + _OFFLOADS] & _OF_KNOWN
-        hit = int(known(t, where, parts[part + _PART_OCTETS], octets, offloads, count, number))
+        hit = int(known(t, scalars, where, parts[part + _PART_OCTETS], octets, offloads, count, number))
         if hit < 0:
             break
         packets[at + _FATE] = hit & 0xFFFF

@@ -58,9 +58,10 @@ def turn(t, limit: int) -> int:
 
     -2 - n: the netvm holds pages of which it says that they are ours; these n are still lent, by the references that
     are not 0 now. t: what arrived() and ours() are given, scalars, ring's words, its own counters, the pool's, how many
-    are lent, references, xen.revokes, what count() is given.
+    are lent, what count() is given; references, xen.revokes; what is kept.
     """
-    a = ptr32(t[0])
+    block, refs, revokes, _ = t
+    a = ptr32(block)
     s = ptr32(a[4] | a[5] << 32)
     ring = ptr32(a[6] | a[7] << 32)
     own = ptr32(a[8] | a[9] << 32)
@@ -77,14 +78,14 @@ def turn(t, limit: int) -> int:
     slots = s[5]
     if packets == 0:
         return 0
-    if int(t[8](t[7], slots)):
+    if int(revokes(refs, slots)):
         return 0 - 2 - slots
     lent = ptr32(a[12] | a[13] << 32)
     lent[0] = lent[0] - slots
     pool = ptr32(a[10] | a[11] << 32)
     s[6] = pool[0]
     ours(a[2] | a[3] << 32, a[4] | a[5] << 32)
-    count(a[18] | a[19] << 32, packets)
+    count(a[14] | a[15] << 32, packets)
     pool[0] = s[6]
     own[_CONS] = s[0]
     return packets | slots << 16
@@ -96,10 +97,11 @@ def lend(t, room: int) -> int:
 
     room: how many more may be lent to it; -1: not known yet. t: what offer() and post() are given, scalars, ring's own
     counters, the pool's, how many pages are lent for tx and for rx, how many are in quarantine, fixed words (domid, gfn
-    of page 0), pages taken, the pool's free pages, references, and xen.zeros, its memory and places, xen.grants, its
-    gfns.
+    of page 0), pages taken, the pool's free pages; xen.zeros, its memory and places, xen.grants, its gfns and
+    references; what is kept.
     """
-    a = ptr32(t[0])
+    block, zeros, memory, places, grants, gfns, refs, _ = t
+    a = ptr32(block)
     own = ptr32(a[6] | a[7] << 32)
     pool = ptr32(a[8] | a[9] << 32)
     due = _RING - (own[_PROD] - own[_CONS] & 0xFFFFFFFF)
@@ -131,8 +133,8 @@ def lend(t, room: int) -> int:
     free = s[2]
     pool[0] = free
     if s[4]:
-        t[12](t[13], t[14], s[4])
-    granted = int(t[15](t[16], t[11], n, fixed[0], False))
+        zeros(memory, places, s[4])
+    granted = int(grants(gfns, refs, n, fixed[0], False))
     if granted < n:
         taken = ptr32(a[18] | a[19] << 32)
         stack = ptr16(a[20] | a[21] << 32)

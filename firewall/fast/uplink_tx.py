@@ -55,10 +55,11 @@ def put(t, first: int, end: int, room: int) -> int:
 
     -2 - n: Xen has granted only n references; none of them is in use. room: how many more pages may be lent to it; -1:
     not known yet. t: what ready() and request() are given, scalars, ring's own counters, the link's, how many pages are
-    lent for tx and for rx, how many are in quarantine, fixed words (domid, gfn of page 0), and xen.zeros, its memory
-    and places, xen.grants, its gfns and references.
+    lent for tx and for rx, how many are in quarantine, fixed words (domid, gfn of page 0); xen.zeros, its memory
+    and places, xen.grants, its gfns and references; what is kept.
     """
-    a = ptr32(t[0])
+    block, zeros, memory, places, grants, gfns, refs, _ = t
+    a = ptr32(block)
     s = ptr32(a[4] | a[5] << 32)
     own = ptr32(a[6] | a[7] << 32)
     link = ptr32(a[8] | a[9] << 32)
@@ -83,8 +84,8 @@ def put(t, first: int, end: int, room: int) -> int:
         return 0
     pages = s[6]
     if s[7]:
-        t[9](t[10], t[11], s[7])
-    granted = int(t[12](t[13], t[14], pages, fixed[0], True))
+        zeros(memory, places, s[7])
+    granted = int(grants(gfns, refs, pages, fixed[0], True))
     if granted < pages:
         return 0 - 2 - granted
     s[1] = first + n
@@ -102,9 +103,11 @@ def take_back(t, most: int) -> int:
 
     -1: the ring is over, or its next response is a lie. -2 - n: the netvm still holds some of n pages; none of them is
     lent any more, and references that are not 0 now are still in use. t: what completed() and regained() are given,
-    scalars, ring's words, its own counters, the link's, the pool's, how many pages are lent, references, xen.revokes.
+    scalars, ring's words, its own counters, the link's, the pool's, how many pages are lent; references, xen.revokes;
+    what is kept.
     """
-    a = ptr32(t[0])
+    block, refs, revokes, _ = t
+    a = ptr32(block)
     s = ptr32(a[4] | a[5] << 32)
     ring = ptr32(a[6] | a[7] << 32)
     own = ptr32(a[8] | a[9] << 32)
@@ -126,7 +129,7 @@ def take_back(t, most: int) -> int:
     if n:
         lent = ptr32(a[14] | a[15] << 32)
         lent[0] = lent[0] - n
-        if int(t[9](t[8], n)):
+        if int(revokes(refs, n)):
             return 0 - 2 - n
         link = ptr32(a[10] | a[11] << 32)
         pool = ptr32(a[12] | a[13] << 32)
@@ -145,10 +148,11 @@ def take_back(t, most: int) -> int:
 def flush(t):
     """Show the netvm what was queued and posted, and notify it if it asked for it.
 
-    t: words and own counters of tx and of rx, fixed words (domid, gfn of page 0, port of tx, of rx), xen.mb,
-    xen.evtchn_send.
+    t: words and own counters of tx and of rx, fixed words (domid, gfn of page 0, port of tx, of rx); xen.mb,
+    xen.evtchn_send; what is kept.
     """
-    a = ptr32(t[0])
+    block, fence, send, _ = t
+    a = ptr32(block)
     fixed = ptr32(a[8] | a[9] << 32)
     told = 0
     for i in range(2):
@@ -159,15 +163,15 @@ def flush(t):
         if old != prod:
             own[_PUBLISHED] = prod
             ring[_REQ_PROD] = prod
-            t[5]()
+            fence()
             if (prod - ring[_REQ_EVENT] & 0xFFFFFFFF) < (prod - old & 0xFFFFFFFF):
                 told |= i + 1
     if told and fixed[2] == fixed[3]:
         told = 1
     if told & 1:
-        t[6](fixed[2])
+        send(fixed[2])
     if told & 2:
-        t[6](fixed[3])
+        send(fixed[3])
 
 
 @micropython.viper

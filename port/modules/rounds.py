@@ -7,16 +7,9 @@ serve() says.
 import micropython
 from micropython import const
 
-# what run() is given: a list
-_PENDING = const(0)  # xen.pending, and what that writes ports to
-_PORTS = const(1)
-_QUIET = const(2)  # octets by port, 1: nobody is to be told of its events; the service looks in every round
-_OWN = const(3)  # xen.own
-_NS = const(4)  # xen.ns
-_SLEEP = const(5)  # xen.sleep
-_TIMES = const(6)  # words, two each, the lower first: when the last round of services began, and when it ended
-_SERVE = const(7)  # serve(tables): a round of the service, and what that is given
-_TABLES = const(8)
+# what run() is given: xen.pending, and what that writes ports to; octets by port, 1: nobody is to be told of its
+# events, the service looks in every round; xen.own, xen.ns, xen.sleep; words, two each, the lower first: when the last
+# round of services began, and when it ended; serve(tables), a round of the service, and what that is given
 # serve() says 0: there is nothing to do, 1: there may be more, or what run() says: PYTHON, RAN
 # what run() says, if it is no number of ports that Python is to take as told of
 PYTHON = const(-1)  # the service is to be called, which goes on
@@ -31,14 +24,14 @@ def run(t, until, limit: int, longest: int) -> int:
 
     longest: ns; a longer gap is Python's to note. An event after the ports were taken is still pending at the sleep.
     """
-    times = ptr32(t[_TIMES])
-    ports = ptr16(t[_PORTS])
-    quiet = ptr8(t[_QUIET])
-    own = t[_OWN]
+    pending, taken, untold, own, clock, sleep, spans, serve, tables = t
+    times = ptr32(spans)
+    ports = ptr16(taken)
+    quiet = ptr8(untold)
     began = times[0] | times[1] << 32
     now = int(own())
     while True:
-        n = int(t[_PENDING](t[_PORTS]))
+        n = int(pending(taken))
         i = 0
         while i < n and quiet[ports[i]]:
             i += 1
@@ -47,7 +40,7 @@ def run(t, until, limit: int, longest: int) -> int:
         began = now
         times[0] = now
         times[1] = now >> 32
-        how = int(t[_SERVE](t[_TABLES]))
+        how = int(serve(tables))
         now = int(own())
         times[2] = now
         times[3] = now >> 32
@@ -56,12 +49,12 @@ def run(t, until, limit: int, longest: int) -> int:
         if how == 0 and now - began > longest:
             return 0 - 3
         if how == 0:
-            t[_SLEEP](until)
+            sleep(until)
             now = int(own())
             began = now
             times[0] = now
             times[1] = now >> 32
             times[2] = now
             times[3] = now >> 32
-        if limit and int(t[_NS]()) >= limit:
+        if limit and int(clock()) >= limit:
             return 0 - 2

@@ -51,7 +51,7 @@ def block(*memories):
     return [word for memory in memories for word in (_Address(memory), _Upper(memory))]
 
 
-def table(*things):
-    """As bursts/tables.py makes it: a block for each tuple, and one of all things in the place of the first."""
-    things = [block(*thing) if isinstance(thing, tuple) else thing for thing in things]
-    return (block(*things), *things[1:])
+def table(*memories, handed=()):
+    """As bursts/tables.py makes it: a block of all memories, with one for each tuple; what is handed; what is kept."""
+    memories = [block(*memory) if isinstance(memory, tuple) else memory for memory in memories]
+    return (block(*memories), *handed, memories)

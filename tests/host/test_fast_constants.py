@@ -27,6 +27,15 @@ def constants(name):
     return found
 
 
+def unpacked(name, function):
+    """The names by which a function of a module has what it is given."""
+    with open(os.path.join(FAST, name + ".py"), encoding="utf-8") as text:
+        tree = ast.parse(text.read())
+    lines = [line for each in tree.body if getattr(each, "name", "") == function for line in each.body]
+    targets = [line.targets[0] for line in lines if isinstance(line, ast.Assign)]
+    return [name.id for name in next(each for each in targets if isinstance(each, ast.Tuple)).elts]
+
+
 RECORD = (
     "PORTS KIND NEW_SRC NEW_DST NEW_PORTS DELTAS EGRESS CLIENT GENERATION "
     "SEEN PACKETS OCTETS LIFE BACK SIDE_UPLINK TTL_DELTA"
@@ -60,7 +69,7 @@ def test_of_flows_that_begin():
     own, known, entries, runs = (constants(name) for name in ("opening", "known", "entries", "runs"))
     theirs = {**runs, **entries, **known}
     theirs.update(_ROW_OCTETS=runs["_OCTETS"], _FAILED=runs["_FAILED"], _GROUPS=GROUPS >> 24, _ECHO=icmp.ECHO)
-    theirs.update(_ICMP_NEW=state.ICMP_NEW, _UDP_NEW=state.UDP_NEW, _SYN_SENT=state.SYN_SENT)
+    theirs.update(_SCALARS=0, _ICMP_NEW=state.ICMP_NEW, _UDP_NEW=state.UDP_NEW, _SYN_SENT=state.SYN_SENT)
     theirs.update(_ANSWER=byteorder.ports(0, record.ANSWER), _OFFLOADS=runs["_OFFLOADS"], _PARTS=runs["_PARTS"])
     theirs.update({name[3:]: (at - 16) // 2 for name, at in known.items() if name.startswith("_AT_")})  # places
     for name, value in own.items():
@@ -81,7 +90,7 @@ def of_links():
     found = {"_" + name: ring[name] for name in ("PROD", "PUBLISHED", "CONS")}
     found.update({name: ring[name] for name in ("_REQ_PROD", "_REQ_EVENT", "_RSP_PROD", "_RSP_EVENT")})
     found.update(_RING=ring["SLOTS"], _PACKETS=rows["PACKETS"], _FROM=rows["FROM"], _TO=rows["TO"])
-    found.update(_SENDING=link["SENDING"], _HELD=link["HELD"])
+    found.update(_SENDING=link["SENDING"], _HELD=link["HELD"], _DEAF=link["DEAF"])
     kept = constants("../../port/modules/net/quarantine")
     found.update(_LIMIT=kept["LIMIT"], _TX_RESERVE=kept["TX_RESERVE"])
     found["_ROOMY"] = constants("../bursts/through")["CALM_SLOTS"] + netif.SLOTS_MAX
@@ -90,7 +99,7 @@ def of_links():
 
 def test_of_all_rings():
     own, look = constants("rings"), constants("../bursts/look")
-    known = dict(of_links(), _ROW=4 * look["_ROW"])
+    known = dict(of_links(), _ROW=4 * look["_ROW"], _LOOKED=constants("passes")["_LOOKED"])
     known.update({"_" + name: look[name] for name in (
         "SOME", "ANSWERED", "HOLDING", "WAITING", "ROOM", "MORE", "ASKED", "WHO")})
     for each, value in own.items():
@@ -130,13 +139,12 @@ def test_of_passes():
     of_look = "SOME ANSWERED HOLDING WAITING ROOM MORE ASKED WHO".split()
     known.update({"_" + name: look[name] for name in of_look})
     known.update(_NS_PER_MS=constants("../forward")["_NS_PER_MS"], _RESTS=constants("../turns")["RESTS"])
-    known.update(_PACKET=rows["PACKET"], _FATE=rows["FATE"], _DEAF=constants("../../netback/link")["DEAF"])
+    known.update(_PACKET=rows["PACKET"], _FATE=rows["FATE"], _LOOKED=constants("rings")["_LOOKED"])
     known.update(_COMPLETED=through["_COMPLETED"], _PASS_NS=constants("../forward")["_PASS_NS"])
-    places = [name for name in own if list(own).index(name) < list(own).index("_SEEN")]
-    assert [own[name] for name in places] == list(range(len(places)))
-    others = {name: value for name, value in own.items() if name not in places}
-    assert others == {name: known[name] for name in others}
-    assert {name for name in alone if "_" + name.lstrip("_") not in own} == set()
+    places = {"_" + name.upper(): i for i, name in enumerate(unpacked("passes", "alone"))}
+    assert own.pop("_OF_WORDS") == places["_OF_WORDS"]
+    assert own == {name: known[name] for name in own}
     private = [name for name in alone if name.startswith("_")]
-    assert private == ["_CAME", "_WENT", "_TAPS"]
-    assert [alone[name] for name in private] == [own[name] for name in private]
+    assert private == ["_TALLY", "_CAME", "_WENT", "_TAPS"]
+    assert [alone[name] for name in private] == [places[name] for name in private]
+    assert {name for name in alone if name not in private and "_" + name not in own} == set()

@@ -31,6 +31,10 @@ def words(count):
     kept.append(xen.mem(count * 4))
     return xen.view(kept[-1], "I")
 
+def place_of(memory):
+    enter(two := words(2), 0, memory)
+    return two[0] | two[1] << 32
+
 luck_state = SEED * 2654435761 & 0xFFFFFFFF
 def pick(n):
     # Marsaglia's xorshift of 32 bits
@@ -75,6 +79,7 @@ class World:
         for i in range(9):
             enter(self.scalars, 16 + 2 * i, self.tables[i])
         self.frame = xen.mem(8192)
+        self.places = place_of(self.scalars), place_of(self.frame)
         self.rows = words(8), words(4), self.frame
         self.opening = Opening(self.judge, self.tables, self.rows)
         self.asks = False
@@ -108,7 +113,7 @@ class World:
             behind = range(have, have + 64)
             for i in behind:
                 frame[i] ^= 0xA5
-            hit = known(self.tables, frame, have, len(octets), blank | gso << 16, parts, number)
+            hit = known(self.tables, *self.places, have, len(octets), blank | gso << 16, parts, number)
             if hit < 0:
                 packets, first, _ = self.rows
                 packets[3], packets[4], packets[5], first[2] = parts, len(octets), blank | gso << 16, have
@@ -121,7 +126,7 @@ class World:
                     begun = self.opening.begin(interface, 0, now)
                 if begun == BEGUN:
                     self.begun += 1
-                    hit = known(self.tables, frame, have, len(octets), blank | gso << 16, parts, number)
+                    hit = known(self.tables, *self.places, have, len(octets), blank | gso << 16, parts, number)
             for i in behind:
                 frame[i] ^= 0xA5
             if hit < 0 and begun not in (LEFT, BEGUN):

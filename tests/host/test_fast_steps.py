@@ -5,6 +5,7 @@ import kernels
 import pytest
 
 ROOMY, LIMIT = 58, 512
+LOOKED = 4
 SOME, ANSWERED, HOLDING, WAITING, ROOM = 1, 0x10000, 0x20000, 0x40000, 0x80000
 UPLINK, CLIENT = 0, 3
 
@@ -48,18 +49,18 @@ class Scene:
         rows.enter(CLIENT, self.client, self.client_own, self.counts)
         self.calls = []
         self.lends = 0
-        self.tables = [
-            rows, [CLIENT, UPLINK], [0] * 8, None, self.link, self.lent[0], self.lent[1], self.kept, self.waits,
-            lambda: self.calls.append("fence"), self._lend, None, lambda _: self.calls.append("flush"), None,
-        ]  # fmt: skip
-        self.tables[3] = [2, 1] + kernels.block(*self.tables[:3], *self.tables[4:9])
+        self.has = [0] * 8
+        self.words = [2, 1] + kernels.block(
+            rows, [CLIENT, UPLINK], self.has, self.link, self.lent[0], self.lent[1], self.kept, self.waits)
+        self.tables = [self.words, lambda: self.calls.append("fence"), self._lend, None,
+                       lambda _: self.calls.append("flush"), None]
 
     def _lend(self, _, room):
         assert room == -1
         return self.lends
 
     def look(self):
-        return self.rings.look(self.tables)
+        return self.rings.look(self.words)
 
     def armed(self, may):
         """Events that were asked for at the end of a pass: of the netvm's answers, its frames, the client's."""
@@ -86,9 +87,9 @@ def test_an_address_is_entered_in_two_words():
 
 def test_who_has_copies_in_the_burst():
     scene = Scene()
-    assert scene.rings.sending(scene.tables) == 0
+    assert scene.rings.sending(scene.words) == 0
     scene.counts[0] = 2
-    assert scene.rings.sending(scene.tables) == CLIENT
+    assert scene.rings.sending(scene.words) == CLIENT
 
 
 def something(scene, what):
@@ -117,7 +118,20 @@ def test_nobody_is_asked_for_an_event_while_there_is_anything(what, seen, may):
     assert scene.said == seen | ROOM
     assert armed == ((None,) * 3 if seen or not may else (10 + (1, 64)[may - 1], 21, 31))
     assert scene.calls == ["flush"] + ["fence"] * (armed[0] is not None)
-    assert scene.tables[2][:4] == [what == "netvm", 0, 0, what == "client"]
+    assert scene.has[:4] == [what == "netvm", 0, 0, what == "client"]
+
+
+@pytest.mark.parametrize("what,seen", [("client", 1 | CLIENT << 22), ("answered", ANSWERED), ("", 0)])
+@pytest.mark.parametrize("may", [1, 2])
+def test_who_has_just_looked_need_not_look_twice(what, seen, may):
+    """What came since is seen behind the fence."""
+    scene = Scene()
+    something(scene, what)
+    looks = []
+    look = scene.rings.look
+    scene.rings.look = lambda words: looks.append(1) or look(words)
+    assert scene.armed(may | LOOKED) == (10 + (1, 64)[may - 1], 21, 31) and looks == [1]
+    assert scene.said == seen | ROOM and scene.calls == ["flush", "fence"]
 
 
 @pytest.mark.parametrize("lends,more", [(0, 0), (1, 0x100000), (-1, 0x200000)])
@@ -136,7 +150,7 @@ def test_the_netvm_is_notified_by_the_port_of_who_asked(asked, ports):
     for i in asked:
         rings[i][1] = owns[i][0]
     kernels.of("uplink_tx").flush(
-        kernels.table(rings[0], owns[0], rings[1], owns[1], [0, 0, *ports], lambda: None, events.append))
+        kernels.table(rings[0], owns[0], rings[1], owns[1], [0, 0, *ports], handed=(lambda: None, events.append)))
     assert [ring[0] for ring in rings] == [5, 3] and [own[1] for own in owns] == [5, 3]
     assert events == sorted({ports[i] for i in asked})
 
@@ -154,7 +168,7 @@ def test_as_many_answers_are_taken_as_there_are(due, most, said):
     s = [0] * 16
     t = kernels.table(
         ((ring, halves), pages, list(range(256)), refs, gone, ids), (gone, ids, free, stack), s, ring, own, link, pool,
-        lent, refs, lambda refs, n: 0,
+        lent, handed=(refs, lambda refs, n: 0),
     )  # fmt: skip
     module = kernels.of("uplink_tx")
     module.ptr16 = lambda given: given[1] if isinstance(given, tuple) else given
@@ -194,7 +208,7 @@ def test_more_pages_are_due_only_if_they_are(free, lent, granted, said):
     gfns, places = [0] * 320, [0] * 1280
     t = kernels.table(
         (pages, stack, marks, places, gfns, taken), (ring, pages, grefs, refs, taken), s, own, pool, [0], rx_lent, [0],
-        [5, 1000], taken, stack, refs, None, None, None, lambda gfns, refs, n, domid, read: n, gfns,
+        [5, 1000], taken, stack, handed=(None, None, None, lambda gfns, refs, n, domid, read: n, gfns, refs),
     )  # fmt: skip
     assert kernels.of("uplink_rx").lend(t, -1) == said
     assert rx_lent[0] == lent + granted and pool[0] == free - granted
