@@ -151,13 +151,13 @@ class RuleLists:
         """For the supervisor, as a SERVICE: deals with what was committed."""
         while True:
             while self.committed:
-                text, packed = self.committed.popitem()
-                await self._take(text, packed)
+                await self._take(next(iter(self.committed)))
                 await asyncio.sleep_ms(0)
             await self._work.wait()
 
-    async def _take(self, text, packed):
+    async def _take(self, text):
         """Parse a list in slices and put it in force as a whole; what fails denies this client."""
+        packed = self.committed.pop(text)  # here, where all failures are dealt with: none is lost
         client = self.in_force.get(text)
         if client is None:
             return
