@@ -12,9 +12,10 @@ Source: Xen docs/misc/xenstore-ring.txt, public/io/xs_wire.h.
 """
 import xen
 import loop
-from asyncio import CancelledError, Event, TimeoutError, sleep_ms, wait_for_ms
+from asyncio import TimeoutError, sleep_ms, wait_for_ms
 from log import Log
 from micropython import const
+from xenbus.request import Request
 from xenbus.ring import RING, Ring
 from xenbus.wire import (
     ERROR,
@@ -35,28 +36,6 @@ _RESET_MS = const(10000)  # then RESET_WATCHES is sent again, and again after tw
 _RESET_LAST_MS = const(640000)  # at last; the ring holds 60 of them
 
 _log = Log("xenstore")
-
-
-class Request:
-    """One request from the queue to its answer."""
-
-    def __init__(self, kind, payload, tx_id=0, late=None):
-        self.kind = kind
-        self.payload = payload
-        self.tx_id = tx_id
-        self.late = late  # called with the request when its answer comes and its task has gone
-        self.orphan = False  # nobody waits, or not any longer
-        self.req_id = 0  # of the last time it was sent
-        self.sent_at = None  # ns; of the first time, should it be sent again
-        self.answered = Event()
-        self.reply = None  # payload, or
-        self.error = None  # StoreError
-        self.connection = 0  # number of the connection it was answered on; 0: not answered
-
-    def about(self):
-        """What was asked, for errors and the log."""
-        path = self.payload.split(b"\0")[0][:80]
-        return "request %d %s" % (self.kind, "".join(chr(octet) for octet in path))
 
 
 class Connection:
@@ -95,16 +74,19 @@ class Connection:
         try:
             for request in requests:
                 await request.answered.wait()
-        except CancelledError:
+        except BaseException:  # cancelled, or out of memory
             for request in requests:
                 self._abandon(request)
             raise
 
     def post(self, kind, payload, tx_id=0):
-        """Send a request whose answer does not matter."""
-        request = Request(kind, payload, tx_id)
-        request.orphan = True
-        self.queue.append(request)
+        """Send a request whose answer does not matter. Never raises: without memory the connection begins anew."""
+        try:
+            request = Request(kind, payload, tx_id)
+            request.orphan = True
+            self.queue.append(request)
+        except MemoryError:
+            self.distrust("no memory to end what the daemon keeps for us")
         self._wake.set()
 
     def probe(self):
@@ -153,21 +135,23 @@ class Connection:
         while self._out_done == len(self._out) and self.queue:
             if len(self.sent) >= _UNANSWERED_MAX + (self.queue[0] is self._probe):
                 break
-            request = self.queue.pop(0)
-            self._out = pack(request.kind, self._enter(request), request.tx_id, request.payload)
+            request = self.queue[0]
+            message = pack(request.kind, self._next_id, request.tx_id, request.payload)
+            self._enter(request)
+            self.queue.pop(0)  # nothing is refused from here on: it is always in one of both
+            self._out = message
             self._out_done = 0
             moved = self._put() or moved
         return moved
 
     def _enter(self, request):
-        """A number for a request that from now on waits for its answer."""
+        """From now on this request waits for its answer, by the next number."""
         req_id = self._next_id
+        self.sent[req_id] = request
         self._next_id = req_id % 0xFFFFFFFF + 1  # 0 is for watch events
         request.req_id = req_id
         request.sent_at = request.sent_at or xen.ns()
-        self.sent[req_id] = request
         self.asked.set()
-        return req_id
 
     def _put(self):
         n = self.ring.send(self._out, self._out_done) if self._out_done < len(self._out) else 0
@@ -199,12 +183,12 @@ class Connection:
         request = self.sent.get(req_id)
         if request is None or (kind != request.kind and kind != ERROR):
             raise ProtocolError("reply of type %d to request %d" % (kind, req_id))
-        del self.sent[req_id]
-        request.connection = self.number
         if kind == ERROR:
             request.error = error(payload, request.about())
         else:
             request.reply = payload
+        request.connection = self.number
+        del self.sent[req_id]  # what needs memory is done: the request is not lost
         request.answered.set()
         self.heard.set()
         if request.orphan and request.late:
@@ -273,15 +257,14 @@ class Connection:
     def _fall_back(self):
         """Requests without an answer return to the queue, but those of transactions, which are over."""
         unanswered = list(self.sent.values()) + self.queue
-        self.sent = {}
-        self.queue = []
+        over = Again("EAGAIN", "connection began anew")
+        queue, sent = [request for request in unanswered if not request.ends()], {}
+        self.queue, self.sent = queue, sent  # nothing is refused from here on
         for request in unanswered:
-            if request.tx_id or request.orphan or request.kind == RESET_WATCHES:
-                request.error = Again("EAGAIN", "connection began anew")
+            if request.ends():
+                request.error = over
                 request.answered.set()
                 self.heard.set()
-            else:
-                self.queue.append(request)
 
     def _reset_answered(self, req_id):
         """Skip what came in, up to and including the reply to RESET_WATCHES; False if that is not here yet."""

@@ -20,7 +20,6 @@ _log = Log("xenstore")
 async def run(connection):
     """For the supervisor, as a SERVICE: one line when a request has waited 10 s for its answer, one when it has it."""
     while True:
-        await connection.asked.wait()
         while connection.sent:
             oldest = min(connection.sent.values(), key=lambda request: request.sent_at)
             left = oldest.sent_at + _PATIENCE_NS - xen.ns()
@@ -32,6 +31,7 @@ async def run(connection):
             while not oldest.answered.is_set():
                 await _probe(connection, oldest)
             _log.warning("answers again after %d s", (xen.ns() - oldest.sent_at) // 1000000000)
+        await connection.asked.wait()  # at the end: who is started again looks first
 
 
 async def _probe(connection, late):

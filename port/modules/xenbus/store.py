@@ -13,11 +13,12 @@ say what happens when the daemon is wrong, slow or silent.
 Source: Xen docs/misc/xenstore.txt.
 """
 import supervisor
-from asyncio import CancelledError, Lock, sleep_ms
+from asyncio import Lock, sleep_ms
 from micropython import const
 from xenbus import patience
-from xenbus.connection import Connection, Request
+from xenbus.connection import Connection
 from xenbus.nodes import Nodes
+from xenbus.request import Request
 from xenbus.watch import Watch
 from xenbus.wire import (  # noqa: F401  (Missing, Denied, QuotaError: for those who import this module)
     GET_DOMAIN_PATH,
@@ -50,6 +51,7 @@ class Transaction(Nodes):
         self.connection = connection
         self.tx_id = number(begun.reply)
         self.began_on = begun.connection
+        self.over = False  # the daemon has ended it
 
     async def ask(self, kind, payload):
         if self.began_on != self.connection.number:  # by now the daemon may have given our number to another
@@ -64,11 +66,15 @@ class Transaction(Nodes):
         return requests
 
     async def commit(self):
-        expect_ok(await self.ask(TRANSACTION_END, b"T\0"))
+        request = (await self.ask_all(TRANSACTION_END, (b"T\0",)))[0]
+        self.over = True
+        if request.error:
+            raise request.error
+        expect_ok(request.reply)
 
     def abandon(self):
-        """End it without effect. Does not wait, so that it can be called while a task is being cancelled."""
-        if self.began_on == self.connection.number:
+        """End it without effect, if it is not over. Does not wait: tasks that are being cancelled call it too."""
+        if not self.over and self.began_on == self.connection.number:
             self.connection.post(TRANSACTION_END, b"F\0", self.tx_id)
 
 
@@ -114,7 +120,7 @@ class Store(Nodes):
             expect_ok(await self.ask(WATCH, payload))
         except BaseException as exception:
             del self.watches[watch.token]
-            if isinstance(exception, CancelledError):
+            if not isinstance(exception, StoreError):
                 self.connection.post(UNWATCH, payload)  # the daemon may have it by now
             raise
         watch.registered = True
@@ -132,6 +138,8 @@ class Store(Nodes):
             except Missing:
                 return  # the connection began anew meanwhile
             except StoreError as error:
+                refusal = error
+            except MemoryError as error:
                 refusal = error
         raise refusal
 
@@ -161,34 +169,39 @@ class Store(Nodes):
         open all the time. It should wait for nothing but t: transactions run one at a time, for ours would interfere
         with each other. Whatever body raises ends the transaction without effect and is passed on.
         """
-        async with self._transaction_lock:
-            for tries in range(_TRANSACTION_TRIES):
-                await sleep_ms(tries * _RETRY_MS)
-                try:
-                    begun = await self.connection.exchange(Request(TRANSACTION_START, b"\0", late=self._too_late))
-                except QuotaError as full:  # those of cancelled tasks may be about to end
-                    refusal = full
-                    continue
-                try:
-                    return await self._try(self._begun(begun), body)
-                except Again as again:
-                    refusal = again
-        raise refusal
+        await self._transaction_lock.acquire()
+        try:  # no `async with`, whose end needs memory
+            return await self._transaction(body)
+        finally:
+            self._transaction_lock.release()
 
-    async def _try(self, t, body):
-        try:
-            result = await body(t)
-        except BaseException:
-            t.abandon()
-            raise
-        await t.commit()
-        return result
+    async def _transaction(self, body):
+        for tries in range(_TRANSACTION_TRIES):
+            await sleep_ms(tries * _RETRY_MS)
+            try:
+                begun = await self.connection.exchange(Request(TRANSACTION_START, b"\0", late=self._too_late))
+            except QuotaError as full:  # those of cancelled tasks may be about to end
+                refusal = full
+                continue
+            t = self._begun(begun)
+            try:
+                result = await body(t)
+                await t.commit()
+                return result
+            except Again as again:
+                refusal = again
+            finally:
+                t.abandon()
+        raise refusal
 
     def _begun(self, request):
         try:
             return Transaction(self.connection, request)
         except StoreError:
             self.connection.distrust("transaction without a number")  # one is open that nobody could end
+            raise
+        except MemoryError:
+            self.connection.distrust("no memory for a transaction")
             raise
 
     def _too_late(self, request):
@@ -197,4 +210,6 @@ class Store(Nodes):
             try:
                 self._begun(request).abandon()
             except StoreError:
+                pass
+            except MemoryError:
                 pass

@@ -41,9 +41,9 @@ class Watch:
 
     async def changes(self):
         """Wait for changes; returns the set of paths to look at. All of it if the watched path itself is among them."""
+        fresh = set()  # here: what was changed is not lost when there is no memory for it
         await self._flag.wait()
-        dirty = self._dirty
-        self._dirty = set()
+        dirty, self._dirty = self._dirty, fresh
         return dirty
 
     async def close(self):
