@@ -56,7 +56,7 @@ class Forwarder:
         self.rates = self.delivery.rates = Rates(pool, self.delivery.hand_on, judge, pause)
         self.active = Flag()  # there was something to do since it was last waited for
         self.busy = False  # the uplink has no room: clients keep what they have in their own rings
-        self.starting = False  # so they do: nobody knows yet whether there is an uplink
+        self.starting = False  # nobody has turns: it is not known yet whether there is an uplink
         self.many = False  # slots that went to the netvm lately, as counted
         self._since = self._sent = 0
         self.left = False  # some interface may have frames or pieces that its last turn left
@@ -132,6 +132,8 @@ class Forwarder:
 
     def service(self):
         """For loop.serve(). True if there was anything to do. Where memory is refused the pass ends; the next goes on."""
+        if self.starting:
+            return False
         try:
             return self._pass()
         except MemoryError:
@@ -271,7 +273,7 @@ class Forwarder:
         given: so many were in this pass before.
         """
         circle = self.turns
-        self.busy = self.starting
+        self.busy = False
         if self.left:
             self.left = self._leaves()
         if self.fast and not self.left:

@@ -1,7 +1,8 @@
 """Until the uplink has come, or it is known that none will, what clients send waits in their own rings.
 
 It would be told that the network is unreachable, and who sent it ask again a second later; the uplink comes some ms
-behind the clients. Only at the start of the image, and for _MOST_MS at most: a netvm's script may take 10 s, or fail.
+behind the clients. No ring is looked at meanwhile. Only at the start of the image, and for _MOST_MS at most: a netvm's
+script may take 10 s, or fail.
 """
 import asyncio
 
@@ -10,13 +11,13 @@ from micropython import const
 
 _MOST_MS = const(1000)
 _LOOK_MS = const(1)
-_SPARED = const(3)  # passes in a row that are left out meanwhile, as rings have nothing and tasks have
+_SPARED = const(15)  # passes in a row that are left out meanwhile, as rings are not looked at and tasks have much to do
 
 
 async def run(firewall):
     """For the supervisor, as a LINK, once, before frames flow. firewall: main.Firewall."""
     forwarder = firewall.forwarder
-    forwarder.starting = forwarder.busy = True  # busy: or machine code would take what they send
+    forwarder.starting = forwarder.busy = True  # busy: machine code waits too
     loop.spare(_SPARED)
     try:
         await asyncio.wait_for_ms(_ready(firewall), _MOST_MS)

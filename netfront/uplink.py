@@ -237,8 +237,7 @@ class Uplink(Device):
             raise
         self.state = WAITING
         self.due = _after(_SCRIPT_MS)
-        while self.waiting.post():
-            await asyncio.sleep_ms(0)
+        self.waiting.post()  # the first of them: the ring service goes on
 
     def _open(self, ready):
         """Use the link from now on. ready: the netvm says so; else it has had its time. What fails leaves it waiting."""
