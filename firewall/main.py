@@ -267,10 +267,7 @@ class Firewall(Told):
         if active.state or rest < 0:
             await active.wait()
             return
-        try:
-            await asyncio.wait_for_ms(active.wait(), max(rest, _TICK_MS))
-        except asyncio.TimeoutError:
-            pass
+        await active.wait_ms(max(rest, _TICK_MS))
 
     def _waits_for_time(self):
         return (

@@ -165,10 +165,7 @@ class Naming:
             except MemoryError:
                 gc.collect()
                 wait = _WITHOUT_MEMORY
-            try:
-                await asyncio.wait_for_ms(flag.wait(), wait)
-            except asyncio.TimeoutError:
-                pass
+            await flag.wait_ms(wait)
 
     async def _prune(self, ns):
         """Forget past addresses that no flow goes to."""

@@ -8,6 +8,7 @@ import asyncio
 
 import loop
 from micropython import const
+from waiting import wait_for_ms
 
 _MOST_MS = const(1000)
 _LOOK_MS = const(1)
@@ -20,7 +21,7 @@ async def run(firewall):
     forwarder.starting = forwarder.busy = True  # busy: machine code waits too
     loop.spare(_SPARED)
     try:
-        await asyncio.wait_for_ms(_ready(firewall), _MOST_MS)
+        await wait_for_ms(_ready(firewall), _MOST_MS)
     except asyncio.TimeoutError:
         pass
     finally:

@@ -139,7 +139,8 @@ class Vif(Parting):
     async def _end_watch(self):
         watch, self.watch = self.watch, None
         if watch:
-            self.listener.cancel()
+            if self.listener:  # there may have been no memory for it
+                self.listener.cancel()
             await watch.close()
 
     async def _wait_for_news(self):

@@ -8,10 +8,11 @@ Source: Qubes core-qrexec, agent/qrexec-agent-data.c, libqrexec/process_io.c.
 """
 import supervisor
 import xen
-from asyncio import TimeoutError, wait_for_ms
+from asyncio import TimeoutError
 from log import Log
 from micropython import const
 from vchan import transport
+from waiting import wait_for_ms
 
 from firewall.qubes import qrexec
 from firewall.qubes.stream import CallEnded, Stream

@@ -3,8 +3,9 @@
 One task. dom0's daemon may go and come again (a restart, or we asked for everything anew): until the new copy is
 complete the old one stays in force.
 """
-from asyncio import TimeoutError, sleep_ms, wait_for_ms
+from asyncio import TimeoutError, sleep_ms
 from micropython import const
+from waiting import wait_for_ms
 
 from log import Log
 from vchan import transport

@@ -7,11 +7,12 @@
 
     code, stdout = await agent.call("qubes.GetDate")        # all of that for a short one
 """
-from asyncio import TimeoutError, wait_for_ms
+from asyncio import TimeoutError
 from log import Log
 from loop import Flag
 from micropython import const
 from vchan import transport
+from waiting import wait_for_ms
 from xenbus.store import StoreError
 
 from firewall.qubes import qrexec

@@ -10,10 +10,11 @@ import xen
 import status
 import supervisor
 import watchdog
-from asyncio import TimeoutError, sleep_ms, wait_for_ms
+from asyncio import TimeoutError, sleep_ms
 from log import Log
 from logline import printable
 from micropython import const
+from waiting import wait_for_ms
 from xenbus.store import Missing, StoreError
 
 _ROOT = "control"

@@ -21,9 +21,10 @@ from array import array
 
 import rounds
 import xen
-from asyncio import Event, core
+from asyncio import core
 from gap import Gap
 from micropython import const
+from waiting import Flag  # noqa: F401  (for those who import this module)
 
 _NS_PER_MS = const(1000000)
 _PORTS = const(256)  # taken in one pass; the rest stays pending for the next
@@ -32,18 +33,6 @@ _GARBAGE = const(384 << 10)  # octets allocated since the last collection: there
 _SHORT_NS = const(400000)
 _SOON_NS = const(100000)  # so long after a pass that has found nothing others may be left out, see spare()
 _MOST_GARBAGE = const(768 << 10)  # after any; boot.py has the amount for which it does not wait for a round
-
-
-class Flag(Event):
-    """An event that is seen once: wait() returns when it was set since the last wait(), and clears it.
-
-    set() allocates nothing, so that it can be a port's wake function.
-    """
-
-    async def wait(self):
-        if not self.state:
-            await Event.wait(self)
-        self.state = False
 
 
 class _Passes:

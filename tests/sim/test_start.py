@@ -182,9 +182,11 @@ class Firewall:
         self.starting = self.busy = False
         self.tried = self.came = asyncio.Event()
 
+def unsupervised(loop, context):
+    print("unsupervised", repr(context["exception"]))
+
 async def main():
-    asyncio.wait_for_ms, asyncio.TimeoutError  # asyncio imports what it has when it is first named
-    asyncio.core.Loop.set_exception_handler(lambda *_: None)  # of the task that asyncio makes to wait
+    asyncio.core.Loop.set_exception_handler(unsupervised)
     for n in range(100):
         firewall = Firewall()
         asyncio.create_task(arrive(firewall))
@@ -211,4 +213,5 @@ asyncio.run(main())
 def test_without_memory_to_wait_nobody_does(machine, run):
     """Clients would have waited for ever."""
     firewall = run(machine, _REFUSED)
+    assert not firewall.lines("unsupervised")
     assert firewall.lines("all is well after"), firewall.console

@@ -230,3 +230,44 @@ def test_each_allocation_may_be_refused(machine, run):
     """A request was lost, whose task waited for ever, and so did all others behind its transaction."""
     firewall = run(machine, _SCRIPT)
     assert firewall.lines("done"), firewall.console
+
+
+_LISTENING = """
+from asyncio import Event, core, create_task, sleep_ms
+from xenbus.device import Device
+
+class Watch:
+    left = 3
+    async def changes(self):
+        self.left -= 1
+        if self.left == 1:
+            raise MemoryError
+        if self.left < 0:
+            await Event().wait()
+
+async def main():
+    device, watch = Device(None, "a device", None, None), Watch()
+    task = create_task(device._listen(watch))
+    seen = 0
+    while watch.left >= 0:
+        await device.changed.wait()
+        seen += 1
+    await sleep_ms(1)
+    assert seen == 2 and not task.done(), seen  # the first was seen together with what failed, or before it
+    print("done")
+
+class Passes:
+    map = True
+    def wait_io_event(self, dt):
+        if dt > 0:
+            import xen
+            xen.sleep(xen.ns() + dt * 1000000)
+core._io_queue = Passes()
+core.run_until_complete(create_task(main()))
+"""
+
+
+def test_who_listens_goes_on(machine, run):
+    """A task that nobody supervises: its MemoryError ended the domain."""
+    firewall = run(machine, _LISTENING)
+    assert firewall.lines("done"), firewall.console

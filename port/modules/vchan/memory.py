@@ -9,13 +9,14 @@ Source: Xen tools/libs/vchan/init.c; Qubes core-vchan-xen, vchan/init.c (the pat
 import xen
 import loop
 import supervisor
-from asyncio import TimeoutError, wait_for_ms
+from asyncio import TimeoutError
 from granted import Held, Piece
 from log import Log
 from micropython import const
 from peererror import PeerError
 from vchan import page as vchan_page
 from vchan.channel import Channel
+from waiting import wait_for_ms
 from xenbus.store import StoreError
 from xenbus.values import decimal, read
 from xennumbers import PAGE, PORT_MAX, REF_MAX

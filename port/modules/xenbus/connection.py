@@ -12,7 +12,7 @@ Source: Xen docs/misc/xenstore-ring.txt, public/io/xs_wire.h.
 """
 import xen
 import loop
-from asyncio import TimeoutError, sleep_ms, wait_for_ms
+from asyncio import sleep_ms
 from log import Log
 from micropython import const
 from xenbus.request import Request
@@ -216,7 +216,7 @@ class Connection:
         reset = Request(RESET_WATCHES, b"\0")
         self._enter(reset)
         while not self.ring.connected():
-            await self._woken(_CONNECTION_LOOK_MS)
+            await self._wake.wait_ms(_CONNECTION_LOOK_MS)
         self._in = bytearray()
         delay_ms = _RESET_MS
         while not await self._reset(reset, delay_ms):
@@ -245,14 +245,8 @@ class Connection:
             if self._receive() or moved:
                 await sleep_ms(0)
                 continue
-            await self._woken(left_ms)
+            await self._wake.wait_ms(left_ms)
         return True
-
-    async def _woken(self, ms):
-        try:
-            await wait_for_ms(self._wake.wait(), ms)
-        except TimeoutError:
-            pass
 
     def _fall_back(self):
         """Requests without an answer return to the queue, but those of transactions, which are over."""

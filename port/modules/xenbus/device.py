@@ -8,8 +8,11 @@ import asyncio
 import gc
 
 from loop import Flag
+from micropython import const
 from xenbus import values
 from xenbus.states import RECONFIGURED
+
+_WITHOUT_MEMORY_MS = const(100)  # until it is tried again
 
 
 def state(octets):
@@ -93,13 +96,13 @@ class Device:
     async def _listen(self, watch):
         """A task: look again at every change there."""
         while True:
-            await watch.changes()
+            try:
+                await watch.changes()
+            except MemoryError:  # nobody supervises this task
+                gc.collect()
+                await asyncio.sleep_ms(_WITHOUT_MEMORY_MS)
             self.changed.set()
 
     async def _changed_within(self, ms):
         """Wait for a change, for so long. True: there was one."""
-        try:
-            await asyncio.wait_for_ms(self.changed.wait(), ms)
-            return True
-        except asyncio.TimeoutError:
-            return False
+        return await self.changed.wait_ms(ms)

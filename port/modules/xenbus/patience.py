@@ -6,7 +6,7 @@ is made now and then, and if its answer overtakes, the connection begins anew. S
 for nothing is lost by that.
 """
 import xen
-from asyncio import TimeoutError, sleep_ms, wait_for_ms
+from asyncio import sleep_ms
 from log import Log
 from micropython import const
 
@@ -38,9 +38,7 @@ async def _probe(connection, late):
     """Wait for one of two answers. A request sent again meanwhile has a new number, and is not overtaken."""
     probe = connection.probe()
     while not (late.answered.is_set() or probe.answered.is_set()):
-        try:
-            await wait_for_ms(connection.heard.wait(), _SILENCE_MS)
-        except TimeoutError:
+        if not await connection.heard.wait_ms(_SILENCE_MS):
             connection.distrust("silent for 10 min")
     if probe.connection and late.req_id < probe.req_id and late in connection.sent.values():
         connection.distrust("no answer to " + late.about())
