@@ -108,6 +108,11 @@ class Accounts:
             port = p.kind if p.proto == ipv4.ICMP else max(p.destination_port(), 0)
         self.refused(slot, verdict, p.dst, p.proto, port, now)
 
+    def of_no_flow(self, count):
+        """So many packets from the uplink were dropped as such."""
+        self.by_slot[0].drops[reasons.NO_FLOW] += count
+        self._rule = -1
+
     def refused(self, slot, verdict, dst, proto, port, now):
         """A client's packet was dropped for a reason that is told. port: or the type of ICMP."""
         account = self.by_slot[slot]

@@ -1,10 +1,11 @@
-"""Flows that clients begin towards the uplink, beside the judge: the plain ones, mostly in machine code.
+"""Flows that clients begin towards the uplink, and what the uplink brings of none, beside the judge: the plain ones,
+mostly in machine code.
 
 A burst asks here about a packet of no known flow, before it makes a frame of it for the judge. What would be let out is
 entered, and its packet is one of a known flow then. What policy or rules refuse, while the client has used up its share
-of answers, is dropped. All else is the judge's: whatever is told, a port that is another's, limits, other clients,
-forwarded ports, questions that teach names. He is the specification; tests/host/test_fast_known.py runs both over the
-same packets.
+of answers, is dropped, as is what comes to us from outside and is of no flow. All else is the judge's: whatever is
+told, a port that is another's, limits, other clients, forwarded ports, questions that teach names. He is the
+specification; tests/host/test_fast_known.py runs both over the same packets.
 """
 from array import array
 
@@ -13,7 +14,7 @@ from micropython import const
 from firewall import reasons
 from firewall.fast import entries
 from firewall.fast.opening import (
-    DST, FOUND, INSIDE, KIND, PORT, PORTS, PROTO, SRC, SRC_WORD, TOTAL, enlist, enter, read,
+    DST, FOUND, INSIDE, KIND, PORT, PORTS, PROTO, SRC, SRC_WORD, TOTAL, enlist, enter, read, strays,
 )  # fmt: skip
 from firewall.flows.clients import ERROR_COST, V4
 from firewall.flows.nat import POOLS, _pool
@@ -42,10 +43,13 @@ class Opening:
         self._index = flows.index.tables
         self._steps = (entries.find, entries.add, flows.index.remove)
         self._found = array("I", bytes(4 * FOUND))
+        self._strays = (read, entries.find, self._index, tables, rows, self._found, self._plain)
         self._reason = self._rule = 0  # why it was refused last, and by which rule, if by one
 
     def begin(self, interface, row, now):
         """LEFT: the judge shall see the packet of this row. BEGUN: its flow is known now. DROPPED: and counted."""
+        if interface.number == UPLINK:
+            return DROPPED if self.strays(row, row + 1) > row else LEFT
         said = self.let_out(interface, row, now)
         if said != _REFUSED:
             return said
@@ -87,6 +91,22 @@ class Opening:
             return self._enter(client, interface.number, rule, now)
         self._reason, self._rule = _BY_RULE, rule
         return _REFUSED
+
+    def strays(self, first, end):
+        """Of rows from the uplink those of no flow count as dropped, from the first one on; the row behind them."""
+        behind = strays(self._strays, first, end)
+        if behind > first:
+            self._judge.counters[reasons.NO_FLOW] += behind - first
+            self._accounts.of_no_flow(behind - first)
+        return behind
+
+    def _plain(self):
+        """For strays(): whether what was found has no source of ours, and no port of ours or that is forwarded."""
+        found, n = self._found, self._neighbours
+        src, proto, port = found[SRC], found[PROTO], found[PORT]
+        if n.ours(src) or src in self._by_address or src in n.connected:
+            return False
+        return not (n.nat.reserved(proto, port) or proto << 16 | port in n.policy.forwards)
 
     def _enter(self, client, number, rule, now):
         found, flows, nat = self._found, self._flows, self._nat

@@ -55,10 +55,11 @@ TURN = const(6)  # the turn of who has what is not in order
 class Alone:
     """run(tables): the pass. words: see above."""
 
-    def __init__(self, look, packets, known_tables, scalars, arrays, calm, outward, order, begin, most):
+    def __init__(self, look, packets, known_tables, scalars, arrays, calm, outward, order, begin, most, strays):
         """packets: of rows, for runs.hits; scalars: the rows' s; order: turns.Turns.
 
-        begin(number, i), most: through.Bursts.begun(), and how often in a turn; others as in through.py.
+        begin(number, i), most: through.Bursts.begun(), and how often in a turn; strays: another of its methods; others
+        as in through.py.
         """
         self.run = passes.alone
         self.serve = passes.serve
@@ -70,6 +71,7 @@ class Alone:
             uplink_rx.turn, client_tx.turn, runs.hits, known.known, known_tables, packets,
             uplink_tx.put, client_rx.put, uplink_tx.take_back, xen.copy, outward.ops,
             rings.sending, client_rx.finish, circle.lone, circle.charge, None, None, begin, None,
+            strays,
         ]  # fmt: skip
         rings.enter(words, CALM, calm)
         rings.enter(words, SCALARS, scalars)

@@ -61,7 +61,7 @@ class Bursts:
         self._gone = 0  # packets of the rows whose pages are no longer theirs
         self.alone = Alone(
             self.look, self._packets, self._tables, rows.s, self._arrays, self._calm, delivery.outward, delivery.turns,
-            self.begun, _MISSED,
+            self.begun, _MISSED, self.strays,
         )  # fmt: skip
 
     def add(self, interface, rings):
@@ -158,6 +158,21 @@ class Bursts:
         except Exception:
             return False  # it is asked again, and fails under the guard
 
+    def strays(self, first, n):
+        """Of rows from the uplink those of no flow are dropped, from this one on; the row behind them.
+
+        For machine code, too. While somebody captures they go one by one, see _begin().
+        """
+        if self.tap:
+            return first
+        try:
+            behind = self._opening.strays(first, n)
+        except Exception:
+            return first  # they are judged, under the guard
+        runs.give(self._packets, self._pool.stack, self._pool.counters, first, behind)
+        self._gone = behind
+        return behind
+
     def _look_up(self, number, first, n):
         """Hits are rewritten, from the first packet on; the first one that is a miss, or n."""
         end = runs.hits(known.known, self._tables, self._packets, first, n, number)
@@ -193,6 +208,9 @@ class Bursts:
             if end > first:
                 self._put(first, end, said)
                 said = 0
+            if end < n and interface.number == UPLINK and self.strays(end, n) > end:
+                first, end = self._gone, self._look_up(UPLINK, self._gone, n)
+                continue
             if end < n:
                 self._calm[interface.number] = 0
                 if missed >= _MISSED and interface.rings:  # who has ended has no next turn

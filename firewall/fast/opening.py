@@ -1,4 +1,5 @@
-"""The first packet of a flow in machine code: what it says, the port of a TCP flow outside, and the record of it.
+"""The first packet of a flow in machine code: what it says, the port of a TCP flow outside, and the record of it; and
+packets from the uplink that are of no flow.
 
 Between the steps stands firewall/opening.py, which asks the same of policy and rules as the judge does. What is not
 plain is left to him, untouched. Imports nothing of ours: constants are copies of those of record.py, known.py and
@@ -78,8 +79,8 @@ _UDP = const(17)
 def read(find, index, t, b, packet: int, number: int, found: ptr32) -> int:
     """1: this row is the first packet of a flow from a client, in every form as it should be; found says of which.
 
-    find: entries.find() or what is like it, with its tables `index`. t: the tables of known(). b: packets, parts, the
-    pool's memory. number: the interface.
+    From the uplink: one to us that is of no flow. find: entries.find() or what is like it, with its tables `index`. t:
+    the tables of known(). b: packets, parts, the pool's memory. number: the interface.
     """
     packets = ptr32(b[0])
     parts = ptr32(b[1])
@@ -98,7 +99,7 @@ def read(find, index, t, b, packet: int, number: int, found: ptr32) -> int:
         return 0
     total = frame[16] << 8 | frame[17]
     end = total + 14
-    if end > octets or total < 28 or (frame[20] & 0x3F | frame[21]) or frame[22] < 2:
+    if end > octets or total < 28 or (frame[20] & 0x3F | frame[21]) or number and frame[22] < 2:
         return 0
     if end < octets and packets[at + _PARTS] != 1:
         return 0
@@ -119,30 +120,41 @@ def read(find, index, t, b, packet: int, number: int, found: ptr32) -> int:
         return 0
     scalars = ptr32(t[_SCALARS])
     rows = ptr32(t[_ROWS])
-    if dst == scalars[_OURS] or dst == scalars[_GATEWAY] or dst == scalars[_BROADCAST] or src == scalars[_OURS]:
-        return 0
-    if number == 0 or rows[number * _ROW + _ROW_MTU] == 0:
+    if dst == scalars[_BROADCAST] or rows[number * _ROW + _ROW_MTU] == 0:
         return 0
     proto = frame[23]
+    kind = proto | _SIDE_UPLINK
+    if number:
+        if dst == scalars[_OURS] or dst == scalars[_GATEWAY] or src == scalars[_OURS]:
+            return 0
+        kind = proto | rows[number * _ROW + _ROW_SIDE] & 0xFFFF0000
+    elif dst != scalars[_OURS]:
+        return 0
     ports = halves[10] | halves[11] << 16
     inside = frame[34] << 8 | frame[35]
     port = frame[36] << 8 | frame[37]
     if proto == _TCP:
         headers = frame[46] >> 2 & 0x3C
-        if have < 54 or headers < 20 or headers > total - 20 or frame[47] & 0x3F != 2:
+        if have < 54 or headers < 20 or headers > total - 20 or number and frame[47] & 0x3F != 2:
+            return 0
+        flags = frame[47] & 0x37
+        # those that known() knows
+        if flags & 0x1F != 0x10 and flags & 0x1F != 2 and flags & 0x2F != 4 and flags & 0x1F != 0x11 and flags != 0x12:
             return 0
     elif proto == _UDP:
         length = frame[38] << 8 | frame[39]
         if length < 8 or length > total - 20:
             return 0
     elif proto == _ICMP:
-        if offloads & 1 or frame[34] != _ECHO:
+        if offloads & 1 or frame[34] != _ECHO and (number or frame[34]):
             return 0
         ports = halves[12] | _ECHO << 24
+        if frame[34] == 0:
+            ports = ports | _ANSWER
         inside = frame[38] << 8 | frame[39]
+        port = 0
     else:
         return 0
-    kind = proto | rows[number * _ROW + _ROW_SIDE] & 0xFFFF0000
     if int(find(index, src, dst, ports, kind)) >= 0:
         return 0
     found[SRC_WORD] = src
@@ -156,6 +168,29 @@ def read(find, index, t, b, packet: int, number: int, found: ptr32) -> int:
     found[TOTAL] = total
     found[INSIDE] = inside
     return 1
+
+
+@micropython.viper
+def strays(t, first: int, end: int) -> int:
+    """The first of these rows from the uplink that is not plainly of no flow, or end.
+
+    t: read(), its first four arguments, found; plain(): whether neither source nor port of what was found is anybody's.
+    """
+    is_read, find, index, tables, rows, finding, plain = t
+    found = ptr32(finding)
+    src = 0
+    key = 0
+    while first < end:
+        if int(is_read(find, index, tables, rows, first, 0, finding)) == 0:
+            break
+        now = found[PROTO] << 16 | found[PORT]
+        if found[SRC] != src or now != key:
+            src = found[SRC]
+            key = now
+            if int(plain()) == 0:
+                break
+        first += 1
+    return first
 
 
 @micropython.viper

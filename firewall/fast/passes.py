@@ -71,14 +71,13 @@ _RESTS = const(4)  # of the circle's words
 
 
 @micropython.viper
-def put(all_arrays, to_uplink, to_client, at: int, end: int):
-    """Packets that are hits, up to `end`, leave by the ways that are their fates: w[_GONE] of them have room.
+def put(all_arrays, to_uplink, to_client, at: int, first: int, end: int):
+    """Packets that are hits, up to `end`, leave by the ways that are their fates: all before w[_GONE] have room.
 
     w[_LEFT]: what uplink_tx.put has said of the next ones, if Xen has granted only some of their pages. at: of w.
     """
     w = ptr32(at)
     packets = ptr32(w[_OF_PACKETS] | w[_OF_PACKETS + 1] << 32)
-    first = 0
     while first < end:
         fate = packets[first * _PACKET + _FATE]
         behind = first + 1
@@ -114,10 +113,12 @@ def alone(t) -> int:
     uplink_rx.turn, client_tx.turn, runs.hits and what that is given (known, its tables, rows), uplink_tx.put,
     client_rx.put, uplink_tx.take_back, xen.copy and the operations towards clients, rings.sending, client_rx.finish,
     circle.lone, circle.charge; None, or while somebody captures tapped.came, tapped.went; begin(number, i), 1: packet i
-    of a client was a miss, and is none any more: its flow has begun; what came and went are given.
+    of a client was a miss, and is none any more: its flow has begun; what came and went are given; strays(first, n): of
+    the uplink's packets those of no flow are gone; the one behind them.
     """
     (look, of_look, end, tables, of_words, arrays, clock, tally, whose, from_uplink, from_client, hits, known, of_known,
-     rows, to_uplink, to_client, take_back, copy, ops, sending, finish, lone, charge, came, went, begin, taps) = t
+     rows, to_uplink, to_client, take_back, copy, ops, sending, finish, lone, charge, came, went, begin, taps,
+     strays) = t
     w = ptr32(of_words)
     calm = ptr8(w[_CALM] | w[_CALM + 1] << 32)
     copies = ptr32(w[_COPIES] | w[_COPIES + 1] << 32)
@@ -206,7 +207,17 @@ def alone(t) -> int:
             if last:
                 if came:
                     work += int(went(taps, rows, number, 0, last))
-                put(arrays, to_uplink, to_client, uint(w), last)
+                put(arrays, to_uplink, to_client, uint(w), 0, last)
+            while number == 0 and last < n and w[_GONE] == last:
+                first = int(strays(last, n))
+                if first == last:
+                    break
+                w[_GONE] = first
+                last = int(hits(known, of_known, rows, first, n, 0))
+                w[_COUNT] = w[_COUNT] + last - first
+                w[_LOOKED_UP] = last
+                if first < last:
+                    put(arrays, to_uplink, to_client, uint(w), first, last)
             if w[_GONE] < n:
                 w[_WORK] = work
                 return _PACKETS

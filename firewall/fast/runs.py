@@ -1,4 +1,7 @@
-"""Rows of packets, one after the other: which are hits, and which leave by the same way. Rows: see net/rows.py."""
+"""Rows of packets, one after the other: which are hits, which leave by the same way, which are given up.
+
+Rows: see net/rows.py.
+"""
 import micropython
 from micropython import const
 
@@ -58,3 +61,22 @@ def together(b, first: int, end: int) -> int:
     while packet < end and packets[packet * _PACKET + _FATE] == fate:
         packet += 1
     return packet
+
+
+@micropython.viper
+def give(b, stack: ptr16, counters: ptr32, first: int, end: int):
+    """The pages of these packets are free again. stack, counters: the pool's."""
+    packets = ptr32(b[0])
+    parts = ptr32(b[1])
+    free = counters[0]
+    packet = first
+    while packet < end:
+        at = packet * _PACKET
+        part = packets[at + _FIRST_PART] * _PART
+        behind = part + packets[at + _PARTS] * _PART
+        while part < behind:
+            stack[free] = parts[part + _PART_PAGE]
+            free += 1
+            part += _PART
+        packet += 1
+    counters[0] = free

@@ -18,6 +18,7 @@ from firewall.flows import state
 from firewall.judge import Judge
 from firewall.neighbours import Neighbours
 from firewall.opening import BEGUN, LEFT, Opening
+from firewall.policy import Policy
 from firewall.rules import matcher
 from firewall.rules.names import NoNames
 from firewall.wire import byteorder
@@ -71,6 +72,7 @@ class World:
             self.n.attach(address, i + 1, MAC)
             self.rules(address, ACCEPT)
         self.n.set_pairs([(ADDRESSES[0], ADDRESSES[1])])
+        self.judge.to_ports_of_ours = lambda p, now: reasons.QUEUED
         self.scalars = words(64)
         f = self.n.flows
         self.tables = (self.scalars, f.records, f.index.slots, self.n.clients.generations, self.n.clients.lives,
@@ -83,7 +85,7 @@ class World:
         self.rows = words(8), words(4), self.frame
         self.opening = Opening(self.judge, self.tables, self.rows)
         self.asks = False
-        self.hits = self.moves = self.begun = self.dropped = 0
+        self.hits = self.moves = self.begun = self.dropped = self.strays = 0
 
     def rules(self, address, entries):
         self.n.set_rules(address, matcher.load(entries, text4(address), (), NoNames())[0])
@@ -131,6 +133,7 @@ class World:
                 frame[i] ^= 0xA5
             if hit < 0 and begun not in (LEFT, BEGUN):
                 self.dropped += 1
+                self.strays += number == 0
                 after = self.judge.counters
                 return [reasons.NAMES[i] for i in range(len(after)) if after[i] != before[i]][0], []
             if hit >= 0:
@@ -193,6 +196,11 @@ asked = 0
 last = None
 for step in range(STEPS):
     luck = pick(1000) / 10
+    if step % 1000 == 0:
+        # now and then a port is forwarded
+        forwards = {17 << 16 | 5300: (ADDRESSES[0], 53, 0, OURS)} if step // 1000 % 4 == 3 else {}
+        for world in worlds:
+            world.n.set_policy(Policy({(ADDRESSES[0], ADDRESSES[1]): ((-1, -1, -1),)}, forwards))
     now = now + pick(20) if pick(600) else now + (70000, 125000, 260000, 660000, 8000000)[pick(5)]
     if luck < 0.4:
         what = pick(9)
@@ -241,7 +249,15 @@ for step in range(STEPS):
             for client in world.n.clients.by_address.values():
                 client.bucket.take(client.bucket._tokens if client.bucket.has(0, now) else 0, now)
     blank, gso, parts = 0, 0, 1
-    if luck < 55 or not heard:
+    if luck < 6:
+        # of no flow, mostly
+        number, proto = 0, (6, 17, 17, 1)[pick(4)]
+        sources = SERVERS[pick(4)], ADDRESSES[pick(2)], OURS, GATEWAY, 0xF0000001, 0x7F000001
+        src = sources[pick(6) if pick(9) == 0 else 0]
+        dst = OURS if pick(20) else SERVERS[pick(4)]
+        dport = (9, 53, 5300, 0)[pick(4)] if pick(4) else pick(65536)
+        octets = packet(src, (53, 9)[pick(2)], dst, dport, proto, FLAGS[pick(len(FLAGS))], (0, 4, 1400)[pick(3)])
+    elif luck < 55 or not heard:
         who = pick(2)
         there = worlds[0].n.clients.by_address.get(ADDRESSES[who])
         number = there.interfaces[pick(len(there.interfaces))].number if there else who + 1
@@ -318,8 +334,9 @@ for step in range(STEPS):
             world.n.tick(now, 20)
 print({name: n for name, n in zip(reasons.NAMES, worlds[0].judge.counters) if n})
 w = worlds[0]
-print("same %d hits %d of %d moves %d begun %d dropped %d"
-      % (asked, w.hits, w.judge.counters[reasons.FORWARDED], w.moves, w.begun, w.dropped))
+print("same %d hits %d of %d moves %d begun %d dropped %d strays %d of %d"
+      % (asked, w.hits, w.judge.counters[reasons.FORWARDED], w.moves, w.begun, w.dropped - w.strays, w.strays,
+         w.judge.counters[reasons.NO_FLOW]))
 """
 
 
@@ -333,4 +350,6 @@ def test_the_fast_path_does_what_the_judge_does(seed):
     assert hits > forwarded // 3, lines[-1]
     assert int(lines[-1].split()[7]) > 100, lines[-1]  # from one of the client's lists to another
     assert int(lines[-1].split()[9]) > 200 and int(lines[-1].split()[11]) > 100, lines[-1]  # begun, dropped
+    strays, all_of_none = int(lines[-1].split()[13]), int(lines[-1].split()[15])
+    assert strays > 200 and strays > all_of_none // 4, lines[-1]
     print(lines[-1])

@@ -13,7 +13,7 @@ class Scene:
     """seen: what look() finds, one after the other; end() then finds 0. fates: of packets that are hits."""
 
     def __init__(self, *seen, taken=(2 | 2 << 16,), fates=(0, 0, 0), misses_at=(), out=None, answers=0, errors=0,
-                 failed=0, tapped=0, deaf=0, whose=(), begins=(), now=5_000_000, due=10**9, many=0):
+                 failed=0, tapped=0, deaf=0, whose=(), begins=(), now=5_000_000, due=10**9, many=0, strays=()):
         self.seen, self.taken, self.calls = list(seen), list(taken), []
         self.packets = [0] * 64
         for i, fate in enumerate(fates):
@@ -52,6 +52,13 @@ class Scene:
                 return self.taken.pop(0)
             return say("take", taken)
 
+        def drop(first, n):
+            behind = first
+            while behind < n and behind in strays:
+                misses.remove(behind)
+                behind += 1
+            return behind
+
         put = out or (lambda arrays, first, end, room: end - first)
         self.t = [
             lambda words: self.seen.pop(0), "words", say("end", 0), "tables", w, arrays, lambda: now, say("tally"),
@@ -62,6 +69,7 @@ class Scene:
             say("put", put), say("give", lambda arrays, first, end: -1 if deaf else end), say("back", answers),
             say("copy"), "ops", lambda tables: sending.pop(0), say("finish", failed), say("lone"), say("charge"),
             say("came") if tapped else None, say("went", tapped), say("begin", begin), "taps",
+            say("drop", drop),
         ]
         self.how = kernels.of("passes").alone(self.t)
 
@@ -201,6 +209,36 @@ def test_what_begins_no_flow_or_is_one_too_many_is_pythons(begins, begun):
 def test_from_the_uplink_none_begins():
     scene = Scene(UPLINK, taken=[2 | 2 << 16], misses_at=[1], begins=[1])
     assert scene.how == PACKETS and scene.w[27] == 0 and "begin" not in scene.names()
+
+
+def test_what_is_of_no_flow_is_gone_and_the_others_leave():
+    strays = [0, 2, 3, 5]
+    scene = Scene(UPLINK, UPLINK, 0, taken=[6 | 6 << 16, 1 | 1 << 16], fates=(0,) * 6, misses_at=strays, strays=strays)
+    assert scene.how == WHOLE and scene.w[9] == 2 + 1 and scene.calm[0] and scene.w[37] == 0
+    assert [call for call in scene.calls if call[0] in ("put", "drop")] == [
+        ("drop", 0, 6), ("put", "to uplink", 1, 2, -1), ("drop", 2, 6), ("put", "to uplink", 4, 5, -1), ("drop", 5, 6),
+        ("put", "to uplink", 0, 1, -1)]
+    assert [call[-1] for call in scene.calls if call[0] == "charge"] == [20 + 6 * 10, 20 + 10]
+    assert [call[2] for call in scene.calls if call[0] == "take"] == [8, 40]
+
+
+def test_what_stands_behind_strays_and_is_none_is_pythons():
+    scene = Scene(UPLINK, taken=[4 | 4 << 16], fates=(0,) * 4, misses_at=[1, 3], strays=[1])
+    assert scene.how == PACKETS and scene.w[6:9] == [3, 3, 0] and scene.w[9] == 2 and scene.w[10] == 20 + 4 * 10
+    scene = Scene(UPLINK, taken=[4 | 4 << 16], fates=(0,) * 4, misses_at=[1, 2], strays=[1])
+    assert scene.how == PACKETS and scene.w[6:9] == [2, 2, 0] and scene.names().count("put") == 1
+
+
+def test_behind_what_has_no_room_nothing_is_dropped():
+    """First the hits leave: nothing changes places."""
+    scene = Scene(UPLINK, taken=[4 | 4 << 16], fates=(0,) * 4, misses_at=[2], strays=[2], out=lambda *_: 1)
+    assert scene.how == PACKETS and scene.w[6:9] == [2, 1, 0] and "drop" not in scene.names()
+    scene = Scene(UPLINK, taken=[4 | 4 << 16], fates=(0,) * 4, misses_at=[0], strays=[0], out=lambda *_: 1)
+    assert scene.how == PACKETS and scene.w[6:9] == [4, 2, 0]
+
+
+def test_of_no_flow_is_only_what_the_uplink_brings():
+    assert "drop" not in Scene(CLIENT, taken=[2 | 2 << 16], misses_at=[0], strays=[0]).names()
 
 
 @pytest.mark.parametrize("said, gone, left", [(1, 1, 0), (0, 0, 0), (-1, 0, 0), (-2, 0, -2), (-4, 0, -4)])
