@@ -20,8 +20,8 @@ from peererror import PeerError
 from supervisor import Guard
 
 from firewall import turns
-from firewall.bursts.alone import ANSWERS, BEGAN, COUNT, DONE, DUE, FAILED, GIVEN, HOW, MANY, MOST, NUMBER
-from firewall.bursts.alone import PACKETS, REST, SEEN, TURN, WHOLE, WORK
+from firewall.bursts.alone import ANSWERS, BEGAN, COUNT, DONE, DUE, FAILED, GIVEN, HOW, LONGEST, MANY, MOST
+from firewall.bursts.alone import NUMBER, PACKETS, REST, SEEN, TURN, WHOLE, WORK
 from firewall.bursts.look import ANSWERED, ASKED, HOLDING, MORE, ROOM, SOME, WAITING, WHO
 from firewall.bursts.through import CALM_SLOTS, Bursts
 from firewall.cutting import SENT
@@ -30,7 +30,8 @@ from firewall.interfaces import UPLINK
 from firewall.rates import Rates
 from firewall.slow import SLOTS, Slow
 
-_PASS_NS = const(1200000)  # a client whose turn has not come by then is the first in the next pass
+_PASS_NS = const(1200000)  # who has not had a turn by then is the first in the next pass, or whose is not over
+_HURRY_NS = const(100000)  # the same, where garbage is collected behind the pass
 _NS_PER_MS = const(1000000)
 _MANY_NS = const(16000000)  # in as long
 _MANY = const(24)  # slots to the netvm are many
@@ -59,7 +60,7 @@ class Forwarder:
         self.starting = False  # nobody has turns: it is not known yet whether there is an uplink
         self.many = False  # slots that went to the netvm lately, as counted
         self._since = self._sent = 0
-        self.left = False  # some interface may have frames or pieces that its last turn left
+        self.left = False  # some interface may have frames or pieces that its last turn left, or that is not over
         self.seen = _TO_DO  # when the rings were last looked at
         self.quick = self if fast else None  # for loop.serve()
         if fast:
@@ -68,6 +69,7 @@ class Forwarder:
             alone = self.fast.alone
             alone.call(self._count, SLOTS, CALM_SLOTS)
             self._alone, self.serve, self.tables, self._words = alone.run, alone.serve, alone.tables, alone.words
+            self.hurry(False)
         self.slow = Slow(judge, pool, self.delivery, self.inward)
 
     # ---- interfaces come and go ---------------------------------------------------------------
@@ -188,23 +190,29 @@ class Forwarder:
             self.fast.hits(words[COUNT])
             words[COUNT] = 0
 
+    def hurry(self, yes):
+        """For the loop: whether passes are to be short from now on."""
+        self._words[LONGEST] = _HURRY_NS if yes else _PASS_NS
+
     def _step_by_step(self, how, done):
         """A pass, from where machine code has stopped: what was seen, and whether there was anything to do."""
         given = self._words[GIVEN]
         ns = self._words[BEGAN] | self._words[BEGAN + 1] << 32 if given else xen.ns()
         now = ns // _NS_PER_MS
+        until = self.slow.until = self.fast.until = ns + self._words[LONGEST]
         if how != REST:
             self._take_up(how, now)
             self.seen = self._look(self._tables)
             done = True
         self.fast.begin()
         if self.seen & _TO_DO or self.left or self.busy:
+            done = done or self.left
             if ns - self._since > _MANY_NS:
                 self._count(ns)
             if self.seen & (ANSWERED | HOLDING | WAITING) and self._make_room(now):
                 done = True
-            if not given or given < len(self.turns) and xen.ns() - ns < _PASS_NS:
-                if self._turns(now, ns + _PASS_NS, given):
+            if not given or given < len(self.turns) and xen.ns() < until:
+                if self._turns(now, until, given):
                     done = True
         self.delivery.burst()
         self.seen = self._end(self._of_end, 0 if self.left or self.busy else 2 if self.many else 1)
@@ -237,9 +245,10 @@ class Forwarder:
 
     def _plain_pass(self):
         ns = xen.ns()
+        until = self.slow.until = ns + _PASS_NS
         done = self.rates.begin(ns) if self.rates.all else False
         done = self._make_room(ns // _NS_PER_MS) or done
-        if self._turns(ns // _NS_PER_MS, ns + _PASS_NS):
+        if self._turns(ns // _NS_PER_MS, until):
             done = True
         self.delivery.burst()
         if self.uplink:
@@ -274,8 +283,8 @@ class Forwarder:
         """
         circle = self.turns
         self.busy = False
-        if self.left:
-            self.left = self._leaves()
+        if self.left and not self._ends(now, until):
+            return True
         if self.fast and not self.left:
             if not self.seen & SOME:
                 return False
@@ -299,7 +308,7 @@ class Forwarder:
                 given += 1
                 passed = 0
                 circle.begin()
-                if xen.ns() > until or self.fast and self._nobody():
+                if self.turns.open or xen.ns() > until or self.fast and self._nobody():
                     break
             else:
                 passed += 1
@@ -307,6 +316,16 @@ class Forwarder:
                 circle.pay()
                 passed = 0
         return given > 0
+
+    def _ends(self, now, until):
+        """Go on with the turn that is not over, if there is one. False: there is no time for others."""
+        if self.turns.open:
+            self._turn(self.turns.open, now)
+            if self.turns.open or xen.ns() > until:
+                return False
+            self.seen = self._look(self._tables)
+        self.left = self._leaves()
+        return True
 
     def _turns_alone(self, now, until, given):
         """Turns of the only neighbour that has anything, as long as it is that. True: some were given."""
@@ -335,8 +354,10 @@ class Forwarder:
         return self.busy
 
     def _leaves(self):
-        """Whether any turn has left frames or pieces."""
+        """Whether any turn has left frames or pieces, or is not over."""
         uplink = self.uplink
+        if self.turns.open:
+            return True
         if uplink and (uplink.pieces or uplink.frames):
             return True
         for interface in self.clients:
@@ -371,7 +392,10 @@ class Forwarder:
         self.turns.work = 0
         self.delivery.cutting.left = SENT
         before = interface.rings.traffic()[1] if interface.rate else 0
-        self._guarded(Forwarder._go_on if interface.pieces or interface.frames else Forwarder._receive, interface, now)
+        function = Forwarder._go_on if interface.pieces or interface.frames else Forwarder._receive
+        if self.turns.open is interface:
+            function = Forwarder._go_on_with
+        self._guarded(function, interface, now)
         if interface.rate and interface.rings:
             self.rates.taken(interface, interface.rings.traffic()[1] - before)
         self._charged(interface)
@@ -381,7 +405,7 @@ class Forwarder:
         """Its turn is over."""
         if interface.rings:
             self.turns.charge(interface)
-            if interface.pieces or interface.frames:
+            if interface.pieces or interface.frames or self.turns.open:
                 self.left = True
 
     def _guarded(self, function, interface, now):
@@ -405,6 +429,9 @@ class Forwarder:
 
     def _go_through(self, interface, now):
         self.fast.go_on(interface, now, self.slow.judging)
+
+    def _go_on_with(self, interface, now):
+        self.fast.go_on_with(interface, now, self.slow.judging)
 
     def _retry(self, interface, _now):
         return interface.rings.retry(self.delivery.outward)

@@ -1,4 +1,5 @@
 """The slow path, and the specification of the fast one: frames out of a ring, to the judge, and on."""
+import xen
 from micropython import const
 from net.batch import Batch
 
@@ -17,6 +18,7 @@ class Slow:
         self.turns = delivery.turns
         self.inward = inward
         self.batch = Batch(SLOTS)  # of whom has his turn
+        self.until = 0  # ns: no frame but a turn's first is judged later
         self.judging = self._judge  # bound once: a frame without memory must get as far as its guard
         self.deciding = self.decide
 
@@ -41,6 +43,8 @@ class Slow:
         while interface.judged < most and not interface.pieces:
             interface.judged += 1
             self._judge(interface, interface.frames[interface.judged - 1], now)
+            if xen.ns() > self.until:
+                break
         if interface.judged == len(interface.frames):
             interface.frames = ()
             interface.judged = 0

@@ -77,6 +77,7 @@ class Turns:
         self.rounds = array("I", bytes(4 * NUMBERS))  # when each was last put off for want of credit
         self.rested = array("H", bytes(2 * NUMBERS))  # at which rest each was last credited
         self.work = 0  # of the turn that goes on
+        self.open = None  # whose turn is not over, but has to wait for the next pass
 
     def __len__(self):
         return len(self._circle)

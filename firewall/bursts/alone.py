@@ -38,6 +38,7 @@ BEGAN = const(31)  # ns, two words each: when the pass's turns began,
 DUE = const(33)  # when slots to the netvm are to be counted
 KNOWN_TIME = const(35)  # an address: what known() takes for the time
 RAN = const(37)  # 1: the pass has asked Python for flows to begin
+LONGEST = const(38)  # ns: the pass's time
 _TALLY = const(7)  # places in the tables
 _CAME = const(24)
 _WENT = const(25)
@@ -63,7 +64,7 @@ class Alone:
         """
         self.run = passes.alone
         self.serve = passes.serve
-        self.words = words = array("I", bytes(4 * 38))
+        self.words = words = array("I", bytes(4 * 39))
         words[BURST], words[BURST_SLOT] = turns.BURST, turns.BURST_SLOT
         words[MOST_BEGUN], words[OF_BEGUN] = most, turns.BEGUN
         self.tables = [

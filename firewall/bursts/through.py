@@ -19,7 +19,7 @@ from firewall.wire import byteorder
 _MASK = const(0xFFFFFFFF)
 CALM_SLOTS = const(40)  # of a ring in a turn, if its last turn had no miss: two super-frames of 64 KiB
 _NS_PER_MS = const(1000000)
-_MISSED = const(24)  # in a turn: what opening.py has done counts 1,
+_MISSED = const(24)  # in a go: what opening.py has done counts 1,
 _JUDGED = const(3)  # a frame for the judge
 
 
@@ -59,6 +59,8 @@ class Bursts:
         self._arrays = [None] * NUMBERS
         self._calm = bytearray(NUMBERS)  # 1: all that the last turn took was hits
         self._gone = 0  # packets of the rows whose pages are no longer theirs
+        self._end = 0  # packets of a turn that is not over: those from _gone on are the first in the next pass
+        self.until = 0  # ns: no miss but a turn's first is begun later
         self.alone = Alone(
             self.look, self._packets, self._tables, rows.s, self._arrays, self._calm, delivery.outward, delivery.turns,
             self.begun, _MISSED, self.strays,
@@ -72,6 +74,10 @@ class Bursts:
 
     def remove(self, interface):
         """Its rings are about to go."""
+        if self._turns.open is interface:
+            self._turns.open = None
+            for i in range(self._gone, self._end):
+                self._release(i)
         self._arrays[interface.number] = None
         self.look.remove(interface.number)
 
@@ -149,6 +155,15 @@ class Bursts:
         n, end = words[TAKEN] & 0xFFFF, words[LOOKED_UP]
         self._through(interface, words[GONE], end, n, now, judge_frame, said, words[BEGUN])
 
+    def go_on_with(self, interface, now, judge_frame):
+        """Go on with the turn that is not over: its next packet is a miss. PeerError."""
+        self._turns.open = None
+        if not self._told:
+            self.tell(now)
+        if self.tap:  # there may have been none, or another
+            self.tap.came(self.tap.kernel, self._packets, interface.number, self._end)
+        self._through(interface, self._gone, self._gone, self._end, now, judge_frame)
+
     def begun(self, number, i):
         """For machine code: whether the flow of a client's packet, a miss, has begun; else nothing has changed."""
         words = self.alone.words
@@ -213,8 +228,8 @@ class Bursts:
                 continue
             if end < n:
                 self._calm[interface.number] = 0
-                if missed >= _MISSED and interface.rings:  # who has ended has no next turn
-                    self._put_off(interface, end, n)
+                if missed and (missed >= _MISSED or xen.ns() > self.until) and interface.rings:
+                    self._turns.open, self._end = interface, n  # who has ended has no next go
                     return
                 missed += 1
                 begun = self._begin(interface, end, now)
@@ -248,7 +263,7 @@ class Bursts:
         return begun
 
     def _put_off(self, interface, first, n):
-        """What came behind a frame that is not yet sent to its end, or behind too many, waits for the next turn."""
+        """What came behind a frame that is not yet sent to its end waits for the next turn."""
         interface.frames = frames = []  # at once: what is in it has its turn, whatever becomes of the others
         while first < n:
             frame = self._miss(interface, first)

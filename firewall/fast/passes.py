@@ -42,6 +42,7 @@ _BEGAN = const(31)  # ns, two words each: when the pass's turns began,
 _DUE = const(33)  # when _TALLY is
 _KNOWN_TIME = const(35)  # an address: where known() finds the time, in ms
 _RAN = const(37)  # 1: Python has run in this pass, by _BEGIN
+_LONGEST = const(38)  # ns from _BEGAN: later no turn begins, nor a flow but a turn's first
 
 # what alone() says
 _WHOLE = const(0)  # the pass is over
@@ -62,7 +63,6 @@ _MORE = const(0x100000)
 _ASKED = const(0x200000)
 _WHO = const(22)
 _COMPLETED = const(256)  # slots taken back in a pass
-_PASS_NS = const(1200000)
 _NS_PER_MS = const(1000000)
 _PACKET = const(8)  # words; see net/rows.py
 _FATE = const(6)
@@ -192,7 +192,9 @@ def alone(t) -> int:
             begun = 0
             if number and last < n:
                 w[_RAN] = 1
-            while number and last < n and begun < w[_MOST_BEGUN] and int(begin(number, last)):
+            while number and last < n and begun < w[_MOST_BEGUN]:
+                if begun and int(clock()) - ns > w[_LONGEST] or int(begin(number, last)) == 0:
+                    break
                 begun += 1
                 last = int(hits(known, of_known, rows, last, n, number))
             w[_BEGUN] = begun
@@ -223,7 +225,7 @@ def alone(t) -> int:
                 return _PACKETS
             charge(circle, number, work)
             seen = int(look(of_look))
-            if w[_GIVEN] >= w[_MOST] or int(clock()) - ns > _PASS_NS:
+            if w[_GIVEN] >= w[_MOST] or int(clock()) - ns > w[_LONGEST]:
                 break
     may = 1 + w[_MANY]
     if copies[0]:

@@ -9,12 +9,11 @@ An event that arrives after 1 is still pending at 3, where xen.sleep() returns a
 While nothing is for Python, rounds.py does the same in machine code.
 
 Nothing else in the system sleeps. How long the rings waited for their services, and because of what, is noted
-(gap.py), at the cost of reading the clock twice in a pass. A pass that finds nothing allocates nothing. What
-escapes from here (a ring service, a wake function, asyncio itself) is a mistake of ours: it flies through run()
-up to C, which prints it and ends the domain as crashed.
+(gap.py), at the cost of reading the clock twice in a pass. A pass that finds nothing allocates nothing. What escapes
+from here (a ring service, a wake function, asyncio itself) is a mistake of ours: up in C it ends the domain.
 
 Garbage is collected here, between two rounds of services, before it is so much that an allocation does it amid a task's
-step: after a short round if there is one soon. Else a gap would be a round, a step and a collection.
+step: after a short round, which is asked for. Else a gap would be a round, a step and a collection.
 """
 import gc
 from array import array
@@ -46,6 +45,7 @@ class _Passes:
         self.quiet = bytearray(_ALL_PORTS)  # 1: nobody is to be told of the port's events
         self.services = []
         self.quick = None  # of the only service, see serve()
+        self.hurried = False  # it was told to be short
         self.times = array("I", bytes(4 * 4))  # began and ended, for rounds.py
         self.tables = [xen.pending, self.ports, self.quiet, xen.own, xen.ns, xen.sleep, self.times, None, None]
         self.found = True  # the last round of services has found something to do, or there was none since we slept
@@ -140,10 +140,15 @@ class _Passes:
             i += 1
         done = self._round(stepped, xen.own() if n else stepped)
         garbage = xen.garbage()
-        if garbage > _GARBAGE and (garbage > _MOST_GARBAGE or self.ended - self.began < _SHORT_NS):
-            gc.collect()
-            now = xen.own()
-            done = self._round(now, now) or done
+        if garbage > _GARBAGE or self.hurried:
+            due = garbage > _MOST_GARBAGE or garbage > _GARBAGE and self.ended - self.began < _SHORT_NS
+            if self.quick:
+                self.hurried = garbage > _GARBAGE and not due
+                self.quick.hurry(self.hurried)
+            if due:
+                gc.collect()
+                now = xen.own()
+                done = self._round(now, now) or done
         return done
 
     def _round(self, stepped, now):
@@ -199,7 +204,7 @@ def serve(service, quick=None):
     It does at most one round of work and returns whether there was any; while it says True we do not sleep.
     It must not raise: an exception from here is the end of the domain.
     quick: what does so in machine code, as long as this is the only service: quick.serve(quick.tables), see rounds.py,
-    may be called again and again after quick.begin() has said True, until quick.end() is called.
+    time and again after quick.begin() has said True, until quick.end(). quick.hurry(yes): rounds are to be short.
     """
     assert service not in _passes.services
     if not _passes.services:
@@ -221,7 +226,7 @@ def spare(most):
 def leave(service):
     """Undo serve(). Allowed from within a service; one of the others may then miss its turn in this pass."""
     _passes.services.remove(service)
-    _passes.quick = None
+    _passes.quick, _passes.hurried = None, False
 
 
 def bind(port, wake=None):

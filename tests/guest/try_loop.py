@@ -306,6 +306,7 @@ class Quick:
         self.says = []
         self.rounds = self.calls = self.begun = self.ended = 0
         self.ready = True
+        self.hurried = False
         self.port = None  # a hypercall is made in the next round
 
     def begin(self):
@@ -314,6 +315,9 @@ class Quick:
 
     def end(self):
         self.ended += 1
+
+    def hurry(self, yes):
+        self.hurried = yes
 
     def serve(self, _tables):
         self.rounds += 1
@@ -423,6 +427,31 @@ async def mode_quick_others():
     loop.leave(quick.service)
     await asyncio.sleep_ms(10)
     assert quick.since() == (0, 0)
+
+
+async def mode_quick_hurry():
+    """Long rounds, one after the other, and garbage: it is collected behind one that was short."""
+    quick, behind, rounds = Quick(), [], []
+    garbage = 0
+
+    def service():
+        nonlocal garbage
+        if xen.garbage() < garbage:
+            behind.append(rounds[-1])
+        garbage = xen.garbage()
+        rounds.append(quick.hurried)
+        if not quick.hurried:
+            take(2)
+        return True
+
+    quick.ready = False
+    loop.serve(service, quick)
+    for _ in range(1000):
+        bytearray(2000)
+        await asyncio.sleep(0)
+    assert len(behind) >= 4 and all(behind), behind
+    assert not quick.hurried and rounds.count(True) <= 2 * len(behind), (rounds.count(True), len(behind))
+    loop.leave(service)
 
 
 async def mode_quick_busy():

@@ -140,7 +140,7 @@ def test_of_passes():
     known.update({"_" + name: look[name] for name in of_look})
     known.update(_NS_PER_MS=constants("../forward")["_NS_PER_MS"], _RESTS=constants("../turns")["RESTS"])
     known.update(_PACKET=rows["PACKET"], _FATE=rows["FATE"], _LOOKED=constants("rings")["_LOOKED"])
-    known.update(_COMPLETED=through["_COMPLETED"], _PASS_NS=constants("../forward")["_PASS_NS"])
+    known.update(_COMPLETED=through["_COMPLETED"])
     places = {"_" + name.upper(): i for i, name in enumerate(unpacked("passes", "alone"))}
     assert own.pop("_OF_WORDS") == places["_OF_WORDS"]
     assert own == {name: known[name] for name in own}

@@ -13,7 +13,8 @@ class Scene:
     """seen: what look() finds, one after the other; end() then finds 0. fates: of packets that are hits."""
 
     def __init__(self, *seen, taken=(2 | 2 << 16,), fates=(0, 0, 0), misses_at=(), out=None, answers=0, errors=0,
-                 failed=0, tapped=0, deaf=0, whose=(), begins=(), now=5_000_000, due=10**9, many=0, strays=()):
+                 failed=0, tapped=0, deaf=0, whose=(), begins=(), now=5_000_000, due=10**9, many=0, strays=(),
+                 longest=1_200_000):
         self.seen, self.taken, self.calls = list(seen), list(taken), []
         self.packets = [0] * 64
         for i, fate in enumerate(fates):
@@ -27,8 +28,9 @@ class Scene:
         self.w = w = kernels.Words(16 * [0] + kernels.block(calm, scalars, self.copies, self.packets, "circle"))
         w += [0, 0, 3, 65]
         self.known_time, self.due = [0], due
-        w += [0, 0, 0, self.due & 0xFFFFFFFF, self.due >> 32, *kernels.block(self.known_time), 9]
+        w += [0, 0, 0, self.due & 0xFFFFFFFF, self.due >> 32, *kernels.block(self.known_time), 9, longest]
         order, beginning = list(whose), list(begins)
+        times = [now] if isinstance(now, int) else list(now)  # what the clock shows, the last one for ever
         misses = set(misses_at)
         w[1], w[11], w[12], w[13], w[14] = 2, 8, 40, 20, 10
         w[3] = w[7] = w[8] = w[26] = 9  # of the last pass
@@ -61,7 +63,8 @@ class Scene:
 
         put = out or (lambda arrays, first, end, room: end - first)
         self.t = [
-            lambda words: self.seen.pop(0), "words", say("end", 0), "tables", w, arrays, lambda: now, say("tally"),
+            lambda words: self.seen.pop(0), "words", say("end", 0), "tables", w, arrays,
+            lambda: times.pop(0) if times[1:] else times[0], say("tally"),
             say("whose", lambda *_: order.pop(0)),
             take("uplink"), take("client"),
             say("hits", lambda known, tables, rows, first, n, number: min([n] + [i for i in misses if i >= first])),
@@ -204,6 +207,25 @@ def test_what_begins_no_flow_or_is_one_too_many_is_pythons(begins, begun):
     scene = Scene(CLIENT, taken=[4 | 4 << 16], fates=(0, 0, 0, 0), misses_at=[0, 1, 2, 3], begins=begins)
     assert scene.how == PACKETS and scene.w[6:9] == [begun, begun, 0] and scene.w[27] == begun
     assert scene.w[10] == 20 + 4 * 10 + begun * 65
+
+
+BEGAN = 5 << 32 | 7
+
+
+@pytest.mark.parametrize("times, begun", [
+    ([BEGAN, BEGAN + 200, BEGAN + 201], 2), ([BEGAN, BEGAN + 201], 1), ([BEGAN] + [BEGAN + 200] * 3, 3),
+])
+def test_when_the_passs_time_is_over_no_other_flow_begins(times, begun):
+    """But the turn's first, so that there is an end of it."""
+    scene = Scene(CLIENT, taken=[4 | 4 << 16], fates=(0, 0, 0, 0), misses_at=[0, 1, 2, 3], begins=[1, 1, 1, 0],
+                  now=times, longest=200)
+    assert scene.how == PACKETS and scene.w[6:9] == [begun, begun, 0] and scene.w[27] == begun
+
+
+@pytest.mark.parametrize("late, turns", [(200, 2), (201, 1)])
+def test_when_the_passs_time_is_over_no_other_turn_begins(late, turns):
+    scene = Scene(2 | ROOM, 2 | ROOM, 0, taken=[1 | 1 << 16] * 2, whose=[3, 3], now=[BEGAN, BEGAN + late], longest=200)
+    assert scene.how == WHOLE and scene.names().count("take") == turns
 
 
 def test_from_the_uplink_none_begins():

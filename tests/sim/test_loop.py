@@ -20,7 +20,7 @@ def bound(firewall, peer, which=0):
     return peer.evtchn_bind(firewall.domid, int(ports[which]))
 
 
-@pytest.mark.parametrize("mode", ["services", "spared", "deadlines", "gap", "heap", "quick_others"])
+@pytest.mark.parametrize("mode", ["services", "spared", "deadlines", "gap", "heap", "quick_others", "quick_hurry"])
 def test_a_program_that_judges_itself(machine, mode):
     trial(machine, mode).wait_for("done")
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from tests.bench.machine import SERVER, Machine
+from tests.bench.machine import NOBODY, SERVER, Machine
 from tests.bench.sites import OurSite
 from tests.xen.gaps import longest_gap
 from tests.xen.qubesdb import rule_keys
@@ -16,6 +16,8 @@ from tests.xen.site import ACCEPT
 LIMIT, MANY = 2000, 3000  # us; the latter while thousands of rules are written
 CROWD = tuple("10.137.1.%d" % i for i in range(1, 54))
 OTHERS = 205  # that were clients once
+FLOWS, SHARE = 65536, 512
+MOST_FLOWS = FLOWS - SHARE * (len(CROWD) + 1)  # of one of 55 clients
 LONG = 300
 
 
@@ -108,5 +110,18 @@ def test_the_longest_gap_with_all_that_is_promised(crowd, figure):
     commit(machine, CROWD[1], rules(200))
     after("a commit of 200 rules beside bulk")
     client.sh("wait", 60)
+    after("and bulk goes on")
+    for number, count in ((0, MOST_FLOWS), (1, FLOWS - MOST_FLOWS)):
+        machine.watch({number: "traffic flows %s %d" % (NOBODY, count)}, 0.0, 0.0)
+        after("%d flows of client %d begin" % (count, number))
+    assert FLOWS - 64 < machine.flows() <= FLOWS  # some of those before have ended
+    machine.watch({1: "traffic flows %s %d" % (NOBODY, FLOWS)}, 0.0, 0.0)
+    after("flows begin in a full table")
+    assert machine.flows() == FLOWS
+    for n in (200, 4000):
+        commit(machine, CROWD[0], rules(n))
+        after("a commit of %d rules with a full table" % n)
+    machine.watch({0: "traffic up %s 1 0.3" % SERVER}, 0.0, 0.0)
+    after("bulk, up, with a full table")
     limits = {"a commit of %d rules" % n: MANY for n in (2000, 4000)}
     assert not {what: us for what, us in longest.items() if us >= limits.get(what, LIMIT)}, longest
