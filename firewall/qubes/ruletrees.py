@@ -17,12 +17,12 @@ next commit: a part of a tree might allow more than the whole. No parser takes S
 from micropython import const
 from steps import at_once
 
-from firewall.qubes.nodes import Nodes
+from firewall.qubes.nodes import Nodes, Run, nodes_of
 
 LIMIT = const(2048)  # trees
 OCTETS = const(1 << 20)  # of all packed trees together
 TREE_OCTETS = const(320 << 10)  # of one,
-_NODES = const(4500)  # and its nodes, each of which takes some 300 octets of heap while it is written
+_NODES = const(4500)  # and its nodes, each of which takes some 300 octets of heap while it is written, if out of order
 _OPEN = const(8)  # trees being written at once
 _OPEN_OCTETS = const(160 << 10)  # of all these but the last; as nodes they take some five times as much
 _SLICE = const(16)  # nodes packed in a step,
@@ -235,16 +235,6 @@ def count(packed):
     yield nodes
 
 
-def nodes_of(packed):
-    """One after the other: (key, value)."""
-    at = 0
-    while at < len(packed):
-        start = at + 1 + packed[at]
-        end = start + 2 + (packed[start] | packed[start + 1] << 8)
-        yield packed[at + 1 : start].decode(), bytes(packed[start + 2 : end])
-        at = end
-
-
 def pack(nodes):
     """Nodes as one bytes object: for each the key's length, the key, two octets of length, the value.
 
@@ -259,6 +249,13 @@ def packing(nodes):
     done = 0
     for begin in sorted(nodes.tables):
         table = nodes.tables[begin]
+        if isinstance(table, Run):
+            whole.append(table.packed())
+            for _ in range(len(table)):
+                done += 1
+                if done % _SLICE == 0:
+                    yield None
+            continue
         parts = []
         for key in sorted(table):
             value = table[key]
@@ -269,7 +266,7 @@ def packing(nodes):
         whole.append(b"".join(parts))
     octets = sum([len(part) for part in whole])
     if octets <= _HASHED:
-        yield b"".join(whole)
+        yield b"".join([bytes(part) for part in whole])
         return
     made, at = bytearray(octets), 0
     for part in whole:

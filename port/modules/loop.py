@@ -13,7 +13,7 @@ Nothing else in the system sleeps. How long the rings waited for their services,
 from here (a ring service, a wake function, asyncio itself) is a mistake of ours: up in C it ends the domain.
 
 Garbage is collected here, between two rounds of services, before it is so much that an allocation does it amid a task's
-step: after a short round, which is asked for. Else a gap would be a round, a step and a collection.
+step: after a short round, asked for in the end. Else a gap would be a round, a step and a collection.
 """
 import gc
 from array import array
@@ -28,8 +28,9 @@ from waiting import Flag  # noqa: F401  (for those who import this module)
 _NS_PER_MS = const(1000000)
 _PORTS = const(256)  # taken in one pass; the rest stays pending for the next
 _ALL_PORTS = const(4096)  # that there can be
-_GARBAGE = const(384 << 10)  # octets allocated since the last collection: there is another after a round that is short,
-_SHORT_NS = const(400000)
+_GARBAGE = const(384 << 10)  # octets allocated since the last collection: there is another after a round that is short
+_SHORT_NS = const(200000)
+_MUCH_GARBAGE = const(576 << 10)  # a round is told to be short, with another after it,
 _SOON_NS = const(100000)  # so long after a pass that has found nothing others may be left out, see spare()
 _MOST_GARBAGE = const(768 << 10)  # after any; boot.py has the amount for which it does not wait for a round
 
@@ -141,9 +142,10 @@ class _Passes:
         done = self._round(stepped, xen.own() if n else stepped)
         garbage = xen.garbage()
         if garbage > _GARBAGE or self.hurried:
-            due = garbage > _MOST_GARBAGE or garbage > _GARBAGE and self.ended - self.began < _SHORT_NS
-            if self.quick:
-                self.hurried = garbage > _GARBAGE and not due
+            short = self.hurried or self.ended - self.began < _SHORT_NS
+            due = garbage > (_GARBAGE if short else _MOST_GARBAGE)
+            if self.quick and (self.hurried or garbage > _MUCH_GARBAGE):
+                self.hurried = not due and garbage > _MUCH_GARBAGE
                 self.quick.hurry(self.hurried)
             if due:
                 gc.collect()
@@ -202,7 +204,6 @@ def serve(service, quick=None):
     """Call service() once in every pass, until leave(service).
 
     It does at most one round of work and returns whether there was any; while it says True we do not sleep.
-    It must not raise: an exception from here is the end of the domain.
     quick: what does so in machine code, as long as this is the only service: quick.serve(quick.tables), see rounds.py,
     time and again after quick.begin() has said True, until quick.end(). quick.hurry(yes): rounds are to be short.
     """
@@ -210,23 +211,20 @@ def serve(service, quick=None):
     if not _passes.services:
         _passes.begin()
     _passes.services.append(service)
-    _passes.quick = quick if len(_passes.services) == 1 else None
+    _passes.quick, _passes.hurried = quick if len(_passes.services) == 1 else None, False
     if quick:
         _passes.tables[7], _passes.tables[8] = quick.serve, quick.tables
 
 
 def spare(most):
-    """Leave out so many passes in a row before steps of tasks, while none finds anything; 0, at first: none.
-
-    A pass that finds nothing takes as long as a short step. For a time in which tasks have much to do, rings nothing.
-    """
+    """Leave out so many passes in a row, which take as long as short steps, while none finds anything. At first: 0."""
     _passes.sparing = most
 
 
 def leave(service):
     """Undo serve(). Allowed from within a service; one of the others may then miss its turn in this pass."""
     _passes.services.remove(service)
-    _passes.quick, _passes.hurried = None, False
+    _passes.quick = None
 
 
 def bind(port, wake=None):
