@@ -181,7 +181,8 @@ def test_objects_by_dice(library, length):
         for _ in range(120):
             kind = rng.random()
             if kind < 0.7:
-                octets = rng.choice((1, 63, 64, 65, rng.randrange(1, most * BLOCK + 1), rng.randrange(1, most * BLOCK + 1)))
+                some, others = rng.randrange(1, most * BLOCK + 1), rng.randrange(1, most * BLOCK + 1)
+                octets = rng.choice((1, 63, 64, 65, some, others))
                 if heap.allocate(octets):
                     found += 1
                 else:
