@@ -1,7 +1,8 @@
-"""All packets of one form that an interface takes, until it is told to end: python3 /steps/flood.py FORM TO [GATEWAY]
+"""All packets of one form that an interface takes, until it is told to end: python3 /steps/flood.py FORM TO [NICE]
 
-Its last line, after SIGTERM, is how many there were.
+NICE: the least of all who want the CPU is 19. Its last line, after SIGTERM, is how many there were.
 """
+import os
 import random
 import signal
 import socket
@@ -24,6 +25,15 @@ def datagrams(to, octets):
     with _udp() as out:
         while True:
             yield out.sendto(bytes(octets), (to, 9))
+
+
+def ports(to, octets):
+    """To other ports each time; a source port for some hundred."""
+    dice = random.Random(3)
+    while True:
+        with _udp() as out:
+            for _ in range(200):
+                yield out.sendto(bytes(octets), (to, dice.randrange(1024, 65536)))
 
 
 def flows(to, octets):
@@ -60,11 +70,13 @@ def syns(to, _):
 
 
 FORMS = {
-    "large": (datagrams, 60000), "small": (datagrams, 8), "flows": (flows, 8), "pings": (pings, 64992), "syns": (syns, 0),
+    "large": (datagrams, 60000), "small": (datagrams, 8), "ports": (ports, 8), "flows": (flows, 8), "pings": (pings, 64992),
+    "syns": (syns, 0),
 }
 
 
-def main(form, to):
+def main(form, to, nice=0):
+    os.nice(int(nice))
     count = 0
 
     def end(*_):
@@ -85,4 +97,4 @@ def main(form, to):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:3])
+    main(*sys.argv[1:])
