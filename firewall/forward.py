@@ -12,8 +12,8 @@ A neighbour that breaks its rings' protocol is told to its owner (Vif, Uplink) a
 judge fail is dropped and counted by that client's Guard; nobody else notices either.
 """
 import xen
-from loop import Flag
 from micropython import const
+from nap import Nap
 from net import netif
 from net.grantcopy import Copies
 from peererror import PeerError
@@ -30,6 +30,7 @@ from firewall.interfaces import UPLINK
 from firewall.rates import Rates
 from firewall.slow import SLOTS, Slow
 
+TICK_MS = const(50)  # between two slices of the flow table
 _PASS_NS = const(1200000)  # who has not had a turn by then is the first in the next pass, or whose is not over
 _HURRY_NS = const(100000)  # the same, where garbage is collected behind the pass
 _NS_PER_MS = const(1000000)
@@ -55,7 +56,7 @@ class Forwarder:
         self.fast = self.delivery.fast = Bursts(judge, interfaces, pool, self.delivery, self.inward) if fast else None
         pause = self.fast.look.pause if fast else None
         self.rates = self.delivery.rates = Rates(pool, self.delivery.hand_on, judge, pause)
-        self.active = Flag()  # there was something to do since it was last waited for
+        self.active = Nap(TICK_MS)  # there was something to do since main's last tick
         self.busy = False  # the uplink has no room: clients keep what they have in their own rings
         self.starting = False  # nobody has turns: it is not known yet whether there is an uplink
         self.many = False  # slots that went to the netvm lately, as counted

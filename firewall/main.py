@@ -28,7 +28,7 @@ from netfront.uplink import Uplink
 
 from firewall import starting
 from firewall.capture import Taps
-from firewall.forward import Forwarder
+from firewall.forward import TICK_MS, Forwarder
 from firewall.gateway import Gateway
 from firewall.judge import Judge
 from firewall.naming import Naming
@@ -44,7 +44,6 @@ from firewall.status import lines
 from firewall.told import Told
 
 _LARGE = const(23 << 20)  # octets outside the heap; with less: the sizes of a 24 MB domain
-_TICK_MS = const(50)  # between two slices of the flow table
 _COLLECT_NS = const(10000000000)  # from one collection in a quiet moment to the next
 _LITTLE = const(32 << 10)  # octets of garbage that are not worth one
 _MAC_WITHOUT = b"\x00\x16\x3e\x5e\x6c\x00"  # Qubes' default, should dom0 name none
@@ -242,7 +241,7 @@ class Firewall(Told):
 
         A tick that memory is refused for is done again by the next.
         """
-        collected = xen.ns()
+        collected, active = xen.ns(), self.forwarder.active
         while True:
             ns = xen.ns()
             now = ns // 1000000
@@ -252,26 +251,22 @@ class Firewall(Told):
                     self.sweeper.swept(now)
                 self.stalls.tick(now)
                 if not self._waits_for_time():
+                    moved, active.state = active.state, False
                     due = ns - collected > _COLLECT_NS and xen.garbage() > _LITTLE
-                    if due and not self.forwarder.active.state:
+                    if due and not moved:
                         collected = ns
                         gc.collect()
-                    await self._quiet(self.sweeper.rest(now))
+                    rest = self.sweeper.rest(now)
+                    if not (due and moved or 0 <= rest <= TICK_MS):
+                        await active.sleep(rest)
+                        continue
             except MemoryError:
                 gc.collect()
-            await asyncio.sleep_ms(_TICK_MS)
-
-    async def _quiet(self, rest):
-        """Wait until there was something to do, for `rest` ms at most; -1: for ever."""
-        active = self.forwarder.active
-        if active.state or rest < 0:
-            await active.wait()
-            return
-        await active.wait_ms(max(rest, _TICK_MS))
+            await asyncio.sleep_ms(TICK_MS)
 
     def _waits_for_time(self):
         return (
-            self.sweeper.waits(xen.ns() // 1000000 + _TICK_MS) or self.neighbours.fragments.octets
+            self.sweeper.waits(xen.ns() // 1000000 + TICK_MS) or self.neighbours.fragments.octets
             or self.forwarder.holding() or self.stalls.waits()
         )  # fmt: skip
 
