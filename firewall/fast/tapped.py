@@ -81,14 +81,42 @@ def _copy(b, packet: int, to: uint) -> int:
 @micropython.viper
 def heads(b, first: int, end: int, scratch: ptr8, sizes: ptr32):
     """Copy the beginnings of rows of packets. sizes: octets kept and octets in all, of each."""
-    packets = ptr32(b[0])
+    of_packets, of_parts, pages = b
+    packets = ptr32(of_packets)
+    parts = ptr32(of_parts)
+    memory = uint(ptr8(pages))
     packet = first
     while packet < end:
         at = packet * _PACKET
+        part = packets[at + _FIRST_PART] * _PART
+        n = parts[part + _PART_OCTETS]
         if packets[at + _FATE] == _FAILED:
-            sizes[2 * packet] = 0
+            n = 0
+        elif n >= _OF_SNAP or packets[at + _PARTS] == 1:  # as _copy(), which takes ten times as long
+            if n > _OF_SNAP:
+                n = _OF_SNAP
+            source = ptr32(memory + uint(parts[part + _PART_PAGE] * _PAGE + parts[part + _PART_OFFSET]))
+            to = ptr32(uint(scratch) + uint(packet * _OF_SNAP))
+            words = n >> 2
+            i = 0
+            while i + 3 < words:
+                to[i] = source[i]
+                to[i + 1] = source[i + 1]
+                to[i + 2] = source[i + 2]
+                to[i + 3] = source[i + 3]
+                i += 4
+            while i < words:
+                to[i] = source[i]
+                i += 1
+            octets = ptr8(source)
+            last = ptr8(to)
+            i <<= 2
+            while i < n:
+                last[i] = octets[i]
+                i += 1
         else:
-            sizes[2 * packet] = int(_copy(b, packet, uint(scratch) + uint(packet * _OF_SNAP)))
+            n = int(_copy(b, packet, uint(scratch) + uint(packet * _OF_SNAP)))
+        sizes[2 * packet] = n
         sizes[2 * packet + 1] = packets[at + _OCTETS]
         packet += 1
 
@@ -156,43 +184,32 @@ def write(c, side: int, head: ptr8, have: int, octets: int):
 
 
 @micropython.viper
-def _hit(b, c, packet: int, sides: int):
-    """Write down a row as it came in and as it leaves. sides: 1, 2: in, out by the uplink; 4, 8: in, out are wanted."""
-    scratch = uint(ptr8(c[3]))
-    sizes = ptr32(c[4])
-    packets = ptr32(b[0])
-    words = ptr32(c[0])
-    before = scratch + uint(packet * _OF_SNAP)
-    now = scratch + uint(_NOW * _OF_SNAP)
-    had = 0
-    if sides & 4:
-        had = sizes[2 * packet]  # else nobody has copied it
-    have = int(_copy(b, packet, now))
-    if words[8]:
-        if int(wanted(c, before, had)) == 0 and int(wanted(c, now, have)) == 0:
-            return
-    if had:
-        write(c, sides & 1, before, had, sizes[2 * packet + 1])
-    if sides & 8:
-        write(c, sides >> 1 & 1, now, have, packets[packet * _PACKET + _OCTETS])
-
-
-@micropython.viper
 def hits(b, c, first: int, end: int, number: int):
     """Write down rows that were hits, as they came in by the interface `number` and as they leave.
 
-    As long as there is no room for just any packet they are counted only, if the capture wants all.
+    As long as there is no room for just any packet they are counted only, if the capture wants all. As wanted() and
+    write(), which take ten times as long when they are called: here are the packets of floods.
     """
-    packets = ptr32(b[0])
-    words = ptr32(c[0])
-    whose = ptr8(c[2])
+    of_packets, of_parts, pages = b
+    packets = ptr32(of_packets)
+    parts = ptr32(of_parts)
+    memory = uint(ptr8(pages))
+    of_words, buffer, of_whose, scratch, of_sizes = c
+    words = ptr32(of_words)
+    out = uint(ptr8(buffer))
+    whose = ptr8(of_whose)
+    kept = uint(ptr8(scratch))
+    sizes = ptr32(of_sizes)
     came = whose[number]
     both = words[10]
+    proto = words[8]
+    port = words[9]
     packet = first
     while packet < end:
-        fate = packets[packet * _PACKET + _FATE]
+        row = packet * _PACKET
+        fate = packets[row + _FATE]
+        sides = 0  # 1, 2: in, out by the uplink; 4, 8: in, out are wanted
         if fate < _NUMBERS and (came or whose[fate]):
-            sides = 0
             if number == 0:
                 sides = 1
             if both or came or number == 0:
@@ -201,15 +218,92 @@ def hits(b, c, first: int, end: int, number: int):
                 sides |= 2
             if both or whose[fate] or fate == 0:
                 sides |= 8
-            if words[8] or words[0] + _FRAME + _OF_SNAP <= words[1]:
-                _hit(b, c, packet, sides)
-            else:
-                side = sides & 1
-                words[2 + side] += sides >> 2 & 1
-                words[4 + side] += sides >> 2 & 1
+        if sides and proto == 0 and words[0] + _FRAME + _OF_SNAP > words[1]:
+            side = sides & 1
+            words[2 + side] += sides >> 2 & 1
+            words[4 + side] += sides >> 2 & 1
+            side = sides >> 1 & 1
+            words[2 + side] += sides >> 3
+            words[4 + side] += sides >> 3
+            sides = 0
+        if sides:
+            before = kept + uint(packet * _OF_SNAP)
+            had = 0
+            if sides & 4:
+                had = sizes[2 * packet]  # else nobody has copied it
+            part = packets[row + _FIRST_PART] * _PART
+            now = memory + uint(parts[part + _PART_PAGE] * _PAGE + parts[part + _PART_OFFSET])
+            have = parts[part + _PART_OCTETS]
+            if have >= _OF_SNAP:
+                have = _OF_SNAP
+            elif packets[row + _PARTS] > 1:
+                now = kept + uint(_NOW * _OF_SNAP)
+                have = int(_copy(b, packet, now))
+            ours = 1
+            if proto:
+                ours = 0
+                head = ptr8(now)
+                n = have
+                turn = 0
+                while turn < 2:
+                    if n >= 34 and head[12] == 8 and head[13] == 0 and head[23] == proto:
+                        if port == 0:
+                            ours = 1
+                        at = 14 + ((head[14] & 15) << 2)
+                        if head[20] & 0x1F | head[21] == 0 and at + 4 <= n:
+                            if head[at] << 8 | head[at + 1] == port or head[at + 2] << 8 | head[at + 3] == port:
+                                ours = 1
+                    head = ptr8(before)
+                    n = had
+                    turn += 1
+            turn = 0
+            source = ptr32(before)
+            n = had
+            octets = sizes[2 * packet + 1]
+            side = sides & 1
+            due = had
+            while ours and turn < 2:
+                if due:
+                    words[2 + side] += 1
+                    at = words[0]
+                    size = _FRAME + (n + 3 & 0xFFC)
+                    if at + size > words[1]:
+                        words[4 + side] += 1
+                    else:
+                        words[0] = at + size
+                        block = ptr32(out + uint(at))
+                        block[(size >> 2) - 2] = 0  # padding, if there is any
+                        block[0] = _ENHANCED
+                        block[1] = size
+                        block[2] = side
+                        block[3] = words[6]
+                        block[4] = words[7]
+                        block[5] = n
+                        block[6] = octets
+                        block[(size >> 2) - 1] = size
+                        whole = n >> 2
+                        i = 0
+                        while i + 3 < whole:
+                            block[i + 7] = source[i]
+                            block[i + 8] = source[i + 1]
+                            block[i + 9] = source[i + 2]
+                            block[i + 10] = source[i + 3]
+                            i += 4
+                        while i < whole:
+                            block[i + 7] = source[i]
+                            i += 1
+                        into = ptr8(block)
+                        last = ptr8(source)
+                        i <<= 2
+                        while i < n:  # no octet behind it: that is another packet's
+                            into[i + 28] = last[i]
+                            i += 1
+                source = ptr32(now)
+                n = have
+                octets = packets[row + _OCTETS]
                 side = sides >> 1 & 1
-                words[2 + side] += sides >> 3
-                words[4 + side] += sides >> 3
+                due = sides & 8
+                turn += 1
         packet += 1
 
 
