@@ -17,6 +17,7 @@ from .profile import run
 CHECKOUT = "/src"
 FOLDER = CHECKOUT + "/build/bench"
 LAB_LOCK = CHECKOUT + "/images/lab.lock"
+MEMORY = 32  # MB, of our image
 
 
 class Progress:
@@ -53,15 +54,26 @@ def ground():
     return found
 
 
+def pace_of(options):
+    return jobs.QUICK if options.quick else jobs.FULL
+
+
+def settings_of(options):
+    """What a run's figures depend on."""
+    names = [name for name in table.JOBS if name in options.jobs]
+    clients = 4 if {"up8", "down8"} & set(names) else 2 if "pair" in names else 1
+    return {"jobs": names, "firewalls": list(options.firewalls), "clients": clients, "memory": MEMORY,
+            "untrusted": not options.trusted, "pace": pace_of(options)._asdict(), "image": digest(IMAGE), "ground": ground()}
+
+
 def measure(options, note=lambda figures: None):
     """The result: see table.py. note(figures): called with what there is, behind each job."""
-    names = [name for name in table.JOBS if name in options.jobs]
-    pace = jobs.QUICK if options.quick else jobs.FULL
-    clients = 4 if {"up8", "down8"} & set(names) else 2 if "pair" in names else 1
+    settings, pace = settings_of(options), pace_of(options)
+    names = settings["jobs"]
     progress = Progress(1 + len(options.firewalls) * (len(names) + 1))
     figures, failed = {}, []  # a job that failed leaves its figures out, and the others go on
     progress.say("boot Xen and dom0")
-    machine = Machine(clients, untrusted=not options.trusted)
+    machine = Machine(settings["clients"], MEMORY, untrusted=settings["untrusted"])
     try:
         for variant in options.firewalls:
             progress.say("%s: start it, give it the clients" % variant)
@@ -79,8 +91,6 @@ def measure(options, note=lambda figures: None):
     finally:
         machine.close()
         progress.end()
-    settings = {"jobs": list(names), "firewalls": list(options.firewalls), "clients": clients, "memory": machine.memory,
-                "untrusted": machine.untrusted, "pace": pace._asdict(), "image": digest(IMAGE), "ground": ground()}
     return {"settings": settings, "figures": figures, "failed": failed, "seconds": round(progress.seconds())}
 
 
@@ -157,23 +167,26 @@ def read(path):
 def compared(options, path):
     """The table."""
     before, linux = read(options.compare), read(options.beside)
+    if linux:
+        try:
+            earlier.check(settings_of(options), linux)  # before minutes of measuring
+        except earlier.Differs as why:
+            print("bench: beside %s: %s" % (options.beside, why))
+            return 1
+
     def note(figures):
         with open(path + ".part.json", "w") as out:  # for whoever ends the bench before its time
             json.dump(figures, out, indent=1, sort_keys=True)
     result = measure(options, note)
     os.unlink(path + ".part.json")
-    refused = []
     if linux:
-        try:
-            result = earlier.put_beside(result, linux, os.path.basename(options.beside))
-        except earlier.Differs as why:  # what was measured is kept even so
-            refused = ["beside %s: %s" % (options.beside, why)]
+        result = earlier.put_beside(result, linux, os.path.basename(options.beside))
     tables = [] if set(options.firewalls) <= set(features.VARIANTS) else table.lines(result, before) + [""] + beside.lines(result)
     keep(path, result, tables + earlier.note(result) + features.lines(result) + ["", "%d s" % result["seconds"]]
-         + ["failed: " + text for text in result["failed"] + refused])
+         + ["failed: " + text for text in result["failed"]])
     drawn = draw(path + ".json", path + ".png")
     print("%s.txt, .json%s" % (path[len(CHECKOUT) + 1:], ", .png" if drawn else ""))
-    return 0 if drawn and not result["failed"] and not refused else 1
+    return 0 if drawn and not result["failed"] else 1
 
 
 def curved(options, path):

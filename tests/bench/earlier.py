@@ -22,13 +22,18 @@ def differences(settings, other):
     return found + (["jobs: %s were not done" % ", ".join(missing)] if missing else [])
 
 
-def put_beside(result, linux, name):
-    """The result with the others' figures of an earlier one. name: of its file, for whoever reads the table."""
-    wrong = differences(result["settings"], linux["settings"])
-    wrong += ["firewalls: Linux was measured now, too"] if set(table.OTHERS) & set(result["figures"]) else []
+def check(settings, linux):
+    """Raise Differs if figures of an earlier run cannot stand beside those of a run with these settings."""
+    wrong = differences(settings, linux["settings"])
+    wrong += ["firewalls: Linux is measured now, too"] if set(table.OTHERS) & set(settings["firewalls"]) else []
     wrong += [] if set(table.OTHERS) & set(linux["figures"]) else ["firewalls: got none of Linux"]
     if wrong:
         raise Differs("; ".join(wrong))
+
+
+def put_beside(result, linux, name):
+    """The result with the others' figures of an earlier one. name: of its file, for whoever reads the table."""
+    check(result["settings"], linux)
     figures = {variant: linux["figures"][variant] for variant in table.OTHERS if variant in linux["figures"]}
     return {**result, "figures": {**result["figures"], **figures}, "settings": {**result["settings"], "beside": name}}
 

@@ -1,12 +1,16 @@
 """The bench's further columns: Linux's of an earlier run, and ours with what watches in use."""
+import argparse
 import copy
+import json
 
 import pytest
 
+from tests.bench import __main__ as bench
 from tests.bench import earlier, features, table
 
 GROUND = {"lab": "a", "usr/bin/traffic": "b"}
-SETTINGS = {"jobs": ["up"], "clients": 4, "untrusted": True, "pace": {"warm": 1}, "ground": GROUND, "image": "one"}
+SETTINGS = {"jobs": ["up"], "clients": 4, "untrusted": True, "pace": {"warm": 1}, "ground": GROUND, "image": "one",
+            "firewalls": ["ours"]}
 
 
 def ours():
@@ -46,7 +50,22 @@ def test_what_linux_did_not_do_is_refused():
     with pytest.raises(earlier.Differs, match="none of Linux"):
         earlier.put_beside(ours(), ours(), "linux.json")
     with pytest.raises(earlier.Differs, match="measured now"):
-        earlier.put_beside(linux(), linux(), "linux.json")
+        earlier.put_beside(linux(firewalls=["linux"]), linux(), "linux.json")
+
+
+def test_what_cannot_stand_beside_it_is_refused_before_anything_is_measured(monkeypatch, tmp_path, capsys):
+    def measured(options, note):
+        raise AssertionError("measured")
+
+    few = linux()
+    few["settings"]["jobs"] = ["down"]
+    (tmp_path / "linux.json").write_text(json.dumps(few))
+    monkeypatch.setattr(bench, "measure", measured)
+    monkeypatch.setattr(bench, "digest", lambda path: "0")
+    words = argparse.Namespace(jobs=["up"], firewalls=["ours"], quick=False, trusted=False, compare=None,
+                               beside=str(tmp_path / "linux.json"))
+    assert bench.compared(words, str(tmp_path / "bench")) == 1
+    assert "jobs: up were not done" in capsys.readouterr().out
 
 
 def test_watched_stands_beside_bare():

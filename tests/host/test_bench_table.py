@@ -199,9 +199,7 @@ def test_rules_end_with_the_policy_and_fit_the_console():
 class Pretended:
     """A machine on which uploads fail, and nothing runs."""
 
-    memory, untrusted = 32, True
-
-    def __init__(self, clients, untrusted):
+    def __init__(self, clients, memory, untrusted):
         self.closed = False
         Pretended.last = self
 
