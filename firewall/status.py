@@ -2,14 +2,15 @@
 from firewall import reasons
 from firewall.wire.address import text4
 
-_COUNTERS = 6  # in a line
+_COUNTERS = _CLIENTS = 6  # in a line
 _WAITED = 5  # s; less is not worth a word
 
 
 def lines(firewall):
     """A few lines of text about a main.Firewall."""
     yield _uplink(firewall)
-    yield _clients(firewall)
+    for line in _clients(firewall):
+        yield line
     flows, pool = firewall.neighbours.flows, firewall.pool
     yield "flows: %d of %d; packet pages free: %d of %d, in quarantine: %d; frames lost for want of room since boot: %d" % (
         flows.count, flows.capacity, pool.free, pool.pages, firewall.quarantine.size(), firewall.forwarder.delivery.lost(firewall.forwarder.uplink))  # fmt: skip
@@ -37,12 +38,14 @@ def _uplink(firewall):
 
 def _clients(firewall):
     clients = firewall.forwarder.clients
-    words = [_client(interface) for interface in clients]
     dropped = sum(interface.rings.dropped for interface in clients)
     failed = sum(interface.rings.failed for interface in clients)
-    return "clients: %d, dropped for want of room: %d%s; %s" % (
-        len(words), dropped, ", ended by an error: %d" % failed if failed else "",
-        ", ".join(words) or "none")  # fmt: skip
+    said = "clients: %d, dropped for want of room: %d%s; " % (
+        len(clients), dropped, ", ended by an error: %d" % failed if failed else "")  # fmt: skip
+    some = list(clients)
+    for i in range(0, len(some) or 1, _CLIENTS):
+        yield said + (", ".join([_client(interface) for interface in some[i : i + _CLIENTS]]) or "none")
+        said = "more clients: "
 
 
 def _client(interface):

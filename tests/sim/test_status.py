@@ -51,6 +51,8 @@ def test_55_clients_find_room_on_the_console(machine):
     for i in range(55):
         net.client("10.137.1.%d" % i, wait=i % 11 == 10)
     lines = net.firewall.status()
-    assert lines[3].startswith("clients: 55, ") and lines[3].endswith("...")
+    told = [line for line in lines if "clients: " in line]
+    assert told == lines[3 : 3 + len(told)] and lines[3].startswith("clients: 55, ") and max(map(len, told)) < 240
+    assert re.findall(r"vif \S+ (\S+?)(?:,|$)", ", ".join(told)) == ["10.137.1.%d" % i for i in range(55)]
     assert "longest gap" in lines[-2] + lines[-1]
     assert not net.lines("console full")
