@@ -4,7 +4,7 @@ For each kind of protocol the rules that can apply are taken in groups of 60, a 
 one of destination addresses and one of ports (or ICMP types). Each is cut wherever some rule begins or ends, and for
 each piece there is the set of rules that cover it, as the bits of a small int. A packet falls into one piece of each
 scale; the lowest bit that both sets share is the first rule that matches. So a decision costs two binary searches for
-every 60 rules, and allocates nothing: the verdicts are made beforehand.
+every 60 rules, and allocates nothing for rules below 256: their verdicts are made beforehand.
 
 Host names hang beside the first scale: a dict from an address's key to the set of rules whose name has it.
 """
@@ -62,7 +62,7 @@ class RuleList:
             named = group.by_address.get(key(dst), 0) | group.unanswered if group.named else 0
             found = _at(group.points, point) & (_at(group.addresses, dst) | named)
             if found:
-                return group.verdicts[(found & -found) % _PLACES]
+                return scales.told(group.verdicts[(found & -found) % _PLACES])
         return self._otherwise
 
     def still(self, proto, dst, dport, icmp_type):
@@ -76,7 +76,7 @@ class RuleList:
             named = group.by_address.get(key(dst), 0) | group.by_past.get(key(dst), 0) | group.never_answered
             found = _at(group.points, point) & (_at(group.addresses, dst) | named)
             if found:
-                return group.verdicts[(found & -found) % _PLACES][0]
+                return scales.told(group.verdicts[(found & -found) % _PLACES])[0]
         return False
 
     def hosts(self):
@@ -182,7 +182,7 @@ class _Group:
 
     def __init__(self, rules):
         points = _Scale()
-        self.verdicts = [None] * _PLACES  # what decide() returns, by the bit modulo _PLACES
+        self.verdicts = [None] * _PLACES  # see scales.told(), by the bit modulo _PLACES
         self.named = []  # (bit, host, accept, targets); targets: None, or what the addresses must be among
         self.by_address = {}  # key of an address -> bits of rules whose host has it
         self.unanswered = 0  # bits of drop rules whose host has no answer: they match everything
