@@ -66,7 +66,7 @@ class Forwarder:
         self.quick = self if fast else None  # for loop.serve()
         if fast:
             look = self.fast.look
-            self._look, self._end, self._tables, self._of_end = look.look, look.end, look.words, look.tables
+            self._look, self._end, self._tables, self._of_end = look.look, look.end, look.place, look.tables
             alone = self.fast.alone
             alone.call(self._count, SLOTS, CALM_SLOTS)
             self._alone, self.serve, self.tables, self._words = alone.run, alone.serve, alone.tables, alone.words

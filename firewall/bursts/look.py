@@ -26,7 +26,7 @@ WHO = const(22)  # from this bit on: the number of one that has something
 class Look:
     """has: an octet by an interface's number, 1: it had something when last looked at.
 
-    look(words), end(tables, may): see fast/rings.py.
+    look(place), end(tables, may): see fast/rings.py.
     """
 
     def __init__(self):
@@ -38,7 +38,8 @@ class Look:
         self._idle = xen.view(xen.mem(4 * _IDLE * NUMBERS), "I")  # what stands for tx rings that are not looked at
         # how many, whether the uplink is one; and addresses: of the first three tables, and of what is the uplink's
         self.words = array("I", bytes(4 * (2 + 2 * _OF_LOOK)))
-        self.tables = [self.words, xen.mb, None, None, None, None]
+        self.place = kernels.place(self.words)
+        self.tables = [self.place, xen.mb, None, None, None, None]
         self._mine = ()  # the uplink's memory, which is kept here
         common = self._rows, self._numbers, self.has
         for i in range(3):
@@ -90,4 +91,4 @@ class Look:
 
     def sending(self):
         """The number of a client with copies in the running burst; 0: there is none."""
-        return kernels.sending(self.words)
+        return kernels.sending(self.place)

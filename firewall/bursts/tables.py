@@ -7,11 +7,11 @@ from firewall.fast import rings
 def table(*memories, handed=()):
     """Memory and tuples of memory (a block of their own) for a kernel, and what is called or handed on.
 
-    The result is what a kernel unpacks, which is cheaper than to look its items up: the block, where the address of
-    each memory stands at its place; what is handed; and last what must be kept. No memory may move or grow.
+    The result is what a kernel unpacks, which is cheaper than to look its items up: the address of the block, where
+    that of each memory stands at its place; what is handed; and last what must be kept. No memory may move or grow.
     """
-    block, kept = _block(memories)
-    return (block,) + handed + (kept,)
+    kept = _block(memories)
+    return (rings.place(kept[0]),) + handed + (kept,)
 
 
 def _block(things):

@@ -56,7 +56,7 @@ def put(t, first: int, end: int) -> int:
     kept.
     """
     block, _ = t
-    a = ptr32(block)
+    a = ptr32(int(block))
     s = ptr32(a[2] | a[3] << 32)
     ring = ptr32(a[4] | a[5] << 32)
     own = ptr32(a[6] | a[7] << 32)
@@ -92,7 +92,7 @@ def finish(t) -> int:
     of page 0, port); xen.mb, xen.evtchn_send; what is kept.
     """
     block, fence, send, _ = t
-    a = ptr32(block)
+    a = ptr32(int(block))
     s = ptr32(a[2] | a[3] << 32)
     ring = ptr32(a[4] | a[5] << 32)
     own = ptr32(a[6] | a[7] << 32)

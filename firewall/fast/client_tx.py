@@ -65,7 +65,7 @@ def turn(t, limit: int) -> int:
     of page 0, port, operations in all); xen.copy, the operations for it, xen.mb, xen.evtchn_send; what is kept.
     """
     block, copy, ops, fence, send, _ = t
-    a = ptr32(block)
+    a = ptr32(int(block))
     s = ptr32(a[4] | a[5] << 32)
     ring = ptr32(a[6] | a[7] << 32)
     own = ptr32(a[8] | a[9] << 32)

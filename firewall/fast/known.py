@@ -81,38 +81,6 @@ _UDP = const(17)
 
 
 @micropython.viper
-def _find(place: int, w0: int, w1: int, w2: int, w3: int) -> int:
-    """index.Index.find(): the half, or -1. place: the address of the scalars."""
-    scalars = ptr32(place)
-    slots = ptr32(scalars[_AT_SLOTS] | scalars[_AT_SLOTS + 1] << 32)
-    records = ptr32(scalars[_AT_RECORDS] | scalars[_AT_RECORDS + 1] << 32)
-    h = scalars[0] * (w0 & 0xFFFF) + scalars[1] * (w0 >> 16) + scalars[2] * (w1 & 0xFFFF) + scalars[3] * (w1 >> 16)
-    h += scalars[4] * (w2 & 0xFFFF) + scalars[5] * (w2 >> 16) + scalars[6] * w3
-    h = (h & _PRIME) + (h >> 31)
-    h = (h & _PRIME) + (h >> 31)
-    mask = scalars[_BUCKETS]
-    bucket = h & mask
-    tag = h >> scalars[_SHIFT] & 0x7FFF
-    if tag == 0:
-        tag = 1
-    for _ in range(2):
-        i = bucket << 4
-        end = i + 16
-        while i < end:
-            slot = slots[i]
-            if slot == 0:
-                break
-            if slot >> 17 == tag:
-                at = (slot & 0x1FFFF) << 4
-                if records[at] == w0 and records[at + 1] == w1:
-                    if records[at + _PORTS] == w2 and records[at + _KIND] == w3:
-                        return slot & 0x1FFFF
-            i += 1
-        bucket = bucket ^ ((tag << 1 | 1) & mask)
-    return 0 - 1
-
-
-@micropython.viper
 def known(t, place: int, at: int, have: int, octets: int, offloads: int, parts: int, number: int) -> int:
     """The interface by which the frame leaves, rewritten, | octets that it has from now on << 16; or -1: a miss.
 
@@ -203,10 +171,38 @@ def known(t, place: int, at: int, have: int, octets: int, offloads: int, parts: 
     else:
         return 0 - 1
     # ---- the flow ----
-    half = int(_find(place, src, dst, ports, kind))
+    # index.Index.find(), no function of its own: a call takes as long as this
+    slots = ptr32(scalars[_AT_SLOTS] | scalars[_AT_SLOTS + 1] << 32)
+    w = ptr32(scalars[_AT_RECORDS] | scalars[_AT_RECORDS + 1] << 32)
+    h = scalars[0] * (src & 0xFFFF) + scalars[1] * (src >> 16) + scalars[2] * (dst & 0xFFFF) + scalars[3] * (dst >> 16)
+    h += scalars[4] * (ports & 0xFFFF) + scalars[5] * (ports >> 16) + scalars[6] * kind
+    h = (h & _PRIME) + (h >> 31)
+    h = (h & _PRIME) + (h >> 31)
+    mask = scalars[_BUCKETS]
+    bucket = h & mask
+    tag = h >> scalars[_SHIFT] & 0x7FFF
+    if tag == 0:
+        tag = 1
+    half = 0 - 1
+    second = 0
+    while half < 0 and second < 2:
+        i = bucket << 4
+        full = i + 16
+        while i < full:
+            slot = slots[i]
+            if slot == 0:
+                break
+            if slot >> 17 == tag:
+                there = (slot & 0x1FFFF) << 4
+                if w[there] == src and w[there + 1] == dst:
+                    if w[there + _PORTS] == ports and w[there + _KIND] == kind:
+                        half = slot & 0x1FFFF
+                        break
+            i += 1
+        bucket = bucket ^ ((tag << 1 | 1) & mask)
+        second += 1
     if half < 0:
         return 0 - 1
-    w = ptr32(scalars[_AT_RECORDS] | scalars[_AT_RECORDS + 1] << 32)
     here = half << 4
     there = half >> 1 << 5
     back = there + _BACK

@@ -110,16 +110,16 @@ def alone(t) -> int:
 
     t: rings.look, its words, rings.end, what that is given, the words above, arrays by number (what the kernels are
     given of an interface's rings), xen.ns, count(ns) (slots to the netvm are to be counted), circle.whose,
-    uplink_rx.turn, client_tx.turn, runs.hits and what that is given (known, its tables, rows), uplink_tx.put,
-    client_rx.put, uplink_tx.take_back, xen.copy and the operations towards clients, rings.sending, client_rx.finish,
+    uplink_rx.turn, client_tx.turn, runs.hits, what that is given, known's tables, rows, uplink_tx.put, client_rx.put,
+    uplink_tx.take_back, xen.copy and the operations towards clients, rings.sending, client_rx.finish,
     circle.lone, circle.charge; None, or while somebody captures tapped.came, tapped.went; begin(number, i), 1: packet i
     of a client was a miss, and is none any more: its flow has begun; what came and went are given; strays(first, n): of
     the uplink's packets those of no flow are gone; the one behind them.
     """
-    (look, of_look, end, tables, of_words, arrays, clock, tally, whose, from_uplink, from_client, hits, known, of_known,
-     rows, to_uplink, to_client, take_back, copy, ops, sending, finish, lone, charge, came, went, begin, taps,
-     strays) = t
-    w = ptr32(of_words)
+    (look, of_look, end, tables, of_words, arrays, clock, tally, whose, from_uplink, from_client, hits, of_hits,
+     of_known, rows, to_uplink, to_client, take_back, copy, ops, sending, finish, lone, charge, came, went, begin,
+     taps, strays) = t
+    w = ptr32(int(of_words))
     calm = ptr8(w[_CALM] | w[_CALM + 1] << 32)
     copies = ptr32(w[_COPIES] | w[_COPIES + 1] << 32)
     w[_DONE] = 0
@@ -188,7 +188,7 @@ def alone(t) -> int:
             n = taken & 0xFFFF
             if came:
                 came(taps, rows, number, n)
-            last = int(hits(known, of_known, rows, 0, n, number))
+            last = int(hits(of_hits, of_known, 0, n, number))
             begun = 0
             if number and last < n:
                 w[_RAN] = 1
@@ -196,7 +196,7 @@ def alone(t) -> int:
                 if begun and int(clock()) - ns > w[_LONGEST] or int(begin(number, last)) == 0:
                     break
                 begun += 1
-                last = int(hits(known, of_known, rows, last, n, number))
+                last = int(hits(of_hits, of_known, last, n, number))
             w[_BEGUN] = begun
             work += begun * w[_OF_BEGUN]
             w[_COUNT] = w[_COUNT] + last
@@ -209,23 +209,26 @@ def alone(t) -> int:
             if last:
                 if came:
                     work += int(went(taps, rows, number, 0, last))
-                put(arrays, to_uplink, to_client, uint(w), 0, last)
+                put(arrays, to_uplink, to_client, of_words, 0, last)
             while number == 0 and last < n and w[_GONE] == last:
                 first = int(strays(last, n))
                 if first == last:
                     break
                 w[_GONE] = first
-                last = int(hits(known, of_known, rows, first, n, 0))
+                last = int(hits(of_hits, of_known, first, n, 0))
                 w[_COUNT] = w[_COUNT] + last - first
                 w[_LOOKED_UP] = last
                 if first < last:
-                    put(arrays, to_uplink, to_client, uint(w), first, last)
+                    put(arrays, to_uplink, to_client, of_words, first, last)
             if w[_GONE] < n:
                 w[_WORK] = work
                 return _PACKETS
             charge(circle, number, work)
+            if only and taken >> 16 == 1:  # a lone packet; what came since is seen by end(), behind its fence
+                seen = 0
+                break
             seen = int(look(of_look))
-            if w[_GIVEN] >= w[_MOST] or int(clock()) - ns > w[_LONGEST]:
+            if w[_GIVEN] >= w[_MOST] or seen & _SOME and int(clock()) - ns > w[_LONGEST]:
                 break
     may = 1 + w[_MANY]
     if copies[0]:
@@ -251,7 +254,7 @@ def serve(t) -> int:
 
     -4: another pass, but a task may be ready, as Python has run.
     """
-    w = ptr32(t[_OF_WORDS])
+    w = ptr32(int(t[_OF_WORDS]))
     how = int(alone(t))
     if how:
         w[_HOW] = how

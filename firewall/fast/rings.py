@@ -47,14 +47,22 @@ def enter(rows: ptr32, at: int, memory: ptr32):
 
 
 @micropython.viper
-def look(words: ptr32) -> int:
+def place(memory: ptr32) -> int:
+    """The address of memory, which must not move: machine code has a pointer from it sooner than from an object."""
+    return int(memory)
+
+
+@micropython.viper
+def look(place: int) -> int:
     """How many interfaces have something for a turn | _ANSWERED, _HOLDING, _WAITING, _ROOM | one that has << _WHO.
 
     That is: the netvm has sent frames; a client has not given buffers for what is held; the uplink is, or was, without
-    room; it has room for all that a turn may bring. words: how many interfaces have rings, 1 if the uplink is one; and
-    addresses: of rows, of their numbers, of what each has (an octet by number, 1: something); of the uplink: the link's
-    counters, how many pages are lent for tx and for rx, how many are in quarantine, whether its backlog waits.
+    room; it has room for all that a turn may bring. place: of words: how many interfaces have rings, 1 if the uplink is
+    one; and addresses: of rows, of their numbers, of what each has (an octet by number, 1: something); of the uplink:
+    the link's counters, how many pages are lent for tx and for rx, how many are in quarantine, whether its backlog
+    waits.
     """
+    words = ptr32(place)
     numbers = ptr16(words[4] | words[5] << 32)
     has = ptr8(words[6] | words[7] << 32)
     rows = uint(words[2] | words[3] << 32)
@@ -97,11 +105,12 @@ def look(words: ptr32) -> int:
 
 
 @micropython.viper
-def arm(words: ptr32, answers: int):
-    """Ask all for an event with the next that they send, the netvm with so many of its answers. words: as look()'s.
+def arm(place: int, answers: int):
+    """Ask all for an event with the next that they send, the netvm with so many of its answers. place: as look()'s.
 
     A fence must follow, and another look().
     """
+    words = ptr32(place)
     numbers = ptr16(words[4] | words[5] << 32)
     rows = uint(words[2] | words[3] << 32)
     for i in range(words[0]):
@@ -124,11 +133,11 @@ def end(t, may: int) -> int:
 
     As look() | _MORE: more pages are due; _ASKED: lend() asks how many. may: events may be asked for; 2: of the netvm's
     answers only for some, as they are no news while the uplink has room and every pass takes them back; | _LOOKED: it
-    was looked just now, and nobody had anything. t: the words that look() is given, xen.mb, and of the uplink:
+    was looked just now, and nobody had anything. t: the place that look() is given, xen.mb, and of the uplink:
     uplink_rx.lend and what that is given, uplink_tx.flush and what that is given.
     """
     of_look, fence, lend, lent, flush, flushed = t
-    words = ptr32(of_look)
+    words = ptr32(int(of_look))
     posted = 0
     if words[1]:
         n = int(lend(lent, 0 - 1))
@@ -152,8 +161,9 @@ def end(t, may: int) -> int:
 
 
 @micropython.viper
-def sending(words: ptr32) -> int:
-    """The number of an interface with copies in the running burst; 0: there is none. words: as look()'s."""
+def sending(place: int) -> int:
+    """The number of an interface with copies in the running burst; 0: there is none. place: as look()'s."""
+    words = ptr32(place)
     numbers = ptr16(words[4] | words[5] << 32)
     rows = uint(words[2] | words[3] << 32)
     for i in range(words[0]):

@@ -21,16 +21,15 @@ _PART_OCTETS = const(2)
 
 
 @micropython.viper
-def hits(known, t, b, first: int, end: int, number: int) -> int:
+def hits(b, t, first: int, end: int, number: int) -> int:
     """known(), with its tables t, for rows in order; the first that is a miss, or end. Fates are the ways out.
 
-    b: packets, parts, the pool's memory.
+    b: known, and addresses: of packets, parts, the pool's memory, the scalars.
     """
-    of_packets, of_parts, pages = b
-    packets = ptr32(of_packets)
-    parts = ptr32(of_parts)
-    memory = uint(ptr8(pages))
-    scalars = uint(ptr32(t[0]))
+    known, of_packets, of_parts, pages, scalars = b
+    packets = ptr32(int(of_packets))
+    parts = ptr32(int(of_parts))
+    memory = uint(pages)
     packet = first
     while packet < end:
         at = packet * _PACKET

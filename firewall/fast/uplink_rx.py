@@ -61,7 +61,7 @@ def turn(t, limit: int) -> int:
     are lent, what count() is given; references, xen.revokes; what is kept.
     """
     block, refs, revokes, _ = t
-    a = ptr32(block)
+    a = ptr32(int(block))
     s = ptr32(a[4] | a[5] << 32)
     ring = ptr32(a[6] | a[7] << 32)
     own = ptr32(a[8] | a[9] << 32)
@@ -101,7 +101,7 @@ def lend(t, room: int) -> int:
     references; what is kept.
     """
     block, zeros, memory, places, grants, gfns, refs, _ = t
-    a = ptr32(block)
+    a = ptr32(int(block))
     own = ptr32(a[6] | a[7] << 32)
     pool = ptr32(a[8] | a[9] << 32)
     due = _RING - (own[_PROD] - own[_CONS] & 0xFFFFFFFF)

@@ -59,7 +59,7 @@ def put(t, first: int, end: int, room: int) -> int:
     and places, xen.grants, its gfns and references; what is kept.
     """
     block, zeros, memory, places, grants, gfns, refs, _ = t
-    a = ptr32(block)
+    a = ptr32(int(block))
     s = ptr32(a[4] | a[5] << 32)
     own = ptr32(a[6] | a[7] << 32)
     link = ptr32(a[8] | a[9] << 32)
@@ -107,7 +107,7 @@ def take_back(t, most: int) -> int:
     what is kept.
     """
     block, refs, revokes, _ = t
-    a = ptr32(block)
+    a = ptr32(int(block))
     s = ptr32(a[4] | a[5] << 32)
     ring = ptr32(a[6] | a[7] << 32)
     own = ptr32(a[8] | a[9] << 32)
@@ -152,7 +152,7 @@ def flush(t):
     xen.evtchn_send; what is kept.
     """
     block, fence, send, _ = t
-    a = ptr32(block)
+    a = ptr32(int(block))
     fixed = ptr32(a[8] | a[9] << 32)
     told = 0
     for i in range(2):

@@ -12,6 +12,7 @@ def of(name, folder=FAST):
     module = types.ModuleType(name)
     for pointer in ("ptr8", "ptr16", "ptr32", "uint"):
         setattr(module, pointer, lambda given: given)
+    module.int = lambda given: int(given) if isinstance(given, (int, bool)) else given  # others are places
     path = os.path.join(CHECKOUT, folder, name + ".py")
     with open(path, encoding="utf-8") as text:
         exec(compile(text.read(), path, "exec"), vars(module))

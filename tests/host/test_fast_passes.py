@@ -67,7 +67,7 @@ class Scene:
             lambda: times.pop(0) if times[1:] else times[0], say("tally"),
             say("whose", lambda *_: order.pop(0)),
             take("uplink"), take("client"),
-            say("hits", lambda known, tables, rows, first, n, number: min([n] + [i for i in misses if i >= first])),
+            say("hits", lambda b, tables, first, n, number: min([n] + [i for i in misses if i >= first])),
             None, None, None,
             say("put", put), say("give", lambda arrays, first, end: -1 if deaf else end), say("back", answers),
             say("copy"), "ops", lambda tables: sending.pop(0), say("finish", failed), say("lone"), say("charge"),
@@ -163,8 +163,20 @@ def test_who_brings_hits_alone_may_bring_more_the_next_time(misses, limits, calm
     assert [call[2] for call in scene.calls if call[0] == "take"] == limits and scene.calm[3] == calm
 
 
+@pytest.mark.parametrize("seen", [CLIENT, UPLINK])
+def test_behind_a_lone_packet_nobody_looks_before_events_are_asked_for(seen):
+    """There are two looks less: what has come is seen when they have been."""
+    scene = Scene(seen, taken=[1 | 1 << 16], fates=(0,))
+    assert scene.how == WHOLE and scene.seen == [] and scene.calls[-1] == ("end", "tables", 1 | LOOKED)
+
+
+def test_of_several_who_have_something_one_packet_is_not_lone():
+    scene = Scene(2 | ROOM, CLIENT, 0, taken=[1 | 1 << 16] * 2, whose=[0, 3])
+    assert scene.how == WHOLE and scene.names().count("take") == 2 and scene.seen == []
+
+
 def test_no_more_turns_than_neighbours():
-    scene = Scene(CLIENT, CLIENT, CLIENT, taken=[1 | 1 << 16] * 3)
+    scene = Scene(CLIENT, CLIENT, CLIENT, taken=[2 | 2 << 16] * 3)
     assert scene.how == WHOLE and scene.names().count("take") == 2 and scene.w[26] == 2
 
 
