@@ -44,7 +44,8 @@ static MP_DEFINE_CONST_FUN_OBJ_1(xen_watchdog_obj, xen_watchdog);
 // ---- events -----------------------------------------------------------------------------------
 
 // sleep(deadline_ns): until an event on any port, until ns() reaches the deadline, or at once if anything
-// is pending. None: no deadline. May return early; the caller looks again.
+// is pending. None: no deadline. May return early; the caller looks again. -> int: own(), or -1 - own() if the deadline
+// has passed.
 static mp_obj_t xen_sleep(mp_obj_t deadline_in) {
     uint64_t deadline = NO_DEADLINE;
     if (deadline_in != mp_const_none) {
@@ -52,7 +53,8 @@ static mp_obj_t xen_sleep(mp_obj_t deadline_in) {
         deadline = ns < 0 ? 0 : (uint64_t)ns;
     }
     hal_sleep(deadline);
-    return mp_const_none;
+    mp_int_t own = hal_own_ns();
+    return MP_OBJ_NEW_SMALL_INT(deadline != NO_DEADLINE && hal_ns() >= deadline ? -1 - own : own);
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(xen_sleep_obj, xen_sleep);
 

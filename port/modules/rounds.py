@@ -49,12 +49,13 @@ def run(t, until, limit: int, longest: int) -> int:
         if how == 0 and now - began > longest:
             return 0 - 3
         if how == 0:
-            sleep(until)
-            now = int(own())
+            now = int(sleep(until))
+            late = now >> 63
+            now ^= late
             began = now
-            times[0] = now
-            times[1] = now >> 32
-            times[2] = now
-            times[3] = now >> 32
-        if limit and int(clock()) >= limit:
+            times[0] = times[2] = now
+            times[1] = times[3] = now >> 32
+            if late:
+                return 0 - 2
+        elif limit and int(clock()) >= limit:
             return 0 - 2

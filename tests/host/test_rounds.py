@@ -33,6 +33,7 @@ class Scene:
                        self.times, self._serve, "tables"]
 
     def run(self, until=None, limit=0, longest=FOR_EVER):
+        self.limit = limit
         return kernels.of("rounds", kernels.PORT).run(self.tables, until, limit, longest)
 
     def _pending(self, ports):
@@ -52,13 +53,13 @@ class Scene:
 
     def _sleep(self, until):
         self.calls.append(("sleep", until))
-        if self.pending:
-            return
-        if not self.naps:
-            raise Asleep
-        ns, ports = self.naps.pop(0)
-        self.now += ns
-        self.pending += ports
+        if not self.pending:
+            if not self.naps:
+                raise Asleep
+            ns, ports = self.naps.pop(0)
+            self.now += ns
+            self.pending += ports
+        return -1 - self.now if self.limit and self.now + STOLEN >= self.limit else self.now  # as xen.sleep()
 
     def began(self):
         return self.times[0] | self.times[1] << 32
