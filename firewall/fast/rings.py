@@ -140,11 +140,14 @@ def end(t, may: int) -> int:
     words = ptr32(int(of_look))
     posted = 0
     if words[1]:
-        n = int(lend(lent, 0 - 1))
-        if n > 0:
-            posted = _MORE
-        elif n < 0:
-            posted = _ASKED
+        row = ptr32(uint(words[2] | words[3] << 32) + uint(0))  # the uplink's
+        own = ptr32(row[_RX_OWN] | row[_RX_OWN + 1] << 32)
+        if own[_PROD] - own[_CONS] & 0xFFFFFFFF != _RING:  # else it has all pages that it can have
+            n = int(lend(lent, 0 - 1))
+            if n > 0:
+                posted = _MORE
+            elif n < 0:
+                posted = _ASKED
         flush(flushed)
     seen = 0
     if may < _LOOKED:

@@ -141,6 +141,15 @@ def test_nobody_is_asked_for_an_event_while_pages_are_due(lends, more):
     assert (scene.armed(1)[0] is None) == (lends != 0) and scene.said == ROOM | more
 
 
+def test_no_pages_are_due_while_the_netvm_has_all_that_it_can_have():
+    scene = Scene()
+    scene.lends = -1
+    scene.rx_own[0] += 256
+    assert scene.armed(1)[0] == 11 and scene.said == ROOM and scene.calls == ["flush", "fence"]
+    scene.rx_own[2] += 1
+    assert scene.armed(1)[0] is None and scene.said == ROOM | 0x200000 | 1
+
+
 @pytest.mark.parametrize("asked", [(), (0,), (1,), (0, 1)])
 @pytest.mark.parametrize("ports", [(7, 8), (7, 7)])
 def test_the_netvm_is_notified_by_the_port_of_who_asked(asked, ports):
