@@ -11,7 +11,7 @@ from firewall.interfaces import UPLINK
 from firewall.services import told
 
 _LOOK_MS = const(20)
-_RATE = const(500)  # octets a ms: telling more to the caller would cost others something
+_RATE = const(300)  # octets a ms: telling more to the caller would cost others something
 _ALL = const(256 << 20)  # octets; then it ends
 _STATISTICS_MS = const(1000)
 _SUBJECT = "an IPv4 address or uplink, then at most tcp, udp or icmp, then at most a port"
