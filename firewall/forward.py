@@ -207,7 +207,7 @@ class Forwarder:
             done = True
         self.fast.begin()
         if self.seen & _TO_DO or self.left or self.busy:
-            done = done or self.left
+            done = done or self.turns.open is not None
             if ns - self._since > _MANY_NS:
                 self._count(ns)
             if self.seen & (ANSWERED | HOLDING | WAITING) and self._make_room(now):
