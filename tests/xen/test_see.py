@@ -3,13 +3,15 @@
 DNS, HTTP, UDP and a conversation like ssh's from two clients at once, and rules that refuse some of it.
 """
 import json
+import socket
+import struct
 import subprocess
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import dpkt
 import pytest
 
+from tests.sim.pcapng import Capture
 from tests.xen import gaps
 from tests.xen.asking import Asking
 from tests.xen.site import CLIENTS
@@ -20,11 +22,12 @@ OCTETS = 1000000
 NAMES = "rx_packets", "rx_bytes", "tx_packets", "tx_bytes"
 MOVED = "from_packets", "from_octets", "to_packets", "to_octets"
 LIMIT = 600
+OTHER = "192.0.2.2"  # nobody else speaks to it: what earlier tests have left does not show
 GAP = 2000  # us
-_ECHO = """
+ECHO = """
 import socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.bind(("192.0.2.1", 7777))
+s.bind(("%s", 7777))
 while True:
     data, who = s.recvfrom(2000)
     s.sendto(data, who)
@@ -120,46 +123,77 @@ def test_what_was_refused_and_why(site, asking, clients):
     asking.end(call)
 
 
-def bare(frame):
-    """A packet cut as a capture is, without Ethernet header, and the transport checksum, which Linux puts in last."""
-    octets = bytearray(frame[14:128])
-    at = 20 + (16 if octets[9] == 6 else 6)
-    if octets[9] in (6, 17):
-        octets[at : at + 2] = b"\0\0"
-    return bytes(octets)
-
-
-def test_a_capture_has_what_both_wires_saw(site, asking, clients, tmp_path):
-    """Datagrams both ways, seen by Linux at the client's interface and the netvm's, and by tcpdump in the capture."""
-    work = clients[0]
-    count = 80  # so few that the buffer of a capture holds them all, however fast they come
-    words = "/tmp/frames.hex 'seen at' %d 100000" % (2 * count)  # s: of a clock that runs ahead
+def sniffed(site, work, marked):
+    """Sniffers at both wires; what waits for their ends: {interface of a capture: [(octets kept, length)]}."""
+    words = "/tmp/frames.hex %s 'seen at' %d 100000" % (OTHER, marked)  # s: of a clock that runs ahead
     site.lab.start("python3 /steps/sniff.py %s %s" % (site.uplink, words), "/tmp/sniff.log")
     work.sh("python3 /steps/sniff.py eth0 %s > /tmp/sniff.log 2>&1 &" % words)
     assert site.lab.await_text("/tmp/sniff.log", "sniffing", 30)
     work.sh("until grep -q sniffing /tmp/sniff.log; do usleep 50000; done", 30)
-    site.internet.start(["python3", "-c", _ECHO])
+
+    def ended():
+        work.sh("until grep -q sniffed /tmp/sniff.log; do usleep 50000; done", 90)
+        assert site.lab.await_text("/tmp/sniff.log", "sniffed", 90)
+        texts = work.sh("cat /tmp/frames.hex", 60), site.lab.read("/tmp/frames.hex").decode()
+        lines = [[line.split() for line in text.splitlines()] for text in texts]
+        return {side: [(bytes.fromhex(octets), int(size)) for octets, size in lines[side]] for side in (0, 1)}
+
+    return ended
+
+
+def towards(frames):
+    """(those to OTHER, those from there), each in order: how both ways mix, two who look need not agree on."""
+    other = socket.inet_aton(OTHER)
+    return [[frame for frame in frames if frame[0][at : at + 4] == other] for at in (30, 26)]
+
+
+def test_a_capture_has_what_both_wires_saw(site, asking, clients, tmp_path, figure):
+    """Datagrams, pings and a stream, both ways: octet for octet what Linux saw at both interfaces.
+
+    All of it is less than the buffer of a capture holds, however fast it comes. tcpdump, dpkt and our own reader agree.
+    """
+    work, count = clients[0], 40
+    work.sh("python3 /steps/offloads.py eth0 off gro")  # or frames are joined before anybody sees them
+    site.set_rules(work.ip, ("action=accept",))
+    ended = sniffed(site, work, 2 * count)
+    site.internet.start(["python3", "-c", ECHO % OTHER])
     site.internet.await_port(7777, "udp")
-    call = asking.call("firewall.Capture+%s+udp+7777" % work.ip)
+    call = asking.call("firewall.Capture+" + work.ip)
     site.until(lambda: len(asking.stdout(call)) > 80)
-    assert visit(work, "echoes", "192.0.2.1", 7777, count) == count
-    work.sh("until grep -q sniffed /tmp/sniff.log; do usleep 50000; done", 90)
-    assert site.lab.await_text("/tmp/sniff.log", "sniffed", 90)
+    work.sh("ping -c 3 -i 0.05 -s 900 %s" % OTHER, 60)
+    assert visit(work, "download", OTHER, work.name, 200000)["sha256"] == payload.sha256(work.name, 200000)
+    work.sh("while grep -E ' %s:0050 0[^6A]' /proc/net/tcp; do usleep 50000; done" % _hexadecimal(OTHER), 60)
+    assert visit(work, "echoes", OTHER, 7777, count) == count
+    wires = ended()
+    work.sh("python3 /steps/offloads.py eth0 on gro")
+    total = len(wires[0]) + len(wires[1])
     path = tmp_path / "capture.pcapng"
 
     def captured():
         path.write_bytes(asking.stdout(call))
-        with open(path, "rb") as stream:
-            return [octets for _, octets in dpkt.pcapng.Reader(stream)]
+        return Capture(path.read_bytes())
 
-    site.until(lambda: len(captured()) == 4 * count, 30)
+    def ours(capture, side):
+        return sum(towards(capture.at(side)), [])
+
+    site.until(lambda: len(ours(captured(), 0) + ours(captured(), 1)) >= total, 30)
     asking.end(call)
-    ours = Counter(bare(frame) for frame in captured())
-    lines = work.sh("cat /tmp/frames.hex", 60).split() + site.lab.read("/tmp/frames.hex").decode().split()
-    assert ours == Counter(bare(bytes.fromhex(line)) for line in lines)
+    capture = captured()
+    figure("frames at both wires that a capture has", "%d and %d" % (len(wires[0]), len(wires[1])))
+    assert max(size for _, size in wires[0]) > 3000  # a super-frame is one
+    for side in (0, 1):
+        for seen, told in zip(towards(wires[side]), towards(ours(capture, side))):
+            assert told == seen and len(seen) > count
+    with open(path, "rb") as stream:
+        assert [octets for _, octets in dpkt.pcapng.Reader(stream)] == [packet[2] for packet in capture.packets]
     said = subprocess.run(["tcpdump", "-Z", "root", "-nr", str(path)], capture_output=True, text=True)
     assert said.returncode == 0, said.stderr
-    assert len(said.stdout.splitlines()) == 4 * count and "%s" % work.ip in said.stdout
+    assert len(said.stdout.splitlines()) == len(capture.packets) and "%s" % work.ip in said.stdout
+
+
+def _hexadecimal(address):
+    """As in /proc/net/tcp."""
+    return "%08X" % struct.unpack("<I", socket.inet_aton(address))
 
 
 def test_asking_much_keeps_no_ring_waiting(site, asking, clients, figure):
