@@ -1,8 +1,8 @@
 """Questions of UDP, some of them on their way at any time: python3 /steps/window.py ADDRESS PORT WARM SECONDS
 
-Each answer brings the next question, and so does what did not come within a while. Whoever answers gives the question back.
-What comes in the first WARM seconds does not count. It prints a line of JSON: {"answers", "ns", "late": questions that
-had no answer in time}.
+Each answer brings the next question, and so does what did not come within a while. Whoever answers gives the question
+back. What comes in the first WARM seconds does not count. It prints a line of JSON: {"answers", "ns", "late": questions
+that had no answer in time}.
 """
 import json
 import socket
