@@ -1,7 +1,22 @@
-"""What the tests of refused memory begin with: two clients that may talk, and flows of theirs."""
+"""What tests of refused memory begin with: two clients that may talk, flows of theirs, a call that is refused some."""
 from packets import SYN, Look, tcp, udp
 
 A, B, SERVER = "10.137.0.21", "10.137.0.22", "192.0.2.50"
+STARVED = """
+import starve
+def starved(n, function, *args):
+    # whether the allocation after n more in function(*args) was refused, and that ended it
+    starve.after(n)
+    starve.on()
+    try:
+        function(*args)
+        failed = False
+    except MemoryError:
+        failed = True
+    starve.off()
+    starve.after(-1)
+    return failed
+"""  # for the image itself
 
 
 def begun(net, tcp_of, **options):

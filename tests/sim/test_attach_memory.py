@@ -2,9 +2,10 @@
 
 Each allocation in turn, with lists and dictionaries of their own: these grow but once.
 """
-_SCRIPT = """
+from tests.sim.starving import STARVED
+
+_SCRIPT = STARVED + """
 import loop
-import starve
 from firewall.main import Firewall
 from firewall.interfaces import Interface
 from firewall.turns import Turns
@@ -42,19 +43,6 @@ def has(firewall, owner):
     joined = [each for each in forwarder.interfaces.by_number if each and each.rings]
     lists = (joined, forwarder.turns._circle, forwarder.clients)
     return sum(1 for each in lists for interface in each if interface.owner is owner)
-
-def starved(n, function, *args):
-    # whether the allocation after n more in function(*args) was refused, and that ended it
-    starve.after(n)
-    starve.on()
-    try:
-        function(*args)
-        failed = False
-    except MemoryError:
-        failed = True
-    starve.off()
-    starve.after(-1)
-    return failed
 
 class Settings:
     def attached(self, address):

@@ -1,17 +1,7 @@
 """Memory that is refused while a set grows: it stays as it is, and the next attempt works (port/sets.c)."""
-_SCRIPT = """
-import starve
-def starved(n, function, *args):
-    starve.after(n)
-    starve.on()
-    try:
-        function(*args)
-        failed = False
-    except MemoryError:
-        failed = True
-    starve.off()
-    starve.after(-1)
-    return failed
+from tests.sim.starving import STARVED
+
+_SCRIPT = STARVED + """
 def update(some, each):
     some.update((each,))
 def differ(some, each):
