@@ -91,6 +91,7 @@ void hal_crash(const char *why) __attribute__((noreturn));
 // ---- Python on this ground (mpy.c)
 void python_heap(size_t *total, size_t *free); // octets of the object heap; what can be collected counts as used
 void allocate_from_beginning(void);                       // after a collection: there are holes
+size_t collect_init(void *memory, size_t octets);          // for a heap of so many; returns how many octets of it it keeps
 uint64_t python_collecting_ns(uint64_t since); // spent in garbage collection since then, by hal_own_ns()
 void python_start(void *heap, size_t heap_octets, void *pystack, size_t pystack_octets, void *stack_top, size_t stack_octets);
 // Import a frozen module as the main program; never returns: whatever ends it ends the domain as crashed.

@@ -84,7 +84,7 @@ void python_heap(size_t *total, size_t *free) {
 void python_start(void *heap, size_t heap_octets, void *pystack, size_t pystack_octets, void *stack_top, size_t stack_octets) {
     mp_cstack_init_with_top(stack_top, stack_octets);
     mp_pystack_init(pystack, (char *)pystack + pystack_octets);
-    gc_init(heap, (char *)heap + heap_octets);
+    gc_init((char *)heap + collect_init(heap, heap_octets), (char *)heap + heap_octets);
     mp_init();
 }
 

@@ -165,8 +165,23 @@ def full():
     assert len(kept) > 300
 
 
+def numbers():
+    """Numbers that would be addresses within objects keep nothing, and hide nothing from what refers to it."""
+    many = [[(i, [i])] for i in range(500)]
+    for within in (1, 2, 31, 32, 33, 63):
+        false = [id(one) + within >> 1 for one in many]  # an int of n is the word 2 * n + 1
+        held = [false, many, list(false)]
+        gc.collect()
+        others = [[-i] for i in range(3000)]
+        assert all(one[0][0] == i and one[0][1][0] == i for i, one in enumerate(held[1]))
+        assert others[7] == [-7] and len(false) == 500
+    before = used()
+    false = [id(bytearray(2000)) >> 1 for _ in range(500)]
+    assert used() - before < 20000 and len(false) == 500
+
+
 async def main(store, words):
-    for what in (by_dice, wide, deep, long, holes, full):
+    for what in (by_dice, wide, deep, long, holes, full, numbers):
         what()
         before = used()
         what()

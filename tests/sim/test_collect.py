@@ -4,4 +4,4 @@
 def test_what_is_kept_stays_and_the_rest_goes(machine):
     firewall = machine.firewall("run=try_collect")
     firewall.wait_for("done")
-    assert firewall.console.count("collected after") == 6
+    assert firewall.console.count("collected after") == 7
