@@ -42,7 +42,7 @@ class Account:
 
     def __init__(self):
         self.serial = 0
-        self.drops = [0] * reasons.COUNT
+        self.drops = array("Q", bytes(8 * reasons.COUNT))
         self.begin(0)
 
     def begin(self, address):

@@ -24,18 +24,16 @@ def scattered(rules):
 
 
 def verdict(accept, number):
-    """What told() makes (accept, number) of. All lists have those of low numbers in common, others are no objects:
-    so many less for garbage collection."""
-    if number >= _SHARED:
-        return 2 * number + accept
+    """A number for (accept, number), so that a list's verdicts are nothing that garbage collection looks at."""
     place = 2 * number + accept
-    _verdicts[place] = _verdicts[place] or (accept, number)
-    return _verdicts[place]
+    if number < _SHARED and _verdicts[place] is None:
+        _verdicts[place] = accept, number
+    return place
 
 
 def told(verdict):
-    """(accept, number). It allocates where the number is above those that lists have in common."""
-    return verdict if isinstance(verdict, tuple) else (verdict & 1 == 1, verdict >> 1)
+    """(accept, number). Those of low numbers are made beforehand, for all lists; for others it allocates."""
+    return _verdicts[verdict] if verdict < 2 * _SHARED else (verdict & 1 == 1, verdict >> 1)
 
 
 def packed(begins, bits, narrow):

@@ -182,7 +182,7 @@ class _Group:
 
     def __init__(self, rules):
         points = _Scale()
-        self.verdicts = [None] * _PLACES  # see scales.told(), by the bit modulo _PLACES
+        self.verdicts = array("H", bytes(2 * _PLACES))  # see scales.told(), by the bit modulo _PLACES
         self.named = []  # (bit, host, accept, targets); targets: None, or what the addresses must be among
         self.by_address = {}  # key of an address -> bits of rules whose host has it
         self.unanswered = 0  # bits of drop rules whose host has no answer: they match everything

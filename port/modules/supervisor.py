@@ -14,6 +14,7 @@ ends. Packets are judged outside of tasks: see Guard.
 import gc
 import xen
 import loop
+from array import array
 from asyncio import CancelledError, create_task, sleep_ms
 from log import Log
 from micropython import const
@@ -117,7 +118,7 @@ class Guard:
         self.name = name
         self.disconnect = disconnect
         self.failed = 0  # packets dropped so, since the link began
-        self.times = [-self.WINDOW_NS] * self.FAILURES  # of the last failures, in ns; a ring
+        self.times = array("q", [-self.WINDOW_NS] * self.FAILURES)  # of the last failures, in ns; a ring
 
     def judge(self, function, interface, packet, now):
         """function(interface, packet, now), or None if that failed. A failed assert is ours and not caught.
@@ -139,6 +140,7 @@ class Guard:
         oldest = self.times[self.failed % self.FAILURES]  # 99 before this one
         _tell(_judge_log.warning, "%s: packet dropped: %s", self.name, explain(exception))
         if now - oldest < self.WINDOW_NS:
-            self.times = [-self.WINDOW_NS] * self.FAILURES
+            for i in range(self.FAILURES):
+                self.times[i] = -self.WINDOW_NS
             _tell(_judge_log.error, "%s: disconnected: %d packets failed within 10 s", self.name, self.FAILURES)
             self.disconnect()
