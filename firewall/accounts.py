@@ -97,20 +97,18 @@ class Accounts:
 
     def dropped(self, client, verdict, p, now):
         """A packet was dropped that came from a client, or from the uplink if None. p: what was read of it."""
-        slot = client.slot if client else 0
         told = _TOLD[verdict]
-        if not told or not slot:
-            self.by_slot[slot].drops[verdict] += 1
-            self._rule = -1
+        if not told or not client:
+            self.unread(client, verdict, 1)
             return
         port = 0
         if told > 1:
             port = p.kind if p.proto == ipv4.ICMP else max(p.destination_port(), 0)
-        self.refused(slot, verdict, p.dst, p.proto, port, now)
+        self.refused(client.slot, verdict, p.dst, p.proto, port, now)
 
-    def of_no_flow(self, count):
-        """So many packets from the uplink were dropped as such."""
-        self.by_slot[0].drops[reasons.NO_FLOW] += count
+    def unread(self, client, verdict, count):
+        """So many packets were dropped for a reason that is not told, or from the uplink, if client is None."""
+        self.by_slot[client.slot if client else 0].drops[verdict] += count
         self._rule = -1
 
     def refused(self, slot, verdict, dst, proto, port, now):

@@ -20,7 +20,7 @@ from peererror import PeerError
 from supervisor import Guard
 
 from firewall import turns
-from firewall.bursts.alone import ANSWERS, BEGAN, COUNT, DONE, DUE, FAILED, GIVEN, HOW, LONGEST, MANY, MOST
+from firewall.bursts.alone import ANSWERS, AT_REST, BEGAN, COUNT, DONE, DUE, FAILED, GIVEN, HOW, LONGEST, MANY, MOST
 from firewall.bursts.alone import NUMBER, PACKETS, REST, SEEN, TURN, WHOLE, WORK
 from firewall.bursts.look import ANSWERED, ASKED, HOLDING, MORE, ROOM, SOME, WAITING, WHO
 from firewall.bursts.through import CALM_SLOTS, Bursts
@@ -179,17 +179,20 @@ class Forwarder:
 
     def begin(self):
         """For the loop: whether passes may be made in machine code until end(), as nothing waits for Python."""
-        if self.left or self.busy or self.rates.all or not self.active.state:
+        if self.left or self.busy or self.rates.all or self.starting:
             return False
+        self._words[DONE], self._words[AT_REST] = 0, not self.active.state
         self.fast.tell_places()
         return True
 
     def end(self):
-        """For the loop: Python goes on, and counts what machine code has done."""
+        """For the loop: Python goes on, counts what machine code has done, and wakes the tick."""
         words = self._words
         if words[COUNT]:
             self.fast.hits(words[COUNT])
             words[COUNT] = 0
+        if words[DONE] and not self.active.state:
+            self.active.set()
 
     def hurry(self, yes):
         """For the loop: whether passes are to be short from now on."""

@@ -44,8 +44,8 @@ from firewall.status import lines
 from firewall.told import Told
 
 _LARGE = const(23 << 20)  # octets outside the heap; with less: the sizes of a 24 MB domain
-_COLLECT_NS = const(10000000000)  # from one collection in a quiet moment to the next
-_LITTLE = const(128 << 10)  # octets of garbage that are not worth one
+_COLLECT_NS = const(60000000000)  # from one collection in a quiet moment to the next
+_LITTLE = const(256 << 10)  # octets of garbage that are not worth one
 _MAC_WITHOUT = b"\x00\x16\x3e\x5e\x6c\x00"  # Qubes' default, should dom0 name none
 
 _log = Log("firewall")

@@ -1,11 +1,11 @@
-"""Flows that clients begin towards the uplink, and what the uplink brings of none, beside the judge: the plain ones,
-mostly in machine code.
+"""Flows that clients begin towards the uplink, what the uplink brings of none, and what is of a foreign Ethernet type,
+beside the judge: the plain ones, mostly in machine code.
 
 A burst asks here about a packet of no known flow, before it makes a frame of it for the judge. What would be let out is
 entered, and its packet is one of a known flow then. What policy or rules refuse, while the client has used up its share
-of answers, is dropped, as is what comes to us from outside and is of no flow. All else is the judge's: whatever is
-told, a port that is another's, limits, other clients, forwarded ports, questions that teach names. He is the
-specification; tests/host/test_fast_known.py runs both over the same packets.
+of answers, is dropped, as is what comes to us from outside and is of no flow, and IPv6. All else is the judge's:
+whatever is told, a port that is another's, limits, other clients, forwarded ports, questions that teach names. He is
+the specification; tests/host/test_fast_known.py runs both over the same packets.
 """
 from array import array
 
@@ -16,6 +16,7 @@ from firewall.fast import entries
 from firewall.fast.opening import (
     DST, FOUND, INSIDE, KIND, PORT, PORTS, PROTO, SRC, SRC_WORD, TOTAL, enlist, enter, read, strays,
 )  # fmt: skip
+from firewall.fast.runs import foreign
 from firewall.flows.clients import ERROR_COST, V4
 from firewall.flows.nat import POOLS, _pool
 from firewall.flows.record import KIND as RECORD_KIND
@@ -48,9 +49,9 @@ class Opening:
 
     def begin(self, interface, row, now):
         """LEFT: the judge shall see the packet of this row. BEGUN: its flow is known now. DROPPED: and counted."""
-        if interface.number == UPLINK:
-            return DROPPED if self.strays(row, row + 1) > row else LEFT
         said = self.let_out(interface, row, now)
+        if said == LEFT:
+            return DROPPED if self.strays(interface, row, row + 1) > row else LEFT
         if said != _REFUSED:
             return said
         client = interface.client
@@ -92,12 +93,19 @@ class Opening:
         self._reason, self._rule = _BY_RULE, rule
         return _REFUSED
 
-    def strays(self, first, end):
-        """Of rows from the uplink those of no flow count as dropped, from the first one on; the row behind them."""
-        behind = strays(self._strays, first, end)
+    def strays(self, interface, first, end):
+        """Rows that nobody need read count as dropped, from the first one on, those alike; the row behind them.
+
+        They are of no flow and from the uplink, or of an Ethernet type that is dropped whatever else they say.
+        """
+        client, behind, reason = interface.client, first, reasons.NO_FLOW
+        if not client:
+            behind = strays(self._strays, first, end)
+        if behind == first and interface.mtu:
+            behind, reason = foreign(self._rows, first, end), reasons.ETHERNET
         if behind > first:
-            self._judge.counters[reasons.NO_FLOW] += behind - first
-            self._accounts.of_no_flow(behind - first)
+            self._judge.counters[reason] += behind - first
+            self._accounts.unread(client, reason, behind - first)
         return behind
 
     def _plain(self):

@@ -11,7 +11,7 @@ from firewall.fast import circle, client_rx, client_tx, passes, rings, runs, upl
 SEEN = const(0)  # what was last seen, see look.py
 MOST = const(1)  # turns in a pass
 MANY = const(2)  # 1: many slots go to the netvm lately
-DONE = const(3)  # 1: there was something to do
+DONE = const(3)  # 1: something was done: more than to drop what nobody need read
 NUMBER = const(4)  # of whose turn it was
 TAKEN = const(5)  # packets taken | slots << 16; or what else a kernel has said
 LOOKED_UP = const(6)  # packets, up to the first miss
@@ -37,8 +37,9 @@ HOW = const(30)  # how the loop's last pass ended, if Python is to go on
 BEGAN = const(31)  # ns, two words each: when the pass's turns began,
 DUE = const(33)  # when slots to the netvm are to be counted
 KNOWN_TIME = const(35)  # an address: what known() takes for the time
-RAN = const(37)  # 1: the pass has asked Python for flows to begin
+RAN = const(37)  # 1: the pass has had Python begin flows
 LONGEST = const(38)  # ns: the pass's time
+AT_REST = const(39)  # 1: the loop's pass ends for Python as soon as something was done
 _TALLY = const(7)  # places in the tables
 _CAME = const(24)
 _WENT = const(25)
@@ -66,7 +67,7 @@ class Alone:
         """
         self.run = passes.alone
         self.serve = passes.serve
-        self.words = words = array("I", bytes(4 * 39))
+        self.words = words = array("I", bytes(4 * 40))
         words[BURST], words[BURST_SLOT] = turns.BURST, turns.BURST_SLOT
         words[MOST_BEGUN], words[OF_BEGUN] = most, turns.BEGUN
         self.tables = [

@@ -174,15 +174,15 @@ class Bursts:
         except Exception:
             return False  # it is asked again, and fails under the guard
 
-    def strays(self, first, n):
-        """Of rows from the uplink those of no flow are dropped, from this one on; the row behind them.
+    def strays(self, number, first, n):
+        """Rows that nobody need read are dropped, from this one on; the row behind them. See opening.py.
 
         For machine code, too. While somebody captures they go one by one, see _begin().
         """
         if self.tap:
             return first
         try:
-            behind = self._opening.strays(first, n)
+            behind = self._opening.strays(self._by_number[number], first, n)
         except Exception:
             return first  # they are judged, under the guard
         runs.give(self._packets, self._pool.stack, self._pool.counters, first, behind)
@@ -224,7 +224,7 @@ class Bursts:
             if end > first:
                 self._put(first, end, said)
                 said = 0
-            if end < n and interface.number == UPLINK and self.strays(end, n) > end:
+            if end < n and interface.number == UPLINK and self.strays(UPLINK, end, n) > end:
                 first, end = self._gone, self._look_up(UPLINK, self._gone, n)
                 continue
             if end < n:

@@ -14,7 +14,7 @@ _OF_WORDS = const(4)  # place, in what alone() is given, of these words:
 _SEEN = const(0)  # what look() or end() said
 _MOST = const(1)  # turns in a pass
 _MANY = const(2)  # 1: many slots go to the netvm lately
-_DONE = const(3)  # 1: there was something to do
+_DONE = const(3)  # 1: something was done, and it is not over with packets that nobody need read
 _NUMBER = const(4)  # of whose turn it was
 _TAKEN = const(5)  # packets taken | slots << 16; or what else a kernel has said
 _LOOKED_UP = const(6)  # packets, up to the first miss
@@ -41,8 +41,9 @@ _HOW = const(30)  # how the pass ended, if it was serve()'s
 _BEGAN = const(31)  # ns, two words each: when the pass's turns began,
 _DUE = const(33)  # when _TALLY is
 _KNOWN_TIME = const(35)  # an address: where known() finds the time, in ms
-_RAN = const(37)  # 1: Python has run in this pass, by _BEGIN
+_RAN = const(37)  # 1: Python has begun flows in this pass, by _BEGIN
 _LONGEST = const(38)  # ns from _BEGAN: later no turn begins, nor a flow but a turn's first
+_AT_REST = const(39)  # 1: Python is to be told of the first pass in which something is done
 
 # what alone() says
 _WHOLE = const(0)  # the pass is over
@@ -113,8 +114,8 @@ def alone(t) -> int:
     uplink_rx.turn, client_tx.turn, runs.hits, what that is given, known's tables, rows, uplink_tx.put, client_rx.put,
     uplink_tx.take_back, xen.copy and the operations towards clients, rings.sending, client_rx.finish,
     circle.lone, circle.charge; None, or while somebody captures tapped.came, tapped.went; begin(number, i), 1: packet i
-    of a client was a miss, and is none any more: its flow has begun; what came and went are given; strays(first, n): of
-    the uplink's packets those of no flow are gone; the one behind them.
+    of a client was a miss, and is none any more: its flow has begun; what came and went are given;
+    strays(number, first, n): packets that nobody need read are gone, from this one on; the one behind them.
     """
     (look, of_look, end, tables, of_words, arrays, clock, tally, whose, from_uplink, from_client, hits, of_hits,
      of_known, rows, to_uplink, to_client, take_back, copy, ops, sending, finish, lone, charge, came, went, begin,
@@ -183,19 +184,17 @@ def alone(t) -> int:
                 if taken < 0 - 1:
                     return _HELD
                 return _TURN
-            w[_DONE] = 1
             work = w[_BURST] + (taken >> 16) * w[_BURST_SLOT]
             n = taken & 0xFFFF
             if came:
                 came(taps, rows, number, n)
             last = int(hits(of_hits, of_known, 0, n, number))
             begun = 0
-            if number and last < n:
-                w[_RAN] = 1
             while number and last < n and begun < w[_MOST_BEGUN]:
                 if begun and int(clock()) - ns > w[_LONGEST] or int(begin(number, last)) == 0:
                     break
                 begun += 1
+                w[_RAN] = 1
                 last = int(hits(of_hits, of_known, last, n, number))
             w[_BEGUN] = begun
             work += begun * w[_OF_BEGUN]
@@ -207,18 +206,22 @@ def alone(t) -> int:
             if begun:
                 calm[number] = 0
             if last:
+                w[_DONE] = 1
                 if came:
                     work += int(went(taps, rows, number, 0, last))
                 put(arrays, to_uplink, to_client, of_words, 0, last)
-            while number == 0 and last < n and w[_GONE] == last:
-                first = int(strays(last, n))
+            while last < n and w[_GONE] == last:
+                first = int(strays(number, last, n))
                 if first == last:
                     break
+                if number:
+                    work += w[_OF_BEGUN]
                 w[_GONE] = first
-                last = int(hits(of_hits, of_known, first, n, 0))
+                last = int(hits(of_hits, of_known, first, n, number))
                 w[_COUNT] = w[_COUNT] + last - first
                 w[_LOOKED_UP] = last
                 if first < last:
+                    w[_DONE] = 1
                     put(arrays, to_uplink, to_client, of_words, first, last)
             if w[_GONE] < n:
                 w[_WORK] = work
@@ -252,7 +255,7 @@ def alone(t) -> int:
 def serve(t) -> int:
     """alone(), and what is to follow: 0: nothing, 1: another pass, -1: Python goes on, where w[_HOW] says.
 
-    -4: another pass, but a task may be ready, as Python has run.
+    -4: another pass, but a task may be ready, as Python has run, or is to be told that something was done.
     """
     w = ptr32(int(t[_OF_WORDS]))
     how = int(alone(t))
@@ -262,7 +265,7 @@ def serve(t) -> int:
     seen = w[_SEEN]
     if seen & (_HOLDING | _WAITING | _ASKED):
         return 0 - 1
-    if w[_RAN]:
+    if w[_RAN] or w[_AT_REST] and w[_DONE]:
         return 0 - 4
     if seen & (_SOME | _ANSWERED | _MORE):
         return 1

@@ -7,7 +7,7 @@ import pytest
 from firewall import interfaces
 from firewall.flows import clients, record, state
 from firewall.inbound import GROUPS
-from firewall.wire import byteorder, icmp, ipv4
+from firewall.wire import byteorder, ethernet, icmp, ipv4
 from net import netif
 
 ROWS = "../../port/modules/net/rows"  # imports xen
@@ -52,7 +52,9 @@ def test_of_records_interfaces_and_protocols():
         assert own["_" + name] == getattr(record, name), name
     for name, theirs in ROW.items():
         assert own[name] == getattr(interfaces, theirs), name
-    assert constants("runs")["_FAILED"] == constants(ROWS)["FAILED"]
+    runs = constants("runs")
+    assert runs["_FAILED"] == constants(ROWS)["FAILED"]
+    assert (runs["_IPV4"], runs["_ARP"], runs["_TAGGED"]) == (ethernet.IPV4, ethernet.ARP, ethernet.TAGGED)
     assert own["_ICMP_ASSURED"] == state.ICMP_ASSURED
     assert own["_MAPPED"] == clients.SLOTS and own["_HELD"] == state.HELD
     assert (own["_ICMP"], own["_TCP"], own["_UDP"]) == (ipv4.ICMP, ipv4.TCP, ipv4.UDP)

@@ -85,7 +85,7 @@ class World:
         self.rows = words(8), words(4), self.frame
         self.opening = Opening(self.judge, self.tables, self.rows)
         self.asks = False
-        self.hits = self.moves = self.begun = self.dropped = self.strays = 0
+        self.hits = self.moves = self.begun = self.dropped = self.strays = self.foreign = 0
 
     def rules(self, address, entries):
         self.n.set_rules(address, matcher.load(entries, text4(address), (), NoNames())[0])
@@ -133,9 +133,11 @@ class World:
                 frame[i] ^= 0xA5
             if hit < 0 and begun not in (LEFT, BEGUN):
                 self.dropped += 1
-                self.strays += number == 0
                 after = self.judge.counters
-                return [reasons.NAMES[i] for i in range(len(after)) if after[i] != before[i]][0], []
+                reason = [i for i in range(len(after)) if after[i] != before[i]][0]
+                self.foreign += reason == reasons.ETHERNET
+                self.strays += reason == reasons.NO_FLOW
+                return reasons.NAMES[reason], []
             if hit >= 0:
                 assert not self.judge.out
                 assert parts == 1 or hit >> 16 == len(octets)
@@ -284,6 +286,8 @@ for step in range(STEPS):
         if pick(2):
             pack_into(">H", octets, 24, 0)
             pack_into(">H", octets, 24, total(octets, 14, 20, 0) ^ 0xFFFF)
+    if pick(50) == 0:
+        pack_into(">H", octets, 12, (0x86DD, 0x86DD, 0x0806, 0x8100, 0x88A8, 0, 0x05DC, 0x8035, 0x0886)[pick(9)])
     if pick(12) == 0:
         octets += bytes(pick(20))
     if pick(40) == 0:
@@ -334,9 +338,9 @@ for step in range(STEPS):
             world.n.tick(now, 20)
 print({name: n for name, n in zip(reasons.NAMES, worlds[0].judge.counters) if n})
 w = worlds[0]
-print("same %d hits %d of %d moves %d begun %d dropped %d strays %d of %d"
-      % (asked, w.hits, w.judge.counters[reasons.FORWARDED], w.moves, w.begun, w.dropped - w.strays, w.strays,
-         w.judge.counters[reasons.NO_FLOW]))
+print("same %d hits %d of %d moves %d begun %d dropped %d strays %d of %d foreign %d of %d"
+      % (asked, w.hits, w.judge.counters[reasons.FORWARDED], w.moves, w.begun, w.dropped - w.strays - w.foreign,
+         w.strays, w.judge.counters[reasons.NO_FLOW], w.foreign, w.judge.counters[reasons.ETHERNET]))
 """
 
 
@@ -352,4 +356,6 @@ def test_the_fast_path_does_what_the_judge_does(seed):
     assert int(lines[-1].split()[9]) > 200 and int(lines[-1].split()[11]) > 100, lines[-1]  # begun, dropped
     strays, all_of_none = int(lines[-1].split()[13]), int(lines[-1].split()[15])
     assert strays > 200 and strays > all_of_none // 4, lines[-1]
+    foreign, all_of_them = int(lines[-1].split()[17]), int(lines[-1].split()[19])
+    assert foreign > 100 and all_of_them - foreign < foreign, lines[-1]
     print(lines[-1])

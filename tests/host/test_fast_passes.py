@@ -54,7 +54,7 @@ class Scene:
                 return self.taken.pop(0)
             return say("take", taken)
 
-        def drop(first, n):
+        def drop(number, first, n):
             behind = first
             while behind < n and behind in strays:
                 misses.remove(behind)
@@ -250,8 +250,8 @@ def test_what_is_of_no_flow_is_gone_and_the_others_leave():
     scene = Scene(UPLINK, UPLINK, 0, taken=[6 | 6 << 16, 1 | 1 << 16], fates=(0,) * 6, misses_at=strays, strays=strays)
     assert scene.how == WHOLE and scene.w[9] == 2 + 1 and scene.calm[0] and scene.w[37] == 0
     assert [call for call in scene.calls if call[0] in ("put", "drop")] == [
-        ("drop", 0, 6), ("put", "to uplink", 1, 2, -1), ("drop", 2, 6), ("put", "to uplink", 4, 5, -1), ("drop", 5, 6),
-        ("put", "to uplink", 0, 1, -1)]
+        ("drop", 0, 0, 6), ("put", "to uplink", 1, 2, -1), ("drop", 0, 2, 6), ("put", "to uplink", 4, 5, -1),
+        ("drop", 0, 5, 6), ("put", "to uplink", 0, 1, -1)]
     assert [call[-1] for call in scene.calls if call[0] == "charge"] == [20 + 6 * 10, 20 + 10]
     assert [call[2] for call in scene.calls if call[0] == "take"] == [8, 40]
 
@@ -271,8 +271,30 @@ def test_behind_what_has_no_room_nothing_is_dropped():
     assert scene.how == PACKETS and scene.w[6:9] == [4, 2, 0]
 
 
-def test_of_no_flow_is_only_what_the_uplink_brings():
-    assert "drop" not in Scene(CLIENT, taken=[2 | 2 << 16], misses_at=[0], strays=[0]).names()
+def test_what_a_client_sends_that_nobody_need_read_is_gone_and_each_look_for_it_is_charged():
+    """No flow begins behind it, but by the judge: in order."""
+    scene = Scene(CLIENT, 0, taken=[6 | 6 << 16], fates=(0,) * 6, misses_at=[0, 1, 3], strays=[1, 3], begins=[1, 0])
+    assert scene.how == WHOLE and scene.w[9] == 4 and scene.w[37] == 1
+    assert [call for call in scene.calls if call[0] in ("put", "drop", "begin")] == [
+        ("begin", 3, 0), ("begin", 3, 1), ("put", "to uplink", 0, 1, -1), ("drop", 3, 1, 6),
+        ("put", "to uplink", 2, 3, -1), ("drop", 3, 3, 6), ("put", "to uplink", 4, 6, -1)]
+    assert scene.calls[-2][-1] == 20 + 6 * 10 + 3 * 65
+    scene = Scene(CLIENT, taken=[3 | 3 << 16], fates=(0,) * 3, misses_at=[0, 2], strays=[0], begins=[0, 1])
+    assert scene.how == PACKETS and scene.w[6:9] == [2, 2, 0] and scene.names().count("begin") == 1
+
+
+@pytest.mark.parametrize("scene, done", [
+    (dict(misses_at=[0, 1], strays=[0, 1]), 0), (dict(misses_at=[0], strays=[0]), 1),
+    (dict(misses_at=[1], strays=[1]), 1), (dict(), 1), (dict(misses_at=[0, 1], strays=[1], begins=[1, 0]), 1),
+])
+@pytest.mark.parametrize("seen", [CLIENT, UPLINK | ANSWERED, UPLINK])
+def test_to_drop_what_nobody_need_read_is_not_to_do_anything(seen, scene, done):
+    """The tick need not be woken by it."""
+    if seen != CLIENT and scene.get("begins"):
+        return
+    scene = Scene(seen, 0, **scene)
+    assert scene.how == WHOLE and scene.w[3] == (done or int(seen & ANSWERED != 0))
+    assert "charge" in scene.names()
 
 
 @pytest.mark.parametrize("said, gone, left", [(1, 1, 0), (0, 0, 0), (-1, 0, 0), (-2, 0, -2), (-4, 0, -4)])
@@ -314,7 +336,7 @@ def test_copies_that_failed_are_pythons(failed, how):
 
 def test_a_capture_is_told_before_and_after_and_its_work_is_charged():
     scene = Scene(CLIENT, 0, taken=[3 | 3 << 16], misses_at=[2], tapped=7)
-    assert scene.how == PACKETS and scene.names() == ["lone", "take", "came", "hits", "begin", "went", "put"]
+    assert scene.how == PACKETS and scene.names() == ["lone", "take", "came", "hits", "begin", "went", "put", "drop"]
     assert ("came", "taps", None, 3, 3) in scene.calls and ("went", "taps", None, 3, 0, 2) in scene.calls
     assert scene.w[10] == 20 + 3 * 10 + 7
 
@@ -322,11 +344,11 @@ def test_a_capture_is_told_before_and_after_and_its_work_is_charged():
 MORE, ASKED = 0x100000, 0x200000
 
 
-def served(how=WHOLE, seen=0, ran=0, left=REST, rests=6):
+def served(how=WHOLE, seen=0, ran=0, left=REST, rests=6, done=0, at_rest=0):
     """What serve() says when its pass ends so, the words behind it, and how often nobody had anything."""
     passes = kernels.of("passes")
-    words = [0] * 24 + kernels.block(kernels.block([0, 1, 2, 3, rests, 5])) + [0] * 12
-    words[0], words[30], words[37] = seen, left, ran
+    words = [0] * 24 + kernels.block(kernels.block([0, 1, 2, 3, rests, 5])) + [0] * 14
+    words[0], words[3], words[30], words[37], words[39] = seen, done, left, ran, at_rest
     tables = [None, None, None, None, words]
 
     def alone(given):
@@ -358,6 +380,14 @@ def test_when_python_has_run_tasks_are_looked_at(seen):
     assert said == -4 and circle[4] == 6
 
 
+@pytest.mark.parametrize("done, at_rest, said", [(0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, -4)])
+def test_python_is_told_of_the_first_thing_done_behind_a_rest(done, at_rest, said):
+    """It has the tick look again."""
+    assert served(WHOLE, 0, done=done, at_rest=at_rest)[0] == said
+    assert served(WHOLE, SOME, done=done, at_rest=at_rest)[0] == (said or 1)
+    assert served(WHOLE, HOLDING, done=done, at_rest=at_rest)[0] == -1
+
+
 @pytest.mark.parametrize("seen", [SOME, 0xFFFF | ROOM, ANSWERED, MORE, 0x8000])
 def test_another_pass_follows_while_there_is_something(seen):
     said, _, circle = served(WHOLE, seen)
@@ -372,9 +402,9 @@ def test_when_nobody_has_anything_it_is_a_rest(seen, rests, after):
 
 
 @pytest.mark.parametrize("scene, ran", [
-    (dict(misses_at=[1], begins=[1]), 1), (dict(misses_at=[1], begins=[0]), 1), (dict(), 0),
+    (dict(misses_at=[1], begins=[1]), 1), (dict(misses_at=[1], begins=[0]), 0), (dict(), 0),
 ])
-def test_a_pass_that_asks_python_for_a_flow_says_so_and_one_that_does_not_forgets_it(scene, ran):
+def test_a_pass_in_which_python_began_a_flow_says_so_and_one_in_which_none_forgets_it(scene, ran):
     scene = Scene(CLIENT, 0, **scene)
     assert scene.w[37] == ran
     scene.w[37] = 1

@@ -108,3 +108,28 @@ def test_at_rest_with_flows_it_sleeps(net):
     assert net.figures()["flows"] == 5
     net.advance(66)
     assert net.figures()["flows"] == 0
+
+
+@pytest.mark.parametrize("side", ["a", "uplink"])
+def test_at_rest_what_nobody_need_read_is_dropped_and_no_tick_looks_at_it(net, side):
+    """IPv6, which Linux sends unasked: the reason is counted. Behind it and between it packets pass as ever."""
+    wire = getattr(net, side)
+    net.a.send(udp(A, 4001, SERVER, 53))
+    outside = Look(net.uplink.recv()).sport
+    there = udp(SERVER, 53, net.address, outside) if side == "uplink" else udp(A, 4001, SERVER, 53)
+    foreign = there[:12] + b"\x86\xdd" + there[14:]
+    to = net.a if side == "uplink" else net.uplink
+    before = net.counters.get("Ethernet type not carried", 0)
+    net.advance(20)
+    due = net.firewall.domain.deadline
+    for count in (1, 3):
+        for _ in range(count):
+            wire.send(foreign)
+        net.settle()
+        assert net.firewall.domain.deadline == due, "a task was to run"
+    for frame in (foreign, there, foreign, there):
+        wire.send(frame)
+    net.settle()
+    assert net.firewall.domain.deadline - net.machine.now <= 50_000_000
+    assert to.recv() and to.recv() and to.recv() is None
+    assert net.counters["Ethernet type not carried"] == before + 6
