@@ -19,6 +19,9 @@ static const char *cause_of(int signal) {
 static void report(int signal, siginfo_t *info, void *context) {
     static bool again;
     char where[80];
+    if (signal == SIGSEGV && watch_fault(info->si_addr, context)) {
+        return;
+    }
     if (again) { // a fault within the report: say nothing more
         _exit(SHUTDOWN_CRASH);
     }

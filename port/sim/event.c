@@ -20,6 +20,7 @@ void hypercall(void) {
     hal_counts.hypercalls++;
     if (machine->preempt_every && !machine->real_start_ns && n % machine->preempt_every == 0) {
         hv_pass_turn(machine, self, UINT64_MAX, true);
+        watch_rings();
     }
 }
 
@@ -49,6 +50,7 @@ void hal_sleep(uint64_t deadline_ns) {
             hv_sleep_real(self, deadline_ns == NO_DEADLINE ? UINT64_MAX : deadline_ns - now);
         } else {
             hv_pass_turn(machine, self, deadline_ns, false);
+            watch_rings();
         }
     }
     self->deadline = UINT64_MAX;

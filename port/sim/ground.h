@@ -4,6 +4,7 @@
 //   start.c             command line, the machine file, how the process starts and ends
 //   event.c             event channels, sleeping, time
 //   memory.c            xen.mem and mappings: pages of the file between inaccessible ones
+//   watch.c             turns given away at single accesses to rings
 //   crash.c             signals: what a wild store says
 #pragma once
 #include "machine.h"
@@ -26,6 +27,13 @@ void memory_init(int file);
 void memory_check(void); // crashes if somebody wrote beside a piece, where no page fault can tell
 // What lies around an address: "1 octet behind the 4096 octets of a piece from xen.mem", or NULL.
 const char *memory_describe(const void *address, char *text, size_t size);
+
+// The addresses of a frame, wherever it is shown; the next behind `after`, which is NULL at first. NULL: no more.
+void *memory_shown(uint32_t frame, const void *after);
+
+// ---- watch.c
+void watch_rings(void); // our turn begins: look at what the machine says
+bool watch_fault(const void *address, void *context); // a page fault; true: it was a watched frame, go on
 
 // ---- crash.c
 void crash_init(void);

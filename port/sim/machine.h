@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 #define PAGE_SIZE 4096u
-#define MACHINE_MAGIC 0x78656e2d73696d34ull // changes with this layout
+#define MACHINE_MAGIC 0x78656e2d73696d35ull // changes with this layout
 #define MACHINE_DOMAINS 64
 #define HEADER_FRAMES 4096u  // 16 MiB
 #define DOMAIN_FRAMES 16384u // 64 MiB
@@ -37,6 +37,7 @@
 
 #define PORTS 1024 // 0 is never given out, so 1023: what libxl allows a domain
 #define MAPPINGS 4096
+#define WATCHED 8 // frames
 
 #define DOMID_SELF 0x7ff0
 #define NO_DOMAIN 0xffff
@@ -106,6 +107,10 @@ typedef struct {
         int32_t status;
         uint32_t skip, count;
     } copy_fault, map_fault;
+    // The turn is given away also before the access that makes `accesses` be `watch_at`, of those by the domain to the
+    // counters of rings in these frames (0: no frame); see watch.c. 0: to none, and nobody counts.
+    uint32_t watch_at, accesses;
+    uint32_t watched[WATCHED];
     domain_t domains[MACHINE_DOMAINS];
 } machine_t;
 _Static_assert(sizeof(machine_t) <= HEADER_FRAMES * PAGE_SIZE, "the header does not fit");

@@ -274,6 +274,20 @@ int hal_copy(void *from, unsigned n) {
     return failed;
 }
 
+static uint32_t frame_shown(size_t page) {
+    uint32_t frame = map[page].frame;
+    return frame < WINDOW_FRAME ? frame : hv_mapped_frame(machine, self_domid, handles[frame - WINDOW_FRAME]);
+}
+
+void *memory_shown(uint32_t frame, const void *after) {
+    for (size_t page = after ? page_of(after) + 1 : 1; page <= highest_address + BATCH; page++) {
+        if (map[page].frame && frame_shown(page) == frame) {
+            return arena + page * PAGE_SIZE;
+        }
+    }
+    return NULL;
+}
+
 // ---- for the crash report
 
 const char *memory_describe(const void *address, char *text, size_t size) {

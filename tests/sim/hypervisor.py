@@ -13,7 +13,7 @@ PAGE = 4096
 HEADER_FRAMES, DOMAINS, DOMAIN_FRAMES = 4096, 64, 16384  # machine.h
 OCTETS = (HEADER_FRAMES + DOMAINS * DOMAIN_FRAMES) * PAGE
 XENSTORE_PAGE, CONSOLE_PAGE, FIRST_FREE_PAGE = 4, 5, 6
-GRANT_ENTRIES, PORTS = 2048, 1024
+GRANT_ENTRIES, PORTS, WATCHED = 2048, 1024, 8
 GTF_PERMIT, GTF_READONLY, GTF_READING, GTF_WRITING = 1, 4, 8, 16
 POWEROFF, REBOOT, CRASH, WATCHDOG = 0, 1, 3, 4
 SHUT_DOWN = 1  # machine.h
@@ -52,6 +52,7 @@ class Header(ctypes.Structure):  # machine_t up to its domains
         ("attention", ctypes.c_uint32), ("guard_before", ctypes.c_uint32), ("preempt_every", ctypes.c_uint32),
         ("step_ns", ctypes.c_uint32),
         ("copy_fault", Fault), ("map_fault", Fault),
+        ("watch_at", ctypes.c_uint32), ("accesses", ctypes.c_uint32), ("watched", ctypes.c_uint32 * WATCHED),
     ]
 
 
