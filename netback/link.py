@@ -217,5 +217,7 @@ class BackLink(Intake):
     def rearm(self, taking):
         """Before sleep: ask for events; True if there is work already. taking: frames of the client are wanted too."""
         tx = taking and self.tx.rearm()
-        # buffers are news only while something waits for more of them: else each one given would wake us
-        return bool(self.held) and (self._fits(self.held[0][1]) or self.rx.rearm(self.rx.waiting())) or tx
+        if not self.held:  # buffers are news only while something waits for more of them: else each given would wake us
+            return tx
+        seen = self.rx.waiting()  # once: what comes behind this look is news
+        return seen >= self.held[0][1].slots() or self.rx.rearm(seen) or tx

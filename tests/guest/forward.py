@@ -20,6 +20,7 @@ The answer appears in `data/test`, behind the same number.
                               `connect` (links made and attached), the one after N more fails
     1 starved                 answers 1 if that has happened, 0 if not; what comes is allocated
     1 short N                 the next N requests about clients' devices fail for want of memory
+    1 spare N                 takes all free pages of the pool but so many, for ever
     1 pages                   answers with what is wrong with the pool's pages: none may be lost, or in two places
     1 traffic                 answers with what each interface has carried: NUMBER=packets,octets from it,and to it
     1 notify on               or off: refusals are told by notifications
@@ -274,6 +275,9 @@ def _obey(firewall, settings, words, lines):
         return _starved()
     elif command == "short":
         _short(firewall.store, int(words[1]))
+    elif command == "spare":
+        while firewall.pool.free > int(words[1]):
+            firewall.pool.take()
     elif command == "pages":
         return _pages(firewall)
     elif command == "notify":
