@@ -82,7 +82,7 @@ class Firewall(Told):
         self.settings = make_settings(store, self)
         self.uplink = Uplink(store, self.pool, self.quarantine, self._uplink_attached, self._uplink_detached)
         self.stalls = Stalls(self.uplink)
-        self.sweeper = Sweeper(self.neighbours.flows, self.neighbours.clients)
+        self.sweeper = Sweeper(self.neighbours)
         self.agent = None  # of qrexec
         self.network = None  # what settings say about the uplink
         self.came = asyncio.Event()  # the uplink has been up once
@@ -247,8 +247,7 @@ class Firewall(Told):
             now = ns // 1000000
             try:
                 if self.sweeper.waits(now) or self.neighbours.fragments.octets:
-                    self.neighbours.tick(now)
-                    self.sweeper.swept(now)
+                    self.sweeper.tick(now)
                 self.stalls.tick(now)
                 if not self._waits_for_time():
                     moved, active.state = active.state, False

@@ -133,3 +133,20 @@ def test_at_rest_what_nobody_need_read_is_dropped_and_no_tick_looks_at_it(net, s
     assert net.firewall.domain.deadline - net.machine.now <= 50_000_000
     assert to.recv() and to.recv() and to.recv() is None
     assert net.counters["Ethernet type not carried"] == before + 6
+
+
+def test_flows_that_expire_one_after_the_other_are_swept_together(net):
+    """Eight within 0.8 s, each with its mapping: it wakes for all of them, not for each."""
+    for n in range(8):
+        net.a.send(echo(A, SERVER, ident=100 + n))
+        assert net.uplink.recv()
+        net.advance(0.1)
+    net.advance(50)
+    assert net.figures()["flows"] == 8
+    net.advance(5)
+    woken, end, firewall = 0, net.machine.now + 10 * 10**9, net.firewall.domain
+    while firewall.deadline <= end:
+        woken += 1
+        net.machine.advance((firewall.deadline - net.machine.now) / 1e9 + 1e-6)
+    assert 0 < woken < 8
+    assert net.figures()["flows"] == 0
