@@ -2,8 +2,8 @@
 
 A flow that is entered later, or whose state changes, lives for the shortest timeout at least. So nothing expires before
 the earliest moment that is found here, and a table of old flows costs nothing at rest. Those that expire within that
-second are swept together: for a packet a flow is over in time, swept or not. Flows whose life has ended otherwise (their
-client has gone, their mapping was taken away) make it a matter of the next tick.
+second are swept together: for a packet a flow is over in time, swept or not. Flows whose life has ended otherwise
+(their client has gone, their mapping was taken away) make it a matter of the next tick.
 """
 from array import array
 
