@@ -42,7 +42,7 @@ class Account:
 
     def __init__(self):
         self.serial = 0
-        self.drops = array("Q", bytes(8 * reasons.COUNT))
+        self.drops = array("L", bytes(8 * reasons.COUNT))  # "Q" would make an object of each number read
         self.begin(0)
 
     def begin(self, address):

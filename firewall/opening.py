@@ -98,11 +98,12 @@ class Opening:
 
         They are of no flow and from the uplink, or of an Ethernet type that is dropped whatever else they say.
         """
-        client, behind, reason = interface.client, first, reasons.NO_FLOW
-        if not client:
-            behind = strays(self._strays, first, end)
+        client = interface.client
+        behind = first if client else strays(self._strays, first, end)
+        reason = reasons.NO_FLOW
         if behind == first and interface.mtu:
-            behind, reason = foreign(self._rows, first, end), reasons.ETHERNET
+            behind = foreign(self._rows, first, end)
+            reason = reasons.ETHERNET
         if behind > first:
             self._judge.counters[reason] += behind - first
             self._accounts.unread(client, reason, behind - first)

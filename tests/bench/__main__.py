@@ -61,7 +61,7 @@ def pace_of(options):
 def settings_of(options):
     """What a run's figures depend on."""
     names = [name for name in table.JOBS if name in options.jobs]
-    clients = 4 if {"up8", "down8"} & set(names) else 2 if "pair" in names else 1
+    clients = 4 if {"up8", "down8"} & set(names) or names == ["idle"] else 2 if "pair" in names else 1
     return {"jobs": names, "firewalls": list(options.firewalls), "clients": clients, "memory": MEMORY,
             "untrusted": not options.trusted, "pace": pace_of(options)._asdict(), "image": digest(IMAGE), "ground": ground()}
 

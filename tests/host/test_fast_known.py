@@ -359,3 +359,32 @@ def test_the_fast_path_does_what_the_judge_does(seed):
     foreign, all_of_them = int(lines[-1].split()[17]), int(lines[-1].split()[19])
     assert foreign > 100 and all_of_them - foreign < foreign, lines[-1]
     print(lines[-1])
+
+
+UNREAD = WORLDS + """
+import gc
+w = worlds[0]
+w.tell()
+packets, parts, frame = w.rows
+def pick(n):
+    return 1
+for number, foreign in ((0, True), (1, True), (0, False)):
+    octets = packet(SERVERS[0], 9, OURS, 9, 17, 0, 4)
+    if foreign:
+        octets[12:14] = b"\\x86\\xdd"
+    frame[:len(octets)] = octets
+    packets[3], packets[4], parts[2] = 1, len(octets), len(octets)
+    interface = w.n.interfaces.by_number[number]
+    assert w.opening.strays(interface, 0, 1) == 1
+    gc.collect()
+    before = gc.mem_alloc()
+    for _ in range(100):
+        w.opening.strays(interface, 0, 1)
+    print(gc.mem_alloc() - before)
+"""
+
+
+@under_micropython
+def test_what_nobody_need_read_is_dropped_without_an_object():
+    script = UNREAD.replace("GENERATOR", GENERATOR).replace("SEED", "4")
+    assert interpreter.run(script) == ["0", "0", "0"]
