@@ -2,10 +2,11 @@
 beside the judge: the plain ones, mostly in machine code.
 
 A burst asks here about a packet of no known flow, before it makes a frame of it for the judge. What would be let out is
-entered, and its packet is one of a known flow then. What policy or rules refuse, while the client has used up its share
-of answers, is dropped, as is what comes to us from outside and is of no flow, and IPv6. All else is the judge's:
-whatever is told, a port that is another's, limits, other clients, forwarded ports, questions that teach names. He is
-the specification; tests/host/test_fast_known.py runs both over the same packets.
+entered, and its packet is one of a known flow then; in a full table another flow goes for it, which he would take too.
+What policy or rules refuse, while the client has used up its share of answers, is dropped, as is what comes to us from
+outside and is of no flow, and IPv6. All else is the judge's: whatever is told, a port that is another's, limits of
+ports, other clients, forwarded ports, questions that teach names. He is the specification;
+tests/host/test_opening_same.py runs both over the same packets.
 """
 from array import array
 
@@ -46,10 +47,11 @@ class Opening:
         self._found = array("I", bytes(4 * FOUND))
         self._strays = (read, entries.find, self._index, tables, rows, self._found, self._plain)
         self._reason = self._rule = 0  # why it was refused last, and by which rule, if by one
+        self.ended = False  # another flow went for the one begun last
 
     def begin(self, interface, row, now):
         """LEFT: the judge shall see the packet of this row. BEGUN: its flow is known now. DROPPED: and counted."""
-        said = self.let_out(interface, row, now)
+        said = self.let_out(interface, row, now, True)
         if said == LEFT:
             return DROPPED if self.strays(interface, row, row + 1) > row else LEFT
         if said != _REFUSED:
@@ -67,8 +69,12 @@ class Opening:
         self._accounts.refused(client.slot, reason, found[DST], proto, port, now)
         return DROPPED
 
-    def let_out(self, interface, row, now):
-        """LEFT or BEGUN, as begin(), or _REFUSED. If not begun, nothing has changed."""
+    def let_out(self, interface, row, now, anyway=False):
+        """LEFT or BEGUN, as begin(), or _REFUSED. If not begun, nothing has changed.
+
+        anyway: where there is no room another flow goes for it, the one that the judge would take; if the new one is
+        LEFT then, he finds room.
+        """
         found = self._found
         if interface.number == UPLINK:
             return LEFT
@@ -89,7 +95,7 @@ class Opening:
             return LEFT
         accept, rule = client.rules[V4].decide(proto, dst, port, kind, now)
         if accept:
-            return self._enter(client, interface.number, rule, now)
+            return self._enter(client, interface.number, rule, now, anyway)
         self._reason, self._rule = _BY_RULE, rule
         return _REFUSED
 
@@ -117,19 +123,20 @@ class Opening:
             return False
         return not (n.nat.reserved(proto, port) or proto << 16 | port in n.policy.forwards)
 
-    def _enter(self, client, number, rule, now):
+    def _enter(self, client, number, rule, now, anyway):
         found, flows, nat = self._found, self._flows, self._nat
-        # at no limit, so that nothing has to go for it
-        if flows.count >= flows.capacity or client.flows >= flows.cap(client) or nat._kept:
-            return LEFT
         proto, outside = found[PROTO], found[INSIDE]
+        if nat._kept or proto == ipv4.TCP and nat.reserved(proto, outside):
+            return LEFT
+        if proto == ipv4.UDP and self._neighbours.teaches(found[DST], found[PORT]):
+            return LEFT
+        self.ended = False
+        if flows.count >= flows.capacity or client.flows >= flows.cap(client):
+            if not anyway or not flows.room(client, now):
+                return LEFT
+            self.ended = True
         mapped = None
-        if proto == ipv4.TCP:
-            if nat.reserved(proto, outside):
-                return LEFT
-        else:
-            if proto == ipv4.UDP and self._neighbours.teaches(found[DST], found[PORT]):
-                return LEFT
+        if proto != ipv4.TCP:
             mapped = flows.mappings.find(client, found[SRC_WORD], found[PORTS] & 0xFFFF, found[KIND])
             if mapped >= 0:
                 outside = byteorder.first(flows.mappings.outside(mapped))

@@ -22,6 +22,7 @@ BURST = const(20)  # slots taken by machine code, whatever their number,
 BURST_SLOT = const(10)  # and each of them, with the packet in it if that is a hit
 MISSED_SLOT = const(40)  # of a packet that is none: its parts are made a frame
 BEGUN = const(65)  # a flow begun by opening.py,
+ENDED = const(100)  # one that has to go for it,
 BARRED = const(95)  # and a packet that it drops
 OPENED = const(100)  # a flow begun, beside the frame that did it
 SENT = const(60)  # a frame of our own making: a reply, a piece

@@ -166,7 +166,12 @@ class Bursts:
         self._through(interface, self._gone, self._gone, self._end, now, judge_frame)
 
     def begun(self, number, i):
-        """For machine code: whether the flow of a client's packet, a miss, has begun; else nothing has changed."""
+        """For machine code: whether the flow of a client's packet, a miss, has begun; else nothing has changed.
+
+        Where one would have to go for it none has: what that costs is charged by _begin().
+        """
+        if self._flows.count >= self._flows.capacity:
+            return False
         words = self.alone.words
         now = (words[BEGAN] | words[BEGAN + 1] << 32) // _NS_PER_MS
         try:
@@ -254,7 +259,7 @@ class Bursts:
         """What opening.py says of a miss."""
         begun = interface.guard.judge(self._beginning, interface, i, now)
         if begun == opening.BEGUN:
-            self._turns.work += turns.BEGUN
+            self._turns.work += turns.BEGUN + (turns.ENDED if self._opening.ended else 0)
         elif begun != opening.LEFT:
             self._turns.work += turns.BARRED
             if self.tap:

@@ -97,8 +97,7 @@ class Flows:
             if gone.flows:
                 self._remove_one(gone)
                 return True
-        largest = self.clients.largest()
-        if client.flows >= self.share or largest is client:
+        if client.flows >= self.share or (largest := self.clients.largest()) is client:
             return self._recycle(client)
         elif not self._recycle(largest):
             self.remove(self._longest_idle(largest, now))

@@ -85,7 +85,7 @@ class World:
         self.rows = words(8), words(4), self.frame
         self.opening = Opening(self.judge, self.tables, self.rows)
         self.asks = False
-        self.hits = self.moves = self.begun = self.dropped = self.strays = self.foreign = 0
+        self.hits = self.moves = self.begun = self.ended = self.dropped = self.strays = self.foreign = 0
 
     def rules(self, address, entries):
         self.n.set_rules(address, matcher.load(entries, text4(address), (), NoNames())[0])
@@ -128,6 +128,7 @@ class World:
                     begun = self.opening.begin(interface, 0, now)
                 if begun == BEGUN:
                     self.begun += 1
+                    self.ended += self.opening.ended
                     hit = known(self.tables, *self.places, have, len(octets), blank | gso << 16, parts, number)
             for i in behind:
                 frame[i] ^= 0xA5

@@ -260,7 +260,7 @@ for step in range(STEPS):
         for world in worlds:
             world.n.tick(now, 20)
 w = worlds[0]
-said = [sum(each != 0 for each in w.judge.counters), w.begun, taught[0]]
+said = [sum(each != 0 for each in w.judge.counters), w.begun, w.ended, taught[0]]
 print("same", said + [barred.get(reasons.NAMES[each], 0) for each in (
     reasons.DENIED, reasons.ONLY, reasons.SHUT, reasons.NOT_ATTACHED, reasons.LAN)])
 """
@@ -272,5 +272,5 @@ def test_a_flow_is_begun_as_the_judge_begins_it(seed):
     script = SERIES.replace("GENERATOR", GENERATOR).replace("SEED", str(seed + 71)).replace("STEPS", "30000")
     lines = interpreter.run(script)
     assert lines[-1].startswith("same "), "\n".join(lines[-3:])
-    verdicts, begun, taught, *barred = ast.literal_eval(lines[-1][5:])
-    assert verdicts > 30 and begun > 300 and taught > 5 and min(barred) > 20, lines[-1]
+    verdicts, begun, ended, taught, *barred = ast.literal_eval(lines[-1][5:])
+    assert verdicts > 30 and begun > 300 and ended > 60 and taught > 5 and min(barred) > 20, lines[-1]

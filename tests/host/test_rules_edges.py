@@ -109,7 +109,7 @@ def test_nothing_is_taken_where_the_room_is_refused():
 def test_a_group_has_a_bit_for_each_rule_and_a_small_int_has_room_for_them(length, groups):
     """MicroPython's small int has 62 bits: a bit above would make each decision allocate."""
     rule_list = sealed_list(*["action=accept proto=tcp dstports=%d-%d" % (i, i) for i in range(length)])
-    said = [sorted(scales.told(verdict)[1] for verdict in group.verdicts if verdict) for group in rule_list._of[ipv4.TCP]]
+    said = [sorted(scales.told(each)[1] for each in group.verdicts if each) for group in rule_list._of[ipv4.TCP]]
     assert said == [list(range(60 * i, 60 * i + n)) for i, n in enumerate(groups)]
 
 
