@@ -118,7 +118,7 @@ class Guard:
         self.name = name
         self.disconnect = disconnect
         self.failed = 0  # packets dropped so, since the link began
-        self.times = array("q", [-self.WINDOW_NS] * self.FAILURES)  # of the last failures, in ns; a ring
+        self.times = array("l", [-self.WINDOW_NS] * self.FAILURES)  # of the last failures, in ns; a ring
 
     def judge(self, function, interface, packet, now):
         """function(interface, packet, now), or None if that failed. A failed assert is ours and not caught.
