@@ -196,6 +196,25 @@ static mp_obj_t xen_zeros(mp_obj_t buf, mp_obj_t places_in, mp_obj_t n_in) {
 }
 MP_DEFINE_CONST_FUN_OBJ_3(xen_zeros_obj, xen_zeros);
 
+// moves(to, from, places, n): n pieces go from one buffer to another, each three words of `places`: offset in to,
+// offset in from, octets. Allocates nothing. ValueError: one lies outside; those before it have gone.
+static mp_obj_t xen_moves(size_t n_args, const mp_obj_t *args) {
+    mp_int_t n = mp_obj_get_int(args[3]);
+    const uint32_t *places = words_of(args[2], n < 0 ? n : 3 * n);
+    mp_buffer_info_t to, from;
+    get_buffer(args[0], &to, MP_BUFFER_RW);
+    get_buffer(args[1], &from, MP_BUFFER_READ);
+    for (mp_int_t i = 0; i < n; i++, places += 3) {
+        uint32_t octets = places[2];
+        if (octets > to.len || places[0] > to.len - octets || octets > from.len || places[1] > from.len - octets) {
+            mp_raise_ValueError(MP_ERROR_TEXT("range outside the buffer"));
+        }
+        memmove((uint8_t *)to.buf + places[0], (const uint8_t *)from.buf + places[1], octets);
+    }
+    return mp_const_none;
+}
+MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(xen_moves_obj, 4, 4, xen_moves);
+
 // csum(buf, offset, octets, seed) -> folded ones'-complement sum of 16-bit big-endian words, not inverted; an odd
 // last octet counts as followed by zero (RFC 1071). seed: an earlier result, or 0. ValueError: outside buf.
 static mp_obj_t xen_csum(size_t n_args, const mp_obj_t *args) {

@@ -198,7 +198,7 @@ static const mp_rom_map_elem_t xen_globals_table[] = {
     FUNCTION(mem), FUNCTION(free), FUNCTION(view), FUNCTION(addr), FUNCTION(gfn), FUNCTION(memory), FUNCTION(heap), FUNCTION(garbage),
     FUNCTION(grant), FUNCTION(revoke), FUNCTION(grants), FUNCTION(revokes), FUNCTION(map), FUNCTION(unmap), FUNCTION(copy),
     FUNCTION(mb), FUNCTION(cmpxchg32), FUNCTION(and8), FUNCTION(or8),
-    FUNCTION(zero), FUNCTION(zeros), FUNCTION(csum), FUNCTION(random), FUNCTION(seed),
+    FUNCTION(zero), FUNCTION(zeros), FUNCTION(moves), FUNCTION(csum), FUNCTION(random), FUNCTION(seed),
     FUNCTION(console), FUNCTION(cmdline), FUNCTION(xenstore), FUNCTION(shutdown), FUNCTION(crash), FUNCTION(where),
     { MP_ROM_QSTR(MP_QSTR_POWEROFF), MP_ROM_INT(SHUTDOWN_POWEROFF) },
     { MP_ROM_QSTR(MP_QSTR_REBOOT), MP_ROM_INT(SHUTDOWN_REBOOT) },

@@ -70,6 +70,7 @@ MP_DECLARE_CONST_FUN_OBJ_3(xen_and8_obj);
 MP_DECLARE_CONST_FUN_OBJ_3(xen_or8_obj);
 MP_DECLARE_CONST_FUN_OBJ_3(xen_zero_obj);
 MP_DECLARE_CONST_FUN_OBJ_3(xen_zeros_obj);
+MP_DECLARE_CONST_FUN_OBJ_VAR_BETWEEN(xen_moves_obj);
 MP_DECLARE_CONST_FUN_OBJ_VAR_BETWEEN(xen_csum_obj);
 
 // ---- modgrant.c

@@ -21,17 +21,19 @@ class Clients:
         r, pool, inward, outward = self.rows, self.pool, self.inward, self.outward
         tx, rx, sent = rings.tx, rings.rx, rings.sent
         rings.copies = outward
-        fixed = array("I", (rings.domid, pool.first_gfn, rings.port, inward.most))
-        out = array("I", (rings.domid, pool.first_gfn, rings.port, outward.most, len(sent) // 3))
+        us = (rings.domid, pool.first_gfn, rings.port)
+        fixed = array("I", us + (inward.most, xen.gfn(inward.bounce), inward.bounced))
+        out = array("I", us + (outward.most, len(sent) // 3, xen.gfn(outward.bounce), outward.bounced))
         return (
             table(
                 (tx.words, r.slots, r.packets, r.parts, inward.words, pool.stack, pool.mark),
-                (tx.words, r.slots, r.packets, inward.words, rings.counts),
+                (tx.words, r.slots, r.packets, inward.words, rings.counts, r.parts, r.places),
                 r.s, tx.words, tx.counters, pool.counters, fixed,
-                handed=(xen.copy, inward.ops, xen.mb, xen.evtchn_send),
+                handed=(xen.copy, inward.ops, xen.mb, xen.evtchn_send, xen.moves, pool.memory, inward.bounce, r.places),
             ), table(
-                (rx.words, r.packets, r.parts, outward.words, sent),
+                (rx.words, r.packets, r.parts, outward.words, sent, r.places),
                 r.s, rx.words, rx.counters, rings.counters, outward.counters, out,
+                handed=(xen.moves, outward.bounce, pool.memory, r.places),
             ), table(
                 (rx.words, outward.words, sent, pool.stack, rings.counts),
                 r.s, rx.words, rx.counters, rings.counters, pool.counters, out, handed=(xen.mb, xen.evtchn_send),

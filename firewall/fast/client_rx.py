@@ -44,6 +44,8 @@ _SENDING = const(0)
 _DEAF = const(2)
 _RING = const(256)  # slots
 _OP = const(10)  # words of a copy operation
+_BOUNCE = const(256)  # octets of one in the bounce buffer: 16 in a page
+_PAGE = const(4096)
 _TO_PEER = const(2 << 16)
 
 
@@ -52,10 +54,10 @@ def put(t, first: int, end: int) -> int:
     """Ask for copies of packets, from the first on, for a client: the one behind the last; -1: it takes none.
 
     That is: its ring is over, or it is deaf. t: what out() is given, scalars, ring's words, its own counters, the
-    link's, the operations', fixed words (domid, gfn of page 0, port, operations in all, packets in a burst); what is
-    kept.
+    link's, the operations', fixed words (domid, gfn of page 0, port, operations in all, packets in a burst, gfn of the
+    bounce buffer, operations that it is for); xen.moves, the bounce buffer, the pool's memory, places; what is kept.
     """
-    block, _ = t
+    block, moves, bounce, memory, places, _ = t
     a = ptr32(int(block))
     s = ptr32(a[2] | a[3] << 32)
     ring = ptr32(a[4] | a[5] << 32)
@@ -77,7 +79,11 @@ def put(t, first: int, end: int) -> int:
     s[7] = fixed[1]
     s[8] = link[_SENDING]
     s[9] = fixed[4]
+    s[10] = fixed[5]
+    s[11] = fixed[6]
     n = int(out(a[0] | a[1] << 32, a[2] | a[3] << 32))
+    if s[12]:
+        moves(bounce, memory, places, s[12])
     own[_CONS] = s[2]
     copies[0] = s[5]
     link[_SENDING] = s[8]
@@ -121,15 +127,17 @@ def finish(t) -> int:
 def out(t: ptr32, s: ptr32) -> int:
     """Ask for copies of packets into the pages that a client has posted; how many packets it did.
 
-    t: ring's words, packets, parts, operations, what was sent (three words each: first operation, parts, offloads).
-    s: 0 first packet, 1 packet behind the last, 2 req_cons, 3 buffers waiting, 4 operations in all, 5 operations used,
-    6 domid, 7 gfn of page 0, 8 sent, 9 room in what was sent. Out: 2, 3, 5, 8.
+    t: ring's words, packets, parts, operations, what was sent (three words each: first operation, parts, offloads),
+    places. s: 0 first packet, 1 packet behind the last, 2 req_cons, 3 buffers waiting, 4 operations in all, 5
+    operations used, 6 domid, 7 gfn of page 0, 8 sent, 9 room in what was sent, 10 gfn of the bounce buffer, 11
+    operations that it is for. Out: 2, 3, 5, 8; 12 places: what has to go to the bounce buffer.
     """
     ring = ptr32(t[0] | t[1] << 32)
     packets = ptr32(t[2] | t[3] << 32)
     parts = ptr32(t[4] | t[5] << 32)
     ops = ptr32(t[6] | t[7] << 32)
     sent = ptr32(t[8] | t[9] << 32)
+    places = ptr32(t[10] | t[11] << 32)
     packet = s[0]
     cons = s[2]
     waiting = s[3]
@@ -137,6 +145,7 @@ def out(t: ptr32, s: ptr32) -> int:
     domid = s[6]
     gfn = s[7]
     n = s[8]
+    place = 0
     while packet < s[1] and n < s[9]:
         at = packet * _PACKET
         count = packets[at + _PARTS]
@@ -158,15 +167,26 @@ def out(t: ptr32, s: ptr32) -> int:
             if i == 0 and offloads >> 16:
                 cons += 1
             to = op * _OP
-            ops[to] = gfn + parts[from_ + _PART_PAGE]
+            page = parts[from_ + _PART_PAGE]
+            offset = parts[from_ + _PART_OFFSET]
+            size = parts[from_ + _PART_OCTETS]
+            ops[to + 3] = gfn + page
+            if size <= _BOUNCE and count == 1 and op and op < s[11]:  # the first may be alone: nothing to share
+                places[place] = op * _BOUNCE
+                places[place + 1] = page * _PAGE + offset
+                places[place + 2] = size
+                place += 3
+                ops[to] = s[10] + (op >> 4)
+                ops[to + 2] = _SELF | (op & 15) << 24
+            else:
+                ops[to] = gfn + page
+                ops[to + 2] = _SELF | offset << 16
             ops[to + 1] = 0
-            ops[to + 2] = _SELF | parts[from_ + _PART_OFFSET] << 16
-            ops[to + 3] = 0
             ops[to + 4] = gref
             ops[to + 5] = 0
             ops[to + 6] = domid
             ops[to + 7] = 0
-            ops[to + 8] = parts[from_ + _PART_OCTETS] | _TO_PEER
+            ops[to + 8] = size | _TO_PEER
             ops[to + 9] = 0xFFFF
             op += 1
         waiting -= slots
@@ -175,6 +195,7 @@ def out(t: ptr32, s: ptr32) -> int:
     s[3] = waiting
     s[5] = op
     s[8] = n
+    s[12] = place // 3
     return packet - s[0]
 
 
@@ -220,7 +241,7 @@ def respond(t: ptr32, s: ptr32) -> int:
             if ops[at + 9] & 0xFFFF:
                 status = _ERROR
                 bad = 1
-            stack[free] = ops[at] - gfn
+            stack[free] = ops[at + 3] - gfn
             free += 1
             to = (_FIRST_WORD + (prod & _MASK) * _RX_WORDS) * 2
             prod = (prod + 1) & 0xFFFFFFFF

@@ -54,6 +54,7 @@ _CONS = const(2)
 _RING = const(256)  # slots
 _PACKETS = const(64)  # in one go
 _OP = const(10)  # words of a copy operation
+_BOUNCE = const(256)  # octets of one in the bounce buffer: 16 in a page
 _FROM_PEER = const(1 << 16)  # its flags: the source is a reference
 
 
@@ -62,9 +63,10 @@ def turn(t, limit: int) -> int:
     """Take some `limit` slots of packets in order, copy and answer: packets | slots << 16, or -1: the ring is over.
 
     t: what take() and answer() are given, scalars, ring's words, its own counters, the pool's, fixed words (domid, gfn
-    of page 0, port, operations in all); xen.copy, the operations for it, xen.mb, xen.evtchn_send; what is kept.
+    of page 0, port, operations in all, gfn of the bounce buffer, operations that it is for); xen.copy, the operations
+    for it, xen.mb, xen.evtchn_send, xen.moves, the pool's memory, the bounce buffer, places; what is kept.
     """
-    block, copy, ops, fence, send, _ = t
+    block, copy, ops, fence, send, moves, memory, bounce, places, _ = t
     a = ptr32(int(block))
     s = ptr32(a[4] | a[5] << 32)
     ring = ptr32(a[6] | a[7] << 32)
@@ -84,6 +86,8 @@ def turn(t, limit: int) -> int:
     s[6] = fixed[0]
     s[7] = fixed[1]
     s[8] = _PACKETS
+    s[13] = fixed[4]
+    s[14] = fixed[5]
     take(a[0] | a[1] << 32, a[4] | a[5] << 32)
     packets = s[9]
     if packets == 0:
@@ -92,6 +96,8 @@ def turn(t, limit: int) -> int:
     pool[0] = s[3]
     s[12] = own[_PROD]
     answer(a[2] | a[3] << 32, a[4] | a[5] << 32)
+    if s[15]:
+        moves(memory, bounce, places, s[15])
     prod = s[12]
     own[_PROD] = prod
     own[_CONS] = cons + s[10]
@@ -110,7 +116,8 @@ def take(t: ptr32, s: ptr32):
 
     t: ring's words, private slots, packets, parts, operations, the pool's free pages, its marks.
     s: 0 req_cons, 1 requests waiting, 2 slots to take, 3 free pages, 4 operations in all, 5 operations used, 6 domid,
-    7 gfn of page 0, 8 packets there is room for. Out: 3 and 5; 9 packets, 10 slots taken, 11 parts.
+    7 gfn of page 0, 8 packets there is room for, 13 gfn of the bounce buffer, 14 operations that it is for. Out: 3 and
+    5; 9 packets, 10 slots taken, 11 parts.
     """
     ring = ptr32(t[0] | t[1] << 32)
     slots = ptr32(t[2] | t[3] << 32)
@@ -128,6 +135,8 @@ def take(t: ptr32, s: ptr32):
     domid = s[6]
     gfn = s[7]
     most = s[8]
+    bounce = s[13]
+    bounced = s[14]
     packet = 0
     part = 0
     slot = 0
@@ -214,6 +223,9 @@ def take(t: ptr32, s: ptr32):
                 marks[page] = size
             op += 1
             part += 1
+        if total <= _BOUNCE and count == 1 and op > 1 and op <= bounced:  # the first may be alone: nothing to share
+            ops[at + 4] = bounce + (op - 1 >> 4)
+            ops[at + 6] = _SELF | (op - 1 & 15) << 24
         packet += 1
         slot = last
     s[3] = free
@@ -227,15 +239,20 @@ def take(t: ptr32, s: ptr32):
 def answer(t: ptr32, s: ptr32) -> int:
     """Write responses for all slots of the packets that were taken; those whose copies failed get the fate _FAILED.
 
-    t: ring's words, private slots, packets, operations, the link's counts. s: 9 packets, 12 rsp_prod. Out: 12. How many
-    have failed.
+    t: ring's words, private slots, packets, operations, the link's counts, parts, places. s: 7 gfn of page 0, 9
+    packets, 12 rsp_prod. Out: 12, 15 places: what goes on from the bounce buffer to its packet's page. How many have
+    failed.
     """
     slots = ptr32(t[2] | t[3] << 32)
     packets = ptr32(t[4] | t[5] << 32)
     ops = ptr32(t[6] | t[7] << 32)
     halves = ptr16(t[0] | t[1] << 32)
     counts = ptr32(t[8] | t[9] << 32)
+    rows = ptr32(t[10] | t[11] << 32)
+    places = ptr32(t[12] | t[13] << 32)
+    gfn = s[7]
     prod = s[12]
+    place = 0
     failed = 0
     octets = counts[_FROM + 2]
     for packet in range(s[9]):
@@ -263,7 +280,16 @@ def answer(t: ptr32, s: ptr32) -> int:
                         failed += 1
                 op += 1
             halves[to + 1] = status
+        if parts == 1 and packets[at + _FATE] == 0:
+            op -= 1
+            page = rows[packets[at + _FIRST_PART] * _PART]
+            if ops[op * _OP + 4] != gfn + page:
+                places[place] = page * _PAGE
+                places[place + 1] = op * _BOUNCE
+                places[place + 2] = packets[at + _OCTETS]
+                place += 3
     s[12] = prod
+    s[15] = place // 3
     first = counts[_FROM] + s[9]
     counts[_FROM] = first
     counts[_FROM + 1] = counts[_FROM + 1] + (first >> 32)

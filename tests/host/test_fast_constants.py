@@ -55,6 +55,10 @@ def test_of_records_interfaces_and_protocols():
     runs = constants("runs")
     assert runs["_FAILED"] == constants(ROWS)["FAILED"]
     assert (runs["_IPV4"], runs["_ARP"], runs["_TAGGED"]) == (ethernet.IPV4, ethernet.ARP, ethernet.TAGGED)
+    rows = constants(ROWS)
+    for name in "PACKET FIRST_PART OFFLOADS FATE PART FAILED".split():
+        assert own["_" + name] == rows[name], name
+    assert own["_PARTS"] == rows["HOW_MANY"] and own["_PAGE"] == 4096
     assert own["_ICMP_ASSURED"] == state.ICMP_ASSURED
     assert own["_MAPPED"] == clients.SLOTS and own["_HELD"] == state.HELD
     assert (own["_ICMP"], own["_TCP"], own["_UDP"]) == (ipv4.ICMP, ipv4.TCP, ipv4.UDP)
@@ -68,11 +72,11 @@ def test_of_pages_lent():
 
 
 def test_of_flows_that_begin():
-    own, known, entries, runs = (constants(name) for name in ("opening", "known", "entries", "runs"))
-    theirs = {**runs, **entries, **known}
-    theirs.update(_ROW_OCTETS=runs["_OCTETS"], _FAILED=runs["_FAILED"], _GROUPS=GROUPS >> 24, _ECHO=icmp.ECHO)
+    own, known, entries = (constants(name) for name in ("opening", "known", "entries"))
+    theirs = {**entries, **known}
+    theirs.update(_ROW_OCTETS=known["_LENGTH"], _GROUPS=GROUPS >> 24, _ECHO=icmp.ECHO)
     theirs.update(_SCALARS=0, _ICMP_NEW=state.ICMP_NEW, _UDP_NEW=state.UDP_NEW, _SYN_SENT=state.SYN_SENT)
-    theirs.update(_ANSWER=byteorder.ports(0, record.ANSWER), _OFFLOADS=runs["_OFFLOADS"], _PARTS=runs["_PARTS"])
+    theirs.update(_ANSWER=byteorder.ports(0, record.ANSWER))
     theirs.update({name[3:]: (at - 16) // 2 for name, at in known.items() if name.startswith("_AT_")})  # places
     for name, value in own.items():
         if name.startswith("_"):
@@ -114,6 +118,7 @@ def test_of_rings(name):
     own = constants(name)
     known = dict(NETIF, _FIRST_WORD=16, _MASK=255, _PAGE=4096, _ETHERNET=14, _ERROR=netif.ERROR & 0xFFFF)
     known.update(_NOBODY=netif.NO_PAGE, _FAILED=constants(ROWS)["FAILED"])
+    known["_BOUNCE"] = constants("../../port/modules/net/grantcopy")["BOUNCE"]
     known.update(of_links())
     known["_SLOTS_MAX"] = netif.SLOTS_MAX + (1 if name == "uplink_rx" else 0)
     of_net_rows = "_PACKET _PART _OP _FIRST_SLOT _SLOTS _FIRST_PART _PARTS _OCTETS _OFFLOADS _FATE _FIRST_OP".split()
@@ -125,13 +130,13 @@ def test_of_rings(name):
 
 
 def test_of_captures():
-    own, rows, runs = constants("tapped"), constants(ROWS), constants("runs")
+    own, rows, theirs = constants("tapped"), constants(ROWS), constants("uplink_tx")
     assert own["_FAILED"] == rows["FAILED"] and own["_NOW"] == rows["PACKETS"] and own["ROWS"] == rows["PACKETS"] + 2
     assert own["_OF_SNAP"] == own["SNAP"] and own["_NUMBERS"] == interfaces.NUMBERS
     assert own["_JUDGED"] == own["_NOW"] + 1 and own["_TAPPED"] == constants("../turns")["TAPPED"]
     assert own["_NOBODY"] == constants("../capture")["_NOBODY"] >= own["_NUMBERS"]
-    for name in "_PACKET _FIRST_PART _PARTS _OCTETS _FATE _PAGE _PART _PART_PAGE _PART_OFFSET".split():
-        assert own[name] == runs[name], name
+    for name in "_PACKET _FIRST_PART _PARTS _OCTETS _PAGE _PART _PART_PAGE _PART_OFFSET".split():
+        assert own[name] == theirs[name], name
 
 
 def test_of_passes():

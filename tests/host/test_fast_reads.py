@@ -103,11 +103,17 @@ def test_of_a_netvms_answers():
     ring = slots(3, [(i | 0, 0, 0) for i in (3, 1, 2)])
     ring.words = [half for word in ring.words for half in (word & 0xFFFF, word >> 16)]
     ring.loads = [0] * len(ring.words)
-    s = [0, 3] + [0] * 14
+    s, own = [9] * 16, [3, 3, 0]
     refs, gone, ids = [0] * 320, [0] * 320, [0] * 320
-    given = kernels.block(ring, list(range(50, 306)), list(range(900, 1156)), refs, gone, ids)
-    n = kernels.of("uplink_tx").completed(given, s)
-    assert n == 3 and s[0] == 3 and s[2] == 0
+    shared = [0, 0, 3, 0]
+    given = kernels.table(
+        [shared, ring], list(range(50, 306)), list(range(900, 1156)), refs, gone, ids, [0] * 256, [0] * 64, s, own, [0],
+        [0], [3], handed=(refs, lambda refs, n: 0),
+    )  # fmt: skip
+    module = kernels.of("uplink_tx")
+    module.ptr16 = lambda given: given[1] if given[0] is shared else given
+    module.ptr32 = lambda given: given[0] if given[0] is shared else given
+    assert module.take_back(given, 256) == 3 and own[2] == 3 and s[2] == 0
     assert max(ring.loads) == 1
     assert (ids[:3], gone[:3], refs[:3]) == ([3, 1, 2], [53, 51, 52], [903, 901, 902])
 
@@ -118,7 +124,7 @@ def test_of_a_clients_buffers():
     packets[2:6] = [0, 2, 3000, 3 | 1400 << 16]
     parts[0:3], parts[4:7] = [7, 3, 1000], [8, 0, 2000]
     s = [0, 1, 0, 8, 512, 0, 5, 1000, 0, 128] + [0] * 6
-    assert kernels.of("client_rx").out(kernels.block(ring, packets, parts, ops, sent), s) == 1
+    assert kernels.of("client_rx").out(kernels.block(ring, packets, parts, ops, sent, [0] * 12), s) == 1
     assert max(ring.loads[16:]) == 1
     assert (ops[4], ops[14]) == (700, 702) and s[2] == 3
 

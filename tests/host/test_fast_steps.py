@@ -176,11 +176,12 @@ def test_as_many_answers_are_taken_as_there_are(due, most, said):
     link, pool, lent, stack, free = [4], [9], [50], [0] * 400, [0] * 256
     s = [0] * 16
     t = kernels.table(
-        ((ring, halves), pages, list(range(256)), refs, gone, ids), (gone, ids, free, stack), s, ring, own, link, pool,
-        lent, handed=(refs, lambda refs, n: 0),
+        [ring, halves], pages, list(range(256)), refs, gone, ids, free, stack, s, own, link, pool, lent,
+        handed=(refs, lambda refs, n: 0),
     )  # fmt: skip
     module = kernels.of("uplink_tx")
-    module.ptr16 = lambda given: given[1] if isinstance(given, tuple) else given
+    module.ptr16 = lambda given: given[1] if isinstance(given[0], list) else given
+    module.ptr32 = lambda given: given[0] if isinstance(given[0], list) else given
     assert module.take_back(t, most) == said
     n = max(said, 0)
     assert own[2] == 0xFFFFFFFD + n & 0xFFFFFFFF and (link[0], pool[0], lent[0]) == (4 + n, 9 + n, 50 - n)
@@ -191,7 +192,7 @@ def test_of_an_extra_info_every_octet_is_written():
     """What was in the slot is the client's own; what it would read there are features of the segments: none."""
     halves = [0xAAAA] * (2 * (16 + 2 * 256))
     ops = [0] * 40
-    ops[0], ops[8], ops[10], ops[18] = 1007, 1400, 1008, 99
+    ops[3], ops[8], ops[13], ops[18] = 1007, 1400, 1008, 99
     stack, counts = [0] * 64, [0] * 8
     s = [255, 1, 10, 1000]
     sent = [0, 2, 3 | 1400 << 16]

@@ -54,7 +54,7 @@ def out(waiting=64, room=64, sent_most=8, gso=0):
     rows(gso)
     for i, value in enumerate((0, 3, 0, waiting, room, 0, 7, 100, 0, sent_most)):
         r.s[i] = value
-    done = client_rx.out(table(ring, r.packets, r.parts, ops, sent)[0], r.s)
+    done = client_rx.out(table(ring, r.packets, r.parts, ops, sent, r.places)[0], r.s)
     assert r.s[3] == waiting - r.s[2] and r.s[8] == done
     return done
 

@@ -229,6 +229,42 @@ def test_zeros_go_where_they_should_and_nowhere_else(machine, tmp_path):
     assert firewall.lines() == ["True"] + 5 * ["range outside the buffer"] + ["not writable"]
 
 
+MOVED = """
+import xen
+near, far = bytearray(b"0123456789"), bytearray(16)
+places = xen.view(xen.mem(64), "I")
+def moves(*all):
+    for i in range(len(all)):
+        places[3 * i], places[3 * i + 1], places[3 * i + 2] = all[i]
+    xen.moves(far, near, places, len(all))
+moves((0, 8, 2), (15, 0, 1), (4, 3, 5), (16, 10, 0))
+print(bytes(far))
+most = 0xFFFFFFFF
+for place in (
+    (0, 9, 2), (15, 0, 2), (17, 0, 0), (0, 11, 0), (0, 0, 11), (most, 0, 1), (0, most, 1), (1, 1, most), (0, 0, 17),
+):
+    try: moves((1, 0, 1), place)
+    except ValueError as error: print(error)
+print(bytes(far))
+for given in (1, -1):
+    try: xen.moves(far, near, bytearray(8), given)
+    except ValueError as error: print("places")
+try: xen.moves(b"constant", near, places, 1)
+except TypeError: print("not writable")
+"""
+
+
+def test_octets_move_where_they_should_and_nowhere_else(machine, tmp_path):
+    script = tmp_path / "moved.py"
+    script.write_text(MOVED)
+    firewall = machine.firewall(script=str(script))
+    assert firewall.wait_end() == POWEROFF
+    assert firewall.lines() == [
+        repr(b"89\0\x0034567" + bytes(6) + b"0"), *9 * ["range outside the buffer"],
+        repr(b"80\0\x0034567" + bytes(6) + b"0"), *2 * ["places"], "not writable",
+    ]  # fmt: skip
+
+
 REVOKED = """
 import xen
 page = xen.mem(4096)

@@ -2,6 +2,9 @@
 
 Build with in_() and out(), run() once, then look at every status: a peer can make any single one fail.
 
+The bounce buffer is for machine code (firewall/fast/): Xen looks a page of ours up once for all operations on it that
+follow one another, so small packets lie side by side in there while they are copied. It is lent to nobody.
+
 Source: Xen public/grant_table.h, struct gnttab_copy (40 octets) and GNTTABOP_copy.
 """
 import struct
@@ -15,9 +18,15 @@ _SELF = const(0x7FF0)
 _SOURCE_GREF = const(1)
 _DEST_GREF = const(2)
 _STATUS = const(36)  # octet offset in an operation
-# source gref or gfn, domain, offset, pad; destination likewise; length, flags, status, pad
+_SOURCE = const(3)  # word
+_MASK = const(0xFFFFFFFF)
+_PAGE = const(4096)
+# source gref or gfn, domain, offset, pad; destination likewise; length, flags, status, pad; in the first pad, which
+# is ours, once more the page's gfn, as the source may be its copy in the bounce buffer
 _LAYOUT = "<QHHIQHHIHHhH"
 _POISON = const(-1)  # a status that Xen never reached
+BOUNCE = const(256)  # octets of an operation in the bounce buffer
+_BOUNCED = const(128)  # operations that have any, at most
 
 
 class Copies:
@@ -27,6 +36,9 @@ class Copies:
         self.ops = xen.mem(most * _OP)
         self.words = xen.view(self.ops, "I")
         self.counters = array("I", (0,))  # what count says
+        pages = min(most, _BOUNCED) * BOUNCE // _PAGE
+        self.bounced = pages * _PAGE // BOUNCE
+        self.bounce = xen.mem(pages * _PAGE)
 
     @property
     def count(self):
@@ -48,7 +60,8 @@ class Copies:
     def _add(self, source, source_domid, source_at, dest, dest_domid, dest_at, octets, flags):
         n = self.counters[0]
         struct.pack_into(
-            _LAYOUT, self.ops, n * _OP, source, source_domid, source_at, 0, dest, dest_domid, dest_at, 0, octets, flags, _POISON, 0
+            _LAYOUT, self.ops, n * _OP,
+            source, source_domid, source_at, source & _MASK, dest, dest_domid, dest_at, 0, octets, flags, _POISON, 0,
         )
         self.counters[0] = n + 1
         return n
@@ -64,8 +77,8 @@ class Copies:
         self.counters[0] = first
 
     def source(self, n):
-        """The gfn or reference that operation n copies from."""
-        return self.words[10 * n]
+        """The gfn of the page that operation n, one of out(), copies from."""
+        return self.words[10 * n + _SOURCE]
 
     def octets(self, n):
         """How many octets operation n copies."""
