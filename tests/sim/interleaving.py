@@ -8,21 +8,25 @@ counter was written, and perhaps much later); to take and to ask (for an event w
     NAME.queue   a client shows one more frame      NAME.tell   and notifies, if it is asked to
     NAME.take    a client's handler, if it has an event: what came is taken, rx buffers are given again
     NAME.ask     it asks for events, and looks once more
-    NAME.cross   it shows a frame for the client after it
+    NAME.cross, NAME.long, NAME.fresh, NAME.cut
+                 as queue, with one for the client after it, one of 18 slots, the first of a flow, a super-frame
     NAME.give    a client without buffers shows another  NAME.gave  and notifies, if it is asked to
     n.send       the netvm shows a frame            n.told      and notifies, if it is asked to
     n.take       its handler: requests are taken, and not answered yet
     n.ask        it asks for events, and looks once more
     n.answer     it shows the oldest answer         n.tell      and notifies, if it is asked to
 
+A step may be several, as `a.take+a.queue`, and one so many times, as `n.send*256`.
+
 Schedules.run() does a list of steps: the first ones while the firewall sleeps, then each of the others so many accesses
 after the step before it, or when the firewall sleeps, whichever comes first. all() does so for all numbers of accesses.
 Whenever the firewall sleeps, asleep() looks at all rings; at the end everybody goes on until nobody has an event.
 """
-from packets import udp
+from packets import ACK, TCP, ip, tcp_segment, udp
 from rings import MASK, REQ_EVENT, REQ_PROD, RSP_EVENT, RSP_PROD, SLOTS, events
 
 SERVER = "192.0.2.50"
+PARTS, PART, SEGMENTS = 18, 75, 20  # slots of the longest frame without super-frames, and octets in each
 LONGEST = 19  # slots of the longest frame, with less room the uplink is busy
 ARP = b"\x08\x06"
 STEPS = 100000  # of all in the end; more is a firewall that spins
@@ -42,12 +46,12 @@ def asked(shown, event):
 class Client:
     """A client's end, with what it has shown and told nobody of."""
 
-    def __init__(self, scene, wire, port, parts=1):
-        """port: of its flow, outside. parts: slots of a frame."""
-        self.scene, self.wire, self.end, self.port, self.parts = scene, wire, wire.end, port, parts
+    def __init__(self, scene, wire, port):
+        """port: of its flow, outside."""
+        self.scene, self.wire, self.end, self.port = scene, wire, wire.end, port
         self.shown = self.given = None  # (old, new) of tx, of rx
         self.taking = False
-        self.sent = 0  # frames for the netvm
+        self.sent = self.flows = 0  # frames for the netvm, and how many were the first of a flow
         self.due = self.got = 0  # frames for it
         actors = scene.net.machine.actors
         actors[actors.index(self.end.serve)] = self.serve
@@ -65,21 +69,39 @@ class Client:
 
     def queue(self):
         self.sent += 1
-        self._show(SERVER)
+        self._show(udp(self.wire.address, 4001, SERVER, 53))
 
     def cross(self):
         clients = self.scene.clients
         other = clients[(clients.index(self) + 1) % len(clients)]
         other.due += 1
-        self._show(other.wire.address)
+        self._show(udp(self.wire.address, 4001, other.wire.address, 53))
 
-    def _show(self, to):
+    def long(self):
+        self.sent += 1
+        frame = udp(self.wire.address, 4001, SERVER, 53, bytes(PART * PARTS))
+        self._show(frame, sizes=[len(frame) - PART * (PARTS - 1)] + [PART] * (PARTS - 1))
+
+    def fresh(self):
+        self.sent += 1
+        self.flows += 1
+        self._show(udp(self.wire.address, 5000 + self.flows, SERVER, 53))
+
+    def cut(self):
+        self.sent += SEGMENTS
+        segment = tcp_segment(self.wire.address, 4002, SERVER, 80, ACK, bytes(100 * SEGMENTS), blank=True)
+        self._show(ip(self.wire.address, SERVER, TCP, segment), True, 100)
+
+    def _show(self, *frame, **how):
         self.tell()
-        end, octets = self.end, b"" if self.parts == 1 else bytes(16 * self.parts)
-        frame = udp(self.wire.address, 4001, to, 53, octets)
-        end.queue(frame, sizes=[len(frame) - 16 * (self.parts - 1)] + [16] * (self.parts - 1))
-        self.shown = end.tx.words[REQ_PROD], end.tx.produced & MASK
-        end.tx.words[REQ_PROD] = end.tx.produced & MASK
+        self.end.queue(*frame, **how)
+        self.show()
+
+    def show(self):
+        """What was queued."""
+        tx = self.end.tx
+        self.shown = tx.words[REQ_PROD], tx.produced & MASK
+        tx.words[REQ_PROD] = tx.produced & MASK
 
     def tell(self):
         shown, self.shown = self.shown, None
@@ -101,8 +123,11 @@ class Client:
         for ring, event in words:
             ring[RSP_EVENT] = event
         end.responses.clear()
-        self.got += len(end.frames)
+        self.received(end.frames)
         end.frames.clear()
+
+    def received(self, frames):
+        self.got += len(frames)
 
     def ask(self):
         if self.taking:
@@ -148,7 +173,7 @@ class Netvm:
         actors[actors.index(self.end.serve)] = self.serve
 
     def serve(self):
-        if not self.has_event(self.end.port) and not self.has_event(self.end.rx_port) and len(self.owed) <= self.kept:
+        if not self.any_event() and len(self.owed) <= self.kept:
             return self.end._follow()
         self.take()
         self.ask()
@@ -158,6 +183,9 @@ class Netvm:
 
     def has_event(self, port):
         return port in events(self.end.peer)
+
+    def any_event(self):
+        return self.has_event(self.end.port) or self.has_event(self.end.rx_port)
 
     def show(self, ring):
         self._notify(ring)
@@ -195,8 +223,11 @@ class Netvm:
 
     def _consume(self):
         self.end._transmitted()
-        self.got += sum(octets[12:14] != ARP for octets, _, _, _ in self.end.frames)  # ARP: time brings it
+        self.received([octets for octets, _, _, _ in self.end.frames if octets[12:14] != ARP])  # that time brings
         self.end.frames.clear()
+
+    def received(self, frames):
+        self.got += len(frames)
 
     def ask(self):
         if self.taking:
@@ -226,15 +257,14 @@ class Netvm:
 
 
 class Schedules:
-    def __init__(self, net, wires):
-        """wires: of clients, each with a flow whose port outside is wire.port; `parts`: slots of its frames."""
+    def __init__(self, net, clients, netvm=None):
+        """clients: functions that make them, given this."""
         self.net, self.firewall, self.header = net, net.firewall, net.machine.header
-        self.clients = []
-        for wire in wires:
-            self.clients.append(Client(self, wire, wire.port, getattr(wire, "parts", 1)))
-        self.netvm = Netvm(self, net.uplink)
+        self.clients = [make(self) for make in clients]
+        self.netvm = (netvm or Netvm)(self, net.uplink)
         self.names = dict(zip("abc", self.clients), n=self.netvm)
         self.count = 0  # schedules so far
+        self.flooded = False
         self.before = lambda: None  # of each schedule
         self._plan = None
 
@@ -258,6 +288,7 @@ class Schedules:
 
     def flood(self):
         """Many slots go to the netvm, so that it is asked for events with many answers. The clock stands still then."""
+        self.flooded = True
         client, words = self.clients[0], self.netvm.end.tx.words
         for _ in range(2):
             for _ in range(40):
@@ -279,8 +310,11 @@ class Schedules:
     # ---- one schedule
 
     def do(self, step):
-        who, _, what = step.partition(".")
-        getattr(self.names[who], what)()
+        for each in step.split("+"):
+            who, _, what = each.partition(".")
+            what, _, times = what.partition("*")
+            for _ in range(int(times or 1)):
+                getattr(self.names[who], what)()
 
     def run(self, begin, steps, gaps):
         """See the module. gaps: accesses before each of the steps; which of them were done asleep instead."""
@@ -342,7 +376,7 @@ class Schedules:
             if len(netvm.owed) > netvm.kept:
                 netvm.answer_all()
             elif not self.firewall.runnable():
-                if not any(each.port_has_event() for each in clients) and not netvm.has_event(netvm.end.port):
+                if not (netvm.shown or netvm.any_event()) and not any(each.port_has_event() for each in clients):
                     break
             self._turn()
             self.asleep()
@@ -373,7 +407,8 @@ class Schedules:
                 for ring in (each.end.tx, each.end.rx):
                     self._holds(not ring.waiting(), "a client was not told of what it got")
         awaited = ahead(words[RSP_EVENT], words[RSP_PROD])  # answers until there is an event
-        self._holds(coming or 1 <= awaited <= (1 if waits else 64), "no event is asked for with the netvm's answers")
+        most = 64 if self.flooded and not waits else 1
+        self._holds(coming or 1 <= awaited <= most, "no event is asked for with the netvm's answers")
         rx = netvm.end.rx
         if not (rx in netvm.shown and asked(netvm.shown[rx], rx.words[RSP_EVENT])):
             self._holds(ahead(rx.words[RSP_EVENT], rx.words[RSP_PROD]) == 1, "a frame lies in the netvm's ring")
