@@ -5,7 +5,7 @@ import xen
 from micropython import const
 
 from firewall import turns
-from firewall.fast import circle, client_rx, client_tx, passes, rings, runs, uplink_rx, uplink_tx
+from firewall.fast import circle, client_rx, client_tx, known, passes, rings, uplink_rx, uplink_tx
 
 # words
 SEEN = const(0)  # what was last seen, see look.py
@@ -60,7 +60,7 @@ class Alone:
     def __init__(
         self, look, packets, of_hits, known_tables, scalars, arrays, calm, outward, order, begin, most, strays,
     ):  # fmt: skip
-        """packets: of rows; of_hits: what runs.hits is given; scalars: the rows' s; order: turns.Turns.
+        """packets: of rows; of_hits: what known() is given; scalars: the rows' s; order: turns.Turns.
 
         begin(number, i), most: through.Bursts.begun(), and how often in a turn; strays: another of its methods; others
         as in through.py.
@@ -72,7 +72,7 @@ class Alone:
         words[MOST_BEGUN], words[OF_BEGUN] = most, turns.BEGUN
         self.tables = [
             look.look, look.place, look.end, look.tables, rings.place(words), arrays, xen.ns, None, circle.whose,
-            uplink_rx.turn, client_tx.turn, runs.hits, of_hits, known_tables, packets,
+            uplink_rx.turn, client_tx.turn, known.known, of_hits, known_tables, packets,
             uplink_tx.put, client_rx.put, uplink_tx.take_back, xen.copy, outward.ops,
             rings.sending, client_rx.finish, circle.lone, circle.charge, None, None, begin, None,
             strays,

@@ -61,7 +61,7 @@ class Bursts:
         self._gone = 0  # packets of the rows whose pages are no longer theirs
         self._end = 0  # packets of a turn that is not over: those from _gone on are the first in the next pass
         self.until = 0  # ns: no miss but a turn's first is begun later
-        self._of_hits = (known.known,) + tuple([rings.place(memory) for memory in self._packets + (self._scalars,)])
+        self._of_hits = tuple([rings.place(memory) for memory in self._packets + (self._scalars,)])
         self.alone = Alone(
             self.look, self._packets, self._of_hits, self._tables, rows.s, self._arrays, self._calm, delivery.outward,
             delivery.turns, self.begun, _MISSED, self.strays,
@@ -196,7 +196,7 @@ class Bursts:
 
     def _look_up(self, number, first, n):
         """Hits are rewritten, from the first packet on; the first one that is a miss, or n."""
-        end = runs.hits(self._of_hits, self._tables, first, n, number)
+        end = known.known(self._of_hits, self._tables, first, n, number)
         if end > first:
             self.hits(end - first)
             if self.tap:

@@ -42,9 +42,8 @@ class Uplink:
                 r.s, rx.counters, pool.counters, tx_lent.counters, rx_lent.counters, kept, fixed, r.pages, pool.stack,
                 handed=(xen.zeros, pool.memory, r.places, xen.grants, r.gfns, r.refs),
             ), table(
-                (tx.words, tx_lent.page, tx_lent.gref, r.refs, r.pages, r.ids),
-                (r.pages, r.ids, rings.tx_ids, pool.stack),
-                r.s, tx.words, tx.counters, rings.counters, pool.counters, tx_lent.counters,
+                tx.words, tx_lent.page, tx_lent.gref, r.refs, r.pages, r.ids, rings.tx_ids, pool.stack,
+                r.s, tx.counters, rings.counters, pool.counters, tx_lent.counters,
                 handed=(r.refs, xen.revokes),
             ),
             table(tx.words, tx.counters, rx.words, rx.counters, fixed, handed=(xen.mb, xen.evtchn_send)),

@@ -14,6 +14,20 @@ comes from tables that Python alone writes.
 import micropython
 from micropython import const
 
+# a packet: see net/rows.py
+_PACKET = const(8)
+_FIRST_PART = const(2)
+_PARTS = const(3)
+_LENGTH = const(4)
+_OFFLOADS = const(5)  # _BLANK | octets of payload in a segment << 16
+_FATE = const(6)
+_FAILED = const(0xFFFE)
+_PAGE = const(4096)
+_PART = const(4)
+_PART_PAGE = const(0)
+_PART_OFFSET = const(1)
+_PART_OCTETS = const(2)
+
 # tables, of the tuple that known() is given, behind the scalars: see below
 _RECORDS = const(1)  # u32
 _ENDS = const(9)  # u32: of the clients' lists, as in clients.py
@@ -50,7 +64,6 @@ _SG = const(1)
 _GSO = const(2)
 _CSUM = const(4)
 
-# offloads, as they are given: | octets of payload in a segment << 16
 _BLANK = const(1)
 
 # of a record; see record.py
@@ -81,208 +94,229 @@ _UDP = const(17)
 
 
 @micropython.viper
-def known(t, place: int, at: int, have: int, octets: int, offloads: int, parts: int, number: int) -> int:
-    """The interface by which the frame leaves, rewritten, | octets that it has from now on << 16; or -1: a miss.
+def known(b, t, first: int, end: int, number: int) -> int:
+    """Look rows of packets up, in order, and rewrite them: the first that is a miss, or end. Fates are the ways out.
 
-    t: the tables. place: the scalars' address. at: that of the frame's first part, of `have` octets; octets: of all its
-    parts, of which there are `parts`. offloads: _BLANK | gso << 16. number: the interface where it came in.
+    b: addresses of packets, parts, the pool's memory, the scalars. t: the tables. number: the interface where they came
+    in. A packet in one part loses what is behind its datagram.
     """
-    frame = ptr8(at)
-    least = 42
-    if have < least:
-        return 0 - 1
-    # ---- Ethernet, IPv4 ----
-    if frame[0] & 1 or frame[12] != 8 or frame[13] != 0 or frame[14] != 0x45:
-        return 0 - 1
-    total = frame[16] << 8 | frame[17]
-    end = total + 14
-    if end > octets or total < 28 or (frame[20] & 0x3F | frame[21]) or frame[22] < 2:
-        return 0 - 1
-    if end < octets and parts != 1:
-        return 0 - 1
-    halves = ptr16(uint(frame) + 14)
-    sum = halves[0] + halves[1] + halves[2] + halves[3] + halves[4]
-    sum += halves[5] + halves[6] + halves[7] + halves[8] + halves[9]
-    sum = (sum & 0xFFFF) + (sum >> 16)
-    sum = (sum & 0xFFFF) + (sum >> 16)
-    if sum != 0xFFFF:
-        return 0 - 1
-    src = halves[6] | halves[7] << 16
-    dst = halves[8] | halves[9] << 16
-    # ---- who says it ----
-    scalars = ptr32(place)
+    of_packets, of_parts, pages, place = b
+    packets = ptr32(int(of_packets))
+    all_parts = ptr32(int(of_parts))
+    memory = uint(pages)
+    scalars = ptr32(int(place))
     rows = ptr32(scalars[_AT_ROWS] | scalars[_AT_ROWS + 1] << 32)
-    if rows[number * _ROW + _ROW_MTU] == 0:
-        return 0 - 1
-    proto = frame[23]
-    kind = proto
-    if number == 0:
-        if dst != scalars[_OURS] or src == scalars[_GATEWAY]:
-            return 0 - 1
-        kind = proto | _SIDE_UPLINK
-    elif dst == scalars[_OURS] or dst == scalars[_GATEWAY] or dst == scalars[_BROADCAST]:
-        return 0 - 1
-    else:
-        kind = proto | rows[number * _ROW + _ROW_SIDE] & 0xFFFF0000
-    # ---- transport ----
-    blank = offloads & _BLANK
-    gso = offloads >> 16
-    check = 0
-    event = 0
-    headers = 0
-    ports = halves[10] | halves[11] << 16
-    if proto == _TCP:
-        headers = frame[46] >> 2 & 0x3C
-        if have < 54 or headers < 20 or headers > total - 20:
-            return 0 - 1
-        flags = frame[47] & 0x37
-        # ACK, RST, RST ACK, SYN, SYN ACK, SYN URG, FIN ACK, FIN ACK URG, ACK URG; nothing else
-        if flags == 0x10 or flags == 0x30:
-            pass
-        elif flags == 0x11 or flags == 0x31:
-            event = 2
-        elif flags == 0x02 or flags == 0x12 or flags == 0x22:
-            event = 1
-        elif flags == 0x04 or flags == 0x14:
-            event = 3
-        else:
-            return 0 - 1
-        if gso and (blank == 0 or total <= 20 + headers):
-            return 0 - 1
-        check = 50
-    elif gso:
-        return 0 - 1
-    elif proto == _UDP:
-        length = frame[38] << 8 | frame[39]
-        if length < 8 or length > total - 20:
-            return 0 - 1
-        check = 40
-    elif proto == _ICMP:
-        if blank:
-            return 0 - 1
-        # identifier and type; of an answer with record's mark
-        if frame[34] == 8:
-            ports = halves[12] | 0x0800 << 16
-        elif frame[34] == 0:
-            ports = halves[12] | 0x0880 << 16
-        else:
-            return 0 - 1
-        check = 36
-    else:
-        return 0 - 1
-    # ---- the flow ----
-    # index.Index.find(), no function of its own: a call takes as long as this
     slots = ptr32(scalars[_AT_SLOTS] | scalars[_AT_SLOTS + 1] << 32)
     w = ptr32(scalars[_AT_RECORDS] | scalars[_AT_RECORDS + 1] << 32)
-    h = scalars[0] * (src & 0xFFFF) + scalars[1] * (src >> 16) + scalars[2] * (dst & 0xFFFF) + scalars[3] * (dst >> 16)
-    h += scalars[4] * (ports & 0xFFFF) + scalars[5] * (ports >> 16) + scalars[6] * kind
-    h = (h & _PRIME) + (h >> 31)
-    h = (h & _PRIME) + (h >> 31)
-    mask = scalars[_BUCKETS]
-    bucket = h & mask
-    tag = h >> scalars[_SHIFT] & 0x7FFF
-    if tag == 0:
-        tag = 1
-    half = 0 - 1
-    second = 0
-    while half < 0 and second < 2:
-        i = bucket << 4
-        full = i + 16
-        while i < full:
-            slot = slots[i]
-            if slot == 0:
-                break
-            if slot >> 17 == tag:
-                there = (slot & 0x1FFFF) << 4
-                if w[there] == src and w[there + 1] == dst:
-                    if w[there + _PORTS] == ports and w[there + _KIND] == kind:
-                        half = slot & 0x1FFFF
-                        break
-            i += 1
-        bucket = bucket ^ ((tag << 1 | 1) & mask)
-        second += 1
-    if half < 0:
-        return 0 - 1
-    here = half << 4
-    there = half >> 1 << 5
-    back = there + _BACK
-    # whose flow it is says the interface, never the packet
-    if w[here + _CLIENT] != rows[number * _ROW + _ROW_CLIENT]:
-        return 0 - 1
     generations = ptr32(scalars[_AT_GENERATIONS] | scalars[_AT_GENERATIONS + 1] << 32)
     lives = ptr32(scalars[_AT_LIVES] | scalars[_AT_LIVES + 1] << 32)
-    if w[there + _GENERATION] != generations[w[there + _CLIENT]] or w[back + _GENERATION] != lives[w[back + _LIFE]]:
-        return 0 - 1
-    now = scalars[_NOW]
-    state = w[there + _EGRESS] >> 16
     timeout = ptr32(scalars[_AT_TIMEOUT] | scalars[_AT_TIMEOUT + 1] << 32)
-    limit = timeout[state]
-    if now - w[there + _SEEN] & 0xFFFFFFFF > limit:
-        if state <= _ICMP_ASSURED or now - w[back + _SEEN] & 0xFFFFFFFF > limit:
-            return 0 - 1
     next = ptr8(scalars[_AT_NEXT] | scalars[_AT_NEXT + 1] << 32)
-    turned = next[state * 8 + event + ((half & 1) << 2)]
     ranks = ptr8(scalars[_AT_RANK] | scalars[_AT_RANK + 1] << 32)
-    # ---- the way out ----
-    egress = w[here + _EGRESS] & 0xFFFF
-    if egress >= _NUMBERS:
-        return 0 - 1
-    out = egress * _ROW
-    mtu = rows[out + _ROW_MTU]
-    features = rows[out + _ROW_FEATURES]
-    if mtu == 0 or rows[out + _ROW_CLIENT] != w[(here ^ _BACK) + _CLIENT]:
-        return 0 - 1
-    if gso:
-        if 20 + headers + gso > mtu or features & _GSO == 0:
-            return 0 - 1
-    elif total > mtu:
-        return 0 - 1
-    if blank and features & _CSUM == 0 or parts > 1 and features & _SG == 0:
-        return 0 - 1
-    # ---- all is answered: act ----
-    if w[here + _CLIENT]:
-        w[(here ^ _BACK) + _EGRESS] = w[(here ^ _BACK) + _EGRESS] & 0xFFFF0000 | number
-    if turned != state:
-        w[there + _EGRESS] = w[there + _EGRESS] & 0xFFFF | turned << 16
-        if ranks[turned] != ranks[state]:
-            t[_MOVE](t[_RECORDS], t[_ENDS], half >> 1, ranks[state], ranks[turned])
-            if ranks[turned] == _HELD and w[back + _LIFE] >= _MAPPED:
-                t[_HOLD](half >> 1)
-    w[here + _SEEN] = now
-    w[here + _PACKETS] = w[here + _PACKETS] + 1
-    w[here + _OCTETS] = w[here + _OCTETS] + total
-    # ---- rewrite ----
-    deltas = w[here + _DELTAS]
-    address = deltas & 0xFFFF
-    sum = (halves[5] ^ 0xFFFF) + address + _TTL_DELTA
-    sum = (sum & 0xFFFF) + (sum >> 16)
-    sum = (sum & 0xFFFF) + (sum >> 16)
-    halves[5] = sum ^ 0xFFFF
-    frame[22] = frame[22] - 1
-    word = w[here + _NEW_SRC]
-    halves[6] = word & 0xFFFF
-    halves[7] = word >> 16
-    word = w[here + _NEW_DST]
-    halves[8] = word & 0xFFFF
-    halves[9] = word >> 16
-    word = w[here + _NEW_PORTS]
-    if proto == _ICMP:
-        halves[12] = word & 0xFFFF
-    else:
-        halves[10] = word & 0xFFFF
-        halves[11] = word >> 16
-    field = ptr16(uint(frame) + check)
-    sum = field[0]
-    if blank:
-        sum = sum + address
-        field[0] = (sum & 0xFFFF) + (sum >> 16)
-    elif sum or proto != _UDP:
-        sum = (sum ^ 0xFFFF) + (deltas >> 16)
-        sum = ((sum & 0xFFFF) + (sum >> 16)) ^ 0xFFFF
-        if sum == 0 and proto == _UDP:
-            sum = 0xFFFF
-        field[0] = sum
-    header = ptr8(uint(rows) + ((out + _ROW_HEADER) << 2))
-    for i in range(14):
-        frame[i] = header[i]
-    return egress | end << 16
+    came = ptr32(uint(rows) + number * (4 * _ROW))
+    if came[_ROW_MTU] == 0:
+        return first
+    now = scalars[_NOW]
+    mask = scalars[_BUCKETS]
+    packet = first
+    while packet < end:
+        row = ptr32(uint(packets) + packet * (4 * _PACKET))
+        if row[_FATE] == _FAILED:
+            break
+        parts = row[_PARTS]
+        part = ptr32(uint(all_parts) + row[_FIRST_PART] * (4 * _PART))
+        at = memory + uint(part[_PART_PAGE] * _PAGE + part[_PART_OFFSET])
+        have = part[_PART_OCTETS]
+        octets = row[_LENGTH]
+        offloads = row[_OFFLOADS]
+        frame = ptr8(at)
+        least = 42
+        if have < least:
+            break
+        # ---- Ethernet, IPv4 ----
+        if frame[0] & 1 or frame[12] != 8 or frame[13] != 0 or frame[14] != 0x45:
+            break
+        total = frame[16] << 8 | frame[17]
+        behind = total + 14
+        if behind > octets or total < 28 or (frame[20] & 0x3F | frame[21]) or frame[22] < 2:
+            break
+        if behind < octets and parts != 1:
+            break
+        words = ptr32(uint(frame) + 14)
+        src = words[3]
+        dst = words[4]
+        sum = words[0] + words[1] + words[2] + src + dst
+        sum = (sum & 0xFFFFFFFF) + (sum >> 32)
+        sum = (sum & 0xFFFF) + (sum >> 16)
+        sum = (sum & 0xFFFF) + (sum >> 16)
+        if sum != 0xFFFF:
+            break
+        halves = ptr16(uint(frame) + 14)
+        # ---- who says it ----
+        proto = frame[23]
+        kind = proto
+        if number == 0:
+            if dst != scalars[_OURS] or src == scalars[_GATEWAY]:
+                break
+            kind = proto | _SIDE_UPLINK
+        elif dst == scalars[_OURS] or dst == scalars[_GATEWAY] or dst == scalars[_BROADCAST]:
+            break
+        else:
+            kind = proto | came[_ROW_SIDE] & 0xFFFF0000
+        # ---- transport ----
+        blank = offloads & _BLANK
+        gso = offloads >> 16
+        check = 0
+        event = 0
+        headers = 0
+        ports = words[5]
+        if proto == _TCP:
+            headers = frame[46] >> 2 & 0x3C
+            if have < 54 or headers < 20 or headers > total - 20:
+                break
+            flags = frame[47] & 0x37
+            # ACK, RST, RST ACK, SYN, SYN ACK, SYN URG, FIN ACK, FIN ACK URG, ACK URG; nothing else
+            if flags == 0x10 or flags == 0x30:
+                pass
+            elif flags == 0x11 or flags == 0x31:
+                event = 2
+            elif flags == 0x02 or flags == 0x12 or flags == 0x22:
+                event = 1
+            elif flags == 0x04 or flags == 0x14:
+                event = 3
+            else:
+                break
+            if gso and (blank == 0 or total <= 20 + headers):
+                break
+            check = 50
+        elif gso:
+            break
+        elif proto == _UDP:
+            length = frame[38] << 8 | frame[39]
+            if length < 8 or length > total - 20:
+                break
+            check = 40
+        elif proto == _ICMP:
+            if blank:
+                break
+            # identifier and type; of an answer with record's mark
+            if frame[34] == 8:
+                ports = halves[12] | 0x0800 << 16
+            elif frame[34] == 0:
+                ports = halves[12] | 0x0880 << 16
+            else:
+                break
+            check = 36
+        else:
+            break
+        # ---- the flow ----
+        # index.Index.find(), no function of its own: a call takes as long as this
+        h = scalars[0] * (src & 0xFFFF) + scalars[1] * (src >> 16)
+        h += scalars[2] * (dst & 0xFFFF) + scalars[3] * (dst >> 16)
+        h += scalars[4] * (ports & 0xFFFF) + scalars[5] * (ports >> 16) + scalars[6] * kind
+        h = (h & _PRIME) + (h >> 31)
+        h = (h & _PRIME) + (h >> 31)
+        bucket = h & mask
+        tag = h >> scalars[_SHIFT] & 0x7FFF
+        if tag == 0:
+            tag = 1
+        half = 0 - 1
+        second = 0
+        while half < 0 and second < 2:
+            i = bucket << 4
+            full = i + 16
+            while i < full:
+                slot = slots[i]
+                if slot == 0:
+                    break
+                if slot >> 17 == tag:
+                    entry = (slot & 0x1FFFF) << 4
+                    if w[entry] == src and w[entry + 1] == dst:
+                        if w[entry + _PORTS] == ports and w[entry + _KIND] == kind:
+                            half = slot & 0x1FFFF
+                            break
+                i += 1
+            bucket = bucket ^ ((tag << 1 | 1) & mask)
+            second += 1
+        if half < 0:
+            break
+        mine = ptr32(uint(w) + (half << 6))
+        other = ptr32(uint(w) + ((half ^ 1) << 6))
+        there = ptr32(uint(w) + (half >> 1 << 7))
+        back = ptr32(uint(there) + 4 * _BACK)
+        # whose flow it is says the interface, never the packet
+        if mine[_CLIENT] != came[_ROW_CLIENT]:
+            break
+        if there[_GENERATION] != generations[there[_CLIENT]] or back[_GENERATION] != lives[back[_LIFE]]:
+            break
+        state = there[_EGRESS] >> 16
+        limit = timeout[state]
+        if now - there[_SEEN] & 0xFFFFFFFF > limit:
+            if state <= _ICMP_ASSURED or now - back[_SEEN] & 0xFFFFFFFF > limit:
+                break
+        turned = next[state * 8 + event + ((half & 1) << 2)]
+        # ---- the way out ----
+        egress = mine[_EGRESS] & 0xFFFF
+        if egress >= _NUMBERS:
+            break
+        out = ptr32(uint(rows) + egress * (4 * _ROW))
+        mtu = out[_ROW_MTU]
+        features = out[_ROW_FEATURES]
+        if mtu == 0 or out[_ROW_CLIENT] != other[_CLIENT]:
+            break
+        if gso:
+            if 20 + headers + gso > mtu or features & _GSO == 0:
+                break
+        elif total > mtu:
+            break
+        if blank and features & _CSUM == 0 or parts > 1 and features & _SG == 0:
+            break
+        # ---- all is answered: act ----
+        if mine[_CLIENT]:
+            other[_EGRESS] = other[_EGRESS] & 0xFFFF0000 | number
+        if turned != state:
+            there[_EGRESS] = there[_EGRESS] & 0xFFFF | turned << 16
+            if ranks[turned] != ranks[state]:
+                t[_MOVE](t[_RECORDS], t[_ENDS], half >> 1, ranks[state], ranks[turned])
+                if ranks[turned] == _HELD and back[_LIFE] >= _MAPPED:
+                    t[_HOLD](half >> 1)
+        mine[_SEEN] = now
+        mine[_PACKETS] = mine[_PACKETS] + 1
+        mine[_OCTETS] = mine[_OCTETS] + total
+        # ---- rewrite ----
+        deltas = mine[_DELTAS]
+        address = deltas & 0xFFFF
+        sum = (halves[5] ^ 0xFFFF) + address + _TTL_DELTA
+        sum = (sum & 0xFFFF) + (sum >> 16)
+        sum = (sum & 0xFFFF) + (sum >> 16)
+        halves[5] = sum ^ 0xFFFF
+        frame[22] = frame[22] - 1
+        words[3] = mine[_NEW_SRC]
+        words[4] = mine[_NEW_DST]
+        if proto == _ICMP:
+            halves[12] = mine[_NEW_PORTS] & 0xFFFF
+        else:
+            words[5] = mine[_NEW_PORTS]
+        field = ptr16(uint(frame) + check)
+        sum = field[0]
+        if blank:
+            sum = sum + address
+            field[0] = (sum & 0xFFFF) + (sum >> 16)
+        elif sum or proto != _UDP:
+            sum = (sum ^ 0xFFFF) + (deltas >> 16)
+            sum = ((sum & 0xFFFF) + (sum >> 16)) ^ 0xFFFF
+            if sum == 0 and proto == _UDP:
+                sum = 0xFFFF
+            field[0] = sum
+        words = ptr32(at)
+        words[0] = out[_ROW_HEADER]
+        words[1] = out[_ROW_HEADER + 1]
+        words[2] = out[_ROW_HEADER + 2]
+        halves = ptr16(at)
+        halves[6] = out[_ROW_HEADER + 3]
+        row[_FATE] = egress
+        if parts == 1:
+            row[_LENGTH] = behind
+            part[_PART_OCTETS] = behind
+        packet += 1
+    return packet

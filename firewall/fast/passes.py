@@ -111,7 +111,7 @@ def alone(t) -> int:
 
     t: rings.look, its words, rings.end, what that is given, the words above, arrays by number (what the kernels are
     given of an interface's rings), xen.ns, count(ns) (slots to the netvm are to be counted), circle.whose,
-    uplink_rx.turn, client_tx.turn, runs.hits, what that is given, known's tables, rows, uplink_tx.put, client_rx.put,
+    uplink_rx.turn, client_tx.turn, known.known, what that is given, known's tables, rows, uplink_tx.put, client_rx.put,
     uplink_tx.take_back, xen.copy and the operations towards clients, rings.sending, client_rx.finish,
     circle.lone, circle.charge; None, or while somebody captures tapped.came, tapped.went; begin(number, i), 1: packet i
     of a client was a miss, and is none any more: its flow has begun; what came and went are given;

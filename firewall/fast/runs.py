@@ -1,4 +1,4 @@
-"""Rows of packets, one after the other: which are hits, which leave by the same way, which are given up.
+"""Rows of packets, one after the other: which leave by the same way, which nobody reads, which are given up.
 
 Rows: see net/rows.py.
 """
@@ -8,11 +8,8 @@ from micropython import const
 _PACKET = const(8)  # words; see net/rows.py
 _FIRST_PART = const(2)
 _PARTS = const(3)
-_OCTETS = const(4)
-_OFFLOADS = const(5)
 _FATE = const(6)
 _FAILED = const(0xFFFE)
-_OF_KNOWN = const(0xFFFF0001)  # of the offloads: what known() is given
 _PAGE = const(4096)
 _PART = const(4)
 _PART_PAGE = const(0)
@@ -22,37 +19,6 @@ _IP = const(14)  # octets of an Ethernet header
 _IPV4 = const(0x0800)  # Ethernet types that somebody reads
 _ARP = const(0x0806)
 _TAGGED = const(0x8100)
-
-
-@micropython.viper
-def hits(b, t, first: int, end: int, number: int) -> int:
-    """known(), with its tables t, for rows in order; the first that is a miss, or end. Fates are the ways out.
-
-    b: known, and addresses: of packets, parts, the pool's memory, the scalars.
-    """
-    known, of_packets, of_parts, pages, scalars = b
-    packets = ptr32(int(of_packets))
-    parts = ptr32(int(of_parts))
-    memory = uint(pages)
-    packet = first
-    while packet < end:
-        at = packet * _PACKET
-        if packets[at + _FATE] == _FAILED:
-            break
-        part = packets[at + _FIRST_PART] * _PART
-        count = packets[at + _PARTS]
-        where = memory + uint(parts[part + _PART_PAGE] * _PAGE + parts[part + _PART_OFFSET])
-        octets = packets[at + _OCTETS]
-        offloads = packets[at + _OFFLOADS] & _OF_KNOWN
-        hit = int(known(t, scalars, where, parts[part + _PART_OCTETS], octets, offloads, count, number))
-        if hit < 0:
-            break
-        packets[at + _FATE] = hit & 0xFFFF
-        if count == 1:
-            packets[at + _OCTETS] = hit >> 16
-            parts[part + _PART_OCTETS] = hit >> 16
-        packet += 1
-    return packet
 
 
 @micropython.viper

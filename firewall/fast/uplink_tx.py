@@ -1,14 +1,12 @@
 """The uplink's tx ring, in machine code: packets lent to the netvm, and what it has sent taken back.
 
     put()        ready() and request() for a link
-    take_back()  completed() and regained() for a link
+    take_back()  responses: references revoked, their pages and ids free again
     flush()      both rings published, and the netvm told
     ready()      which packets have room, and what must be cleared and granted for them
     request()    requests for those, once they are granted
-    completed()  responses: which references to revoke
-    regained()   the pages of those that were revoked are free again
 
-Grants and revocations need atomics, and are C's, between two of these. Each stops in front of what is not in order;
+Grants and revocations need atomics, and are C's. Each stops in front of what is not in order;
 there Python goes on, and decides. Twin: netfront/link.py.
 
 Arrays and scalars are laid out as in net/rows.py, what each is given as in bursts/tables.py; nothing of ours is
@@ -102,15 +100,14 @@ def take_back(t, most: int) -> int:
     """Take back pages of at most so many slots that the netvm has sent: how many it has answered; s[2]: with an error.
 
     -1: the ring is over, or its next response is a lie. -2 - n: the netvm still holds some of n pages; none of them is
-    lent any more, and references that are not 0 now are still in use. t: what completed() and regained() are given,
-    scalars, ring's words, its own counters, the link's, the pool's, how many pages are lent; references, xen.revokes;
-    what is kept.
+    lent any more, and references that are not 0 now are still in use. t: ring's words, pages by id, references by id,
+    references to revoke, their pages and ids, free ids (octets), the pool's free pages, scalars, ring's own counters,
+    the link's, the pool's, how many pages are lent; the references again, xen.revokes; what is kept.
     """
     block, refs, revokes, _ = t
     a = ptr32(int(block))
-    s = ptr32(a[4] | a[5] << 32)
-    ring = ptr32(a[6] | a[7] << 32)
-    own = ptr32(a[8] | a[9] << 32)
+    ring = ptr32(a[0] | a[1] << 32)
+    own = ptr32(a[18] | a[19] << 32)
     cons = own[_CONS]
     due = ring[_RSP_PROD] - cons & 0xFFFFFFFF
     if due > (own[_PUBLISHED] - cons & 0xFFFFFFFF):
@@ -119,29 +116,55 @@ def take_back(t, most: int) -> int:
         due = most
     if due == 0:
         return 0
-    s[0] = cons
-    s[1] = due
-    n = int(completed(a[0] | a[1] << 32, a[4] | a[5] << 32))
-    due = s[0] - cons & 0xFFFFFFFF
-    if due == 0:
+    halves = ptr16(a[0] | a[1] << 32)
+    pages = ptr16(a[2] | a[3] << 32)
+    grefs = ptr32(a[4] | a[5] << 32)
+    to_revoke = ptr32(a[6] | a[7] << 32)
+    gone = ptr32(a[8] | a[9] << 32)
+    ids = ptr32(a[10] | a[11] << 32)
+    n = 0
+    failed = 0
+    read = 0
+    while read < due:  # as many as name what is in flight; their pages are nobody's meanwhile
+        at = (_FIRST_WORD + (cons + read & _MASK) * _TX_WORDS) * 2
+        id = halves[at]
+        status = halves[at + 1]
+        if status != _NULL:
+            if id > _MASK:
+                break
+            page = pages[id]
+            if page == _NOBODY:
+                break
+            pages[id] = _NOBODY
+            to_revoke[n] = grefs[id]
+            gone[n] = page
+            ids[n] = id
+            n += 1
+            if status & 0x8000:
+                failed += 1
+        read += 1
+    s = ptr32(a[16] | a[17] << 32)
+    s[2] = failed
+    if read == 0:
         return 0 - 1
-    own[_CONS] = s[0]
+    own[_CONS] = cons + read & 0xFFFFFFFF
     if n:
-        lent = ptr32(a[14] | a[15] << 32)
+        lent = ptr32(a[24] | a[25] << 32)
         lent[0] = lent[0] - n
         if int(revokes(refs, n)):
             return 0 - 2 - n
-        link = ptr32(a[10] | a[11] << 32)
-        pool = ptr32(a[12] | a[13] << 32)
-        failed = s[2]
-        s[0] = n
-        s[1] = link[0]
-        s[2] = pool[0]
-        regained(a[2] | a[3] << 32, a[4] | a[5] << 32)
-        link[0] = s[1]
-        pool[0] = s[2]
-        s[2] = failed
-    return due
+        free_ids = ptr8(a[12] | a[13] << 32)
+        stack = ptr16(a[14] | a[15] << 32)
+        link = ptr32(a[20] | a[21] << 32)
+        pool = ptr32(a[22] | a[23] << 32)
+        free = link[0]
+        top = pool[0]
+        for i in range(n):
+            stack[top + i] = gone[i]
+            free_ids[free + i] = ids[i]
+        link[0] = free + n
+        pool[0] = top + n
+    return read
 
 
 @micropython.viper
@@ -297,63 +320,3 @@ def request(t: ptr32, s: ptr32):
     counts[_TO + 3] = counts[_TO + 3] + (octets >> 32)
     s[2] = prod
     s[3] = free
-
-
-@micropython.viper
-def completed(t: ptr32, s: ptr32) -> int:
-    """Read tx responses, as many as name what is in flight; how many references are to be revoked.
-
-    t: ring's words, pages by id, references by id, references, pages, ids. s: 0 rsp_cons, 1 responses to read. Out: 0,
-    2 how many told of an error. Their pages are nobody's meanwhile.
-    """
-    halves = ptr16(t[0] | t[1] << 32)
-    pages = ptr16(t[2] | t[3] << 32)
-    grefs = ptr32(t[4] | t[5] << 32)
-    refs = ptr32(t[6] | t[7] << 32)
-    gone = ptr32(t[8] | t[9] << 32)
-    ids = ptr32(t[10] | t[11] << 32)
-    cons = s[0]
-    n = 0
-    failed = 0
-    for _ in range(s[1]):
-        at = (_FIRST_WORD + (cons & _MASK) * _TX_WORDS) * 2
-        id = halves[at]
-        status = halves[at + 1]
-        if status != _NULL:
-            if id > _MASK:
-                break
-            page = pages[id]
-            if page == _NOBODY:
-                break
-            pages[id] = _NOBODY
-            refs[n] = grefs[id]
-            gone[n] = page
-            ids[n] = id
-            n += 1
-            if status & 0x8000:
-                failed += 1
-        cons = (cons + 1) & 0xFFFFFFFF
-    s[0] = cons
-    s[2] = failed
-    return n
-
-
-@micropython.viper
-def regained(t: ptr32, s: ptr32):
-    """The pages of ids whose references were revoked are free again, and so are the ids.
-
-    t: pages, ids, free ids (octets), the pool's free pages. s: 0 how many, 1 ids free, 2 free pages. Out: 1, 2.
-    """
-    gone = ptr32(t[0] | t[1] << 32)
-    ids = ptr32(t[2] | t[3] << 32)
-    free_ids = ptr8(t[4] | t[5] << 32)
-    stack = ptr16(t[6] | t[7] << 32)
-    free = s[1]
-    pool = s[2]
-    for i in range(s[0]):
-        stack[pool] = gone[i]
-        pool += 1
-        free_ids[free] = ids[i]
-        free += 1
-    s[1] = free
-    s[2] = pool

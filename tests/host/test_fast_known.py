@@ -81,8 +81,8 @@ class World:
         for i in range(9):
             enter(self.scalars, 16 + 2 * i, self.tables[i])
         self.frame = xen.mem(8192)
-        self.places = place_of(self.scalars), place_of(self.frame)
         self.rows = words(8), words(4), self.frame
+        self.of_known = tuple([place_of(memory) for memory in self.rows + (self.scalars,)])
         self.opening = Opening(self.judge, self.tables, self.rows)
         self.asks = False
         self.hits = self.moves = self.begun = self.ended = self.dropped = self.strays = self.foreign = 0
@@ -115,10 +115,11 @@ class World:
             behind = range(have, have + 64)
             for i in behind:
                 frame[i] ^= 0xA5
-            hit = known(self.tables, *self.places, have, len(octets), blank | gso << 16, parts, number)
-            if hit < 0:
-                packets, first, _ = self.rows
-                packets[3], packets[4], packets[5], first[2] = parts, len(octets), blank | gso << 16, have
+            packets, first, _ = self.rows
+            packets[3], packets[4], packets[5], packets[6], first[2] = parts, len(octets), blank | gso << 16, 0, have
+            hit = known(self.of_known, self.tables, 0, 1, number)
+            if not hit:
+                assert packets[4] == len(octets) and packets[6] == 0 and first[2] == have
                 before = list(self.judge.counters)
                 interface, begun = self.n.interfaces.by_number[number], LEFT
                 self.asks = not self.asks
@@ -129,25 +130,26 @@ class World:
                 if begun == BEGUN:
                     self.begun += 1
                     self.ended += self.opening.ended
-                    hit = known(self.tables, *self.places, have, len(octets), blank | gso << 16, parts, number)
+                    hit = known(self.of_known, self.tables, 0, 1, number)
             for i in behind:
                 frame[i] ^= 0xA5
-            if hit < 0 and begun not in (LEFT, BEGUN):
+            if not hit and begun not in (LEFT, BEGUN):
                 self.dropped += 1
                 after = self.judge.counters
                 reason = [i for i in range(len(after)) if after[i] != before[i]][0]
                 self.foreign += reason == reasons.ETHERNET
                 self.strays += reason == reasons.NO_FLOW
                 return reasons.NAMES[reason], []
-            if hit >= 0:
+            if hit:
                 assert not self.judge.out
-                assert parts == 1 or hit >> 16 == len(octets)
+                end, egress = packets[4], packets[6]
+                assert first[2] == (end if parts == 1 else have) and (parts == 1 or end == len(octets))
                 need = (1 if parts > 1 else 0) | (2 if gso else 0) | (4 if blank else 0)
-                assert need & takes[hit & 0xFFFF] == need
+                assert need & takes[egress] == need
                 self.hits += 1
                 self.moves += bytes(self.n.clients.ends[:64]) != ends
                 self.judge.counters[reasons.FORWARDED] += 1
-                return "forwarded", hit & 0xFFFF, bytes(frame[:hit >> 16]), blank, gso
+                return "forwarded", egress, bytes(frame[:end]), blank, gso
         view = memoryview(frame)[:len(octets)]
         verdict = self.judge.frame(number, view, len(octets), now, bool(blank), gso)
         out = [(egress, bytes(made)) for egress, made in self.judge.out]
