@@ -147,9 +147,9 @@ def out(t: ptr32, s: ptr32) -> int:
     n = s[8]
     place = 0
     while packet < s[1] and n < s[9]:
-        at = packet * _PACKET
-        count = packets[at + _PARTS]
-        offloads = packets[at + _OFFLOADS]
+        row = ptr32(uint(packets) + packet * (4 * _PACKET))
+        count = row[_PARTS]
+        offloads = row[_OFFLOADS]
         slots = count
         if offloads >> 16:
             slots += 1
@@ -159,35 +159,32 @@ def out(t: ptr32, s: ptr32) -> int:
         sent[n * 3 + 1] = count
         sent[n * 3 + 2] = offloads
         n += 1
-        part = packets[at + _FIRST_PART]
+        part = row[_FIRST_PART]
         for i in range(count):
-            from_ = (part + i) * _PART
+            row = ptr32(uint(parts) + (part + i) * (4 * _PART))
             gref = ring[_FIRST_WORD + (cons & _MASK) * _RX_WORDS + 1]
             cons += 1
             if i == 0 and offloads >> 16:
                 cons += 1
-            to = op * _OP
-            page = parts[from_ + _PART_PAGE]
-            offset = parts[from_ + _PART_OFFSET]
-            size = parts[from_ + _PART_OCTETS]
-            ops[to + 3] = gfn + page
+            page = row[_PART_PAGE]
+            offset = row[_PART_OFFSET]
+            size = row[_PART_OCTETS]
+            copy = ptr32(uint(ops) + op * (4 * _OP))  # its other words are always 0
+            copy[3] = gfn + page
             if size <= _BOUNCE and count == 1 and op and op < s[11]:  # the first may be alone: nothing to share
                 places[place] = op * _BOUNCE
                 places[place + 1] = page * _PAGE + offset
                 places[place + 2] = size
                 place += 3
-                ops[to] = s[10] + (op >> 4)
-                ops[to + 2] = _SELF | (op & 15) << 24
+                copy[0] = s[10] + (op >> 4)
+                copy[2] = _SELF | (op & 15) << 24
             else:
-                ops[to] = gfn + page
-                ops[to + 2] = _SELF | offset << 16
-            ops[to + 1] = 0
-            ops[to + 4] = gref
-            ops[to + 5] = 0
-            ops[to + 6] = domid
-            ops[to + 7] = 0
-            ops[to + 8] = size | _TO_PEER
-            ops[to + 9] = 0xFFFF
+                copy[0] = gfn + page
+                copy[2] = _SELF | offset << 16
+            copy[4] = gref
+            copy[6] = domid
+            copy[8] = size | _TO_PEER
+            copy[9] = 0xFFFF
             op += 1
         waiting -= slots
         packet += 1
@@ -223,7 +220,7 @@ def respond(t: ptr32, s: ptr32) -> int:
         bad = 0
         copied = 0
         for i in range(count):
-            at = op * _OP
+            copy = ptr32(uint(ops) + op * (4 * _OP))
             op += 1
             flags = 0
             if i < count - 1:
@@ -236,12 +233,12 @@ def respond(t: ptr32, s: ptr32) -> int:
                     flags |= 1
                 if offloads >> 16:
                     flags |= _EXTRA_INFO
-            status = ops[at + 8] & 0xFFFF
+            status = copy[8] & 0xFFFF
             copied += status
-            if ops[at + 9] & 0xFFFF:
+            if copy[9] & 0xFFFF:
                 status = _ERROR
                 bad = 1
-            stack[free] = ops[at + 3] - gfn
+            stack[free] = copy[3] - gfn
             free += 1
             to = (_FIRST_WORD + (prod & _MASK) * _RX_WORDS) * 2
             prod = (prod + 1) & 0xFFFFFFFF

@@ -25,7 +25,6 @@ _MORE_DATA = const(4)
 _EXTRA_INFO = const(8)
 _EXTRA_GSO = const(1)
 _GSO_TCPV4 = const(1)
-_OKAY = const(0)
 _ERROR = const(0xFFFF)
 _NULL = const(1)
 # a packet: see net/rows.py
@@ -140,13 +139,16 @@ def take(t: ptr32, s: ptr32):
     packet = 0
     part = 0
     slot = 0
-    while slot < n and slot < limit and packet < most:
+    if limit > n:
+        limit = n
+    while slot < limit and packet < most:
         at = _FIRST_WORD + (cons + slot & _MASK) * _TX_WORDS
-        to = slot * _TX_WORDS
-        gref = ring[at]
-        word = ring[at + 1]
-        slots[to + 2] = ring[at + 2]
-        total = slots[to + 2] >> 16
+        there = ptr32(uint(ring) + (at << 2))
+        gref = there[0]
+        word = there[1]
+        total = there[2]
+        slots[slot * _TX_WORDS + 2] = total
+        total = total >> 16
         offset = word & 0xFFFF
         flags = word >> 16
         gso = 0
@@ -188,44 +190,44 @@ def take(t: ptr32, s: ptr32):
             count += 1
         if good == 0 or offset + rest > _PAGE or count > free or op + count > room:
             break
-        to = part * _PART
-        parts[to + 3] = gref
-        parts[to + _PART_OFFSET] = offset
-        parts[to + _PART_OCTETS] = rest
-        at = packet * _PACKET
-        packets[at + _FIRST_SLOT] = slot
-        packets[at + _SLOTS] = last - slot
-        packets[at + _FIRST_PART] = part
-        packets[at + _PARTS] = count
-        packets[at + _OCTETS] = total
-        packets[at + _OFFLOADS] = (flags & 3) | gso << 16
-        packets[at + _FIRST_OP] = op
+        row = ptr32(uint(parts) + part * (4 * _PART))
+        row[3] = gref
+        row[_PART_OFFSET] = offset
+        row[_PART_OCTETS] = rest
+        row = ptr32(uint(packets) + packet * (4 * _PACKET))
+        row[_FIRST_SLOT] = slot
+        row[_SLOTS] = last - slot
+        row[_FIRST_PART] = part
+        row[_PARTS] = count
+        row[_OCTETS] = total
+        row[_OFFLOADS] = (flags & 3) | gso << 16
+        row[_FIRST_OP] = op
+        near = 0
+        if total <= _BOUNCE and count == 1 and op and op < bounced:  # the first may be alone: nothing to share
+            near = 1
         end = part + count
         while part < end:
-            to = part * _PART
+            row = ptr32(uint(parts) + part * (4 * _PART))
             free -= 1
             page = stack[free]
-            size = parts[to + _PART_OCTETS]
-            at = op * _OP
-            ops[at] = parts[to + 3]
-            ops[at + 1] = 0
-            ops[at + 2] = domid | parts[to + _PART_OFFSET] << 16
-            ops[at + 3] = 0
-            ops[at + 4] = gfn + page
-            ops[at + 5] = 0
-            ops[at + 6] = _SELF
-            ops[at + 7] = 0
-            ops[at + 8] = size | _FROM_PEER
-            ops[at + 9] = 0xFFFF
-            parts[to + _PART_PAGE] = page
-            parts[to + _PART_OFFSET] = 0
+            size = row[_PART_OCTETS]
+            copy = ptr32(uint(ops) + op * (4 * _OP))  # its other words are always 0
+            copy[0] = row[3]
+            copy[2] = domid | row[_PART_OFFSET] << 16
+            if near:
+                copy[4] = bounce + (op >> 4)
+                copy[6] = _SELF | (op & 15) << 24
+            else:
+                copy[4] = gfn + page
+                copy[6] = _SELF
+            copy[8] = size | _FROM_PEER
+            copy[9] = 0xFFFF
+            row[_PART_PAGE] = page
+            row[_PART_OFFSET] = 0
             if size > marks[page]:
                 marks[page] = size
             op += 1
             part += 1
-        if total <= _BOUNCE and count == 1 and op > 1 and op <= bounced:  # the first may be alone: nothing to share
-            ops[at + 4] = bounce + (op - 1 >> 4)
-            ops[at + 6] = _SELF | (op - 1 & 15) << 24
         packet += 1
         slot = last
     s[3] = free
@@ -246,7 +248,6 @@ def answer(t: ptr32, s: ptr32) -> int:
     slots = ptr32(t[2] | t[3] << 32)
     packets = ptr32(t[4] | t[5] << 32)
     ops = ptr32(t[6] | t[7] << 32)
-    halves = ptr16(t[0] | t[1] << 32)
     counts = ptr32(t[8] | t[9] << 32)
     rows = ptr32(t[10] | t[11] << 32)
     places = ptr32(t[12] | t[13] << 32)
@@ -255,39 +256,38 @@ def answer(t: ptr32, s: ptr32) -> int:
     place = 0
     failed = 0
     octets = counts[_FROM + 2]
+    ring = ptr32(t[0] | t[1] << 32)
     for packet in range(s[9]):
-        at = packet * _PACKET
-        first = packets[at + _FIRST_SLOT]
-        count = packets[at + _SLOTS]
-        parts = packets[at + _PARTS]
-        op = packets[at + _FIRST_OP]
-        extra = count - parts  # 1 or 0
-        packets[at + _FATE] = 0
-        octets += packets[at + _OCTETS]
+        row = ptr32(uint(packets) + packet * (4 * _PACKET))
+        first = row[_FIRST_SLOT]
+        count = row[_SLOTS]
+        parts = row[_PARTS]
+        op = row[_FIRST_OP]
+        size = row[_OCTETS]
+        octets += size
+        fate = 0
         for i in range(count):
-            to = (_FIRST_WORD + (prod & _MASK) * _TX_WORDS) * 2
-            prod = (prod + 1) & 0xFFFFFFFF
-            status = _OKAY
-            if extra and i == 1:
-                halves[to] = 0
-                status = _NULL
+            if i == 1 and count > parts:  # of the extra info
+                said = _NULL << 16
             else:
-                halves[to] = slots[(first + i) * _TX_WORDS + 2] & 0xFFFF
+                said = slots[(first + i) * _TX_WORDS + 2] & 0xFFFF
                 if ops[op * _OP + 9] & 0xFFFF:
-                    status = _ERROR
-                    if packets[at + _FATE] == 0:
-                        packets[at + _FATE] = _FAILED
+                    said |= _ERROR << 16
+                    if fate == 0:
+                        fate = _FAILED
                         failed += 1
                 op += 1
-            halves[to + 1] = status
-        if parts == 1 and packets[at + _FATE] == 0:
-            op -= 1
-            page = rows[packets[at + _FIRST_PART] * _PART]
-            if ops[op * _OP + 4] != gfn + page:
+            ring[_FIRST_WORD + (prod & _MASK) * _TX_WORDS] = said
+            prod += 1
+        row[_FATE] = fate
+        if parts == 1 and fate == 0:
+            page = rows[row[_FIRST_PART] * _PART]
+            if ops[op * _OP - (_OP - 4)] != gfn + page:
                 places[place] = page * _PAGE
-                places[place + 1] = op * _BOUNCE
-                places[place + 2] = packets[at + _OCTETS]
+                places[place + 1] = (op - 1) * _BOUNCE
+                places[place + 2] = size
                 place += 3
+    prod = prod & 0xFFFFFFFF
     s[12] = prod
     s[15] = place // 3
     first = counts[_FROM] + s[9]

@@ -130,30 +130,32 @@ def known(b, t, first: int, end: int, number: int) -> int:
         octets = row[_LENGTH]
         offloads = row[_OFFLOADS]
         frame = ptr8(at)
+        halves = ptr16(at)
         least = 42
         if have < least:
             break
         # ---- Ethernet, IPv4 ----
-        if frame[0] & 1 or frame[12] != 8 or frame[13] != 0 or frame[14] != 0x45:
+        words = ptr32(at + uint(14))  # the header's octets are this one's from the lowest on
+        first_word = words[0]  # version and length of the header, class, the datagram's octets
+        second_word = words[1]  # identification, fragments
+        third_word = words[2]  # TTL, protocol, sum
+        if halves[0] & 1 or halves[6] != 8 or first_word & 0xFF != 0x45:
             break
-        total = frame[16] << 8 | frame[17]
+        total = first_word >> 8 & 0xFF00 | first_word >> 24
         behind = total + 14
-        if behind > octets or total < 28 or (frame[20] & 0x3F | frame[21]) or frame[22] < 2:
+        if behind > octets or total < 28 or second_word & 0xFF3F0000 or third_word & 0xFE == 0:
             break
         if behind < octets and parts != 1:
             break
-        words = ptr32(uint(frame) + 14)
         src = words[3]
         dst = words[4]
-        sum = words[0] + words[1] + words[2] + src + dst
+        sum = first_word + second_word + third_word + src + dst
         sum = (sum & 0xFFFFFFFF) + (sum >> 32)
         sum = (sum & 0xFFFF) + (sum >> 16)
-        sum = (sum & 0xFFFF) + (sum >> 16)
-        if sum != 0xFFFF:
+        if (sum & 0xFFFF) + (sum >> 16) != 0xFFFF:
             break
-        halves = ptr16(uint(frame) + 14)
         # ---- who says it ----
-        proto = frame[23]
+        proto = third_word >> 8 & 0xFF
         kind = proto
         if number == 0:
             if dst != scalars[_OURS] or src == scalars[_GATEWAY]:
@@ -201,9 +203,9 @@ def known(b, t, first: int, end: int, number: int) -> int:
                 break
             # identifier and type; of an answer with record's mark
             if frame[34] == 8:
-                ports = halves[12] | 0x0800 << 16
+                ports = words[6] & 0xFFFF | 0x0800 << 16
             elif frame[34] == 0:
-                ports = halves[12] | 0x0880 << 16
+                ports = words[6] & 0xFFFF | 0x0880 << 16
             else:
                 break
             check = 36
@@ -286,18 +288,17 @@ def known(b, t, first: int, end: int, number: int) -> int:
         # ---- rewrite ----
         deltas = mine[_DELTAS]
         address = deltas & 0xFFFF
-        sum = (halves[5] ^ 0xFFFF) + address + _TTL_DELTA
+        sum = (third_word >> 16 ^ 0xFFFF) + address + _TTL_DELTA
         sum = (sum & 0xFFFF) + (sum >> 16)
         sum = (sum & 0xFFFF) + (sum >> 16)
-        halves[5] = sum ^ 0xFFFF
-        frame[22] = frame[22] - 1
+        words[2] = (third_word & 0xFFFF) - 1 | (sum ^ 0xFFFF) << 16
         words[3] = mine[_NEW_SRC]
         words[4] = mine[_NEW_DST]
+        field = ptr16(at + uint(check))
         if proto == _ICMP:
-            halves[12] = mine[_NEW_PORTS] & 0xFFFF
+            field[1] = mine[_NEW_PORTS]
         else:
             words[5] = mine[_NEW_PORTS]
-        field = ptr16(uint(frame) + check)
         sum = field[0]
         if blank:
             sum = sum + address
@@ -312,7 +313,6 @@ def known(b, t, first: int, end: int, number: int) -> int:
         words[0] = out[_ROW_HEADER]
         words[1] = out[_ROW_HEADER + 1]
         words[2] = out[_ROW_HEADER + 2]
-        halves = ptr16(at)
         halves[6] = out[_ROW_HEADER + 3]
         row[_FATE] = egress
         if parts == 1:

@@ -168,7 +168,12 @@ def arrived(t: ptr32, s: ptr32):
     packet = 0
     part = 0
     slot = 0
-    while slot < s[1] and slot < s[2] and packet < s[3]:
+    n = s[1]
+    most = s[2]
+    if most > n:
+        most = n
+    room = s[3]
+    while slot < most and packet < room:
         first = part
         total = 0
         gso = 0
@@ -178,12 +183,12 @@ def arrived(t: ptr32, s: ptr32):
         more = _MORE_DATA
         while more:
             number = cons + last & _MASK
-            at = _FIRST_WORD + number * _RX_WORDS
-            if last >= s[1] or part - first >= _SLOTS_MAX:
+            if last >= n or part - first >= _SLOTS_MAX:
                 good = 0
                 break
-            word = ring[at]
-            second = ring[at + 1]
+            row = ptr32(uint(ring) + (_FIRST_WORD + number * _RX_WORDS << 2))
+            word = row[0]
+            second = row[1]
             flags = second & 0xFFFF
             size = second >> 16
             offset = word >> 16
@@ -191,10 +196,10 @@ def arrived(t: ptr32, s: ptr32):
                 good = 0
                 break
             refs[last] = grefs[number]
-            to = part * _PART
-            parts[to + _PART_PAGE] = pages[number]
-            parts[to + _PART_OFFSET] = offset
-            parts[to + _PART_OCTETS] = size
+            row = ptr32(uint(parts) + part * (4 * _PART))
+            row[_PART_PAGE] = pages[number]
+            row[_PART_OFFSET] = offset
+            row[_PART_OCTETS] = size
             total += size
             last += 1
             more = flags & _MORE_DATA
@@ -204,7 +209,7 @@ def arrived(t: ptr32, s: ptr32):
                 if flags & _EXTRA_INFO:
                     number = cons + last & _MASK
                     at = _FIRST_WORD + number * _RX_WORDS
-                    if last >= s[1]:
+                    if last >= n:
                         good = 0
                         break
                     word = ring[at]
@@ -221,14 +226,14 @@ def arrived(t: ptr32, s: ptr32):
         if good == 0:
             part = first
             break
-        at = packet * _PACKET
-        packets[at + _FIRST_SLOT] = slot
-        packets[at + _SLOTS] = last - slot
-        packets[at + _FIRST_PART] = first
-        packets[at + _PARTS] = part - first
-        packets[at + _OCTETS] = total
-        packets[at + _OFFLOADS] = offloads | gso << 16
-        packets[at + _FATE] = 0
+        row = ptr32(uint(packets) + packet * (4 * _PACKET))
+        row[_FIRST_SLOT] = slot
+        row[_SLOTS] = last - slot
+        row[_FIRST_PART] = first
+        row[_PARTS] = part - first
+        row[_OCTETS] = total
+        row[_OFFLOADS] = offloads | gso << 16
+        row[_FATE] = 0
         packet += 1
         slot = last
     s[4] = packet
@@ -249,10 +254,10 @@ def ours(t: ptr32, s: ptr32):
     cons = s[0]
     free = s[6]
     for packet in range(s[4]):
-        at = packet * _PACKET
-        part = packets[at + _FIRST_PART]
-        count = packets[at + _PARTS]
-        slots = packets[at + _SLOTS]
+        row = ptr32(uint(packets) + packet * (4 * _PACKET))
+        part = row[_FIRST_PART]
+        count = row[_PARTS]
+        slots = row[_SLOTS]
         for i in range(slots):
             number = cons & _MASK
             if slots > count and i == 1:
@@ -261,9 +266,9 @@ def ours(t: ptr32, s: ptr32):
             pages[number] = _NOBODY
             cons = (cons + 1) & 0xFFFFFFFF
         for i in range(count):
-            to = (part + i) * _PART
-            end = parts[to + _PART_OFFSET] + parts[to + _PART_OCTETS]
-            page = parts[to + _PART_PAGE]
+            row = ptr32(uint(parts) + (part + i) * (4 * _PART))
+            end = row[_PART_OFFSET] + row[_PART_OCTETS]
+            page = row[_PART_PAGE]
             if end > marks[page]:
                 marks[page] = end
     s[0] = cons

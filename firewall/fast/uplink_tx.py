@@ -217,22 +217,25 @@ def ready(t: ptr32, s: ptr32) -> int:
     packet = s[0]
     n = 0
     holes = 0
-    while packet < s[1]:
-        at = packet * _PACKET
-        count = packets[at + _PARTS]
+    last = s[1]
+    gfn = s[5]
+    while packet < last:
+        row = ptr32(uint(packets) + packet * (4 * _PACKET))
+        count = row[_PARTS]
         need = count
-        if packets[at + _OFFLOADS] >> 16:
+        if row[_OFFLOADS] >> 16:
             need += 1
         if need > slots or count > ids:
             break
         slots -= need
         ids -= count
-        part = packets[at + _FIRST_PART]
-        for i in range(count):
-            at = (part + i) * _PART
-            page = parts[at + _PART_PAGE]
-            start = parts[at + _PART_OFFSET]
-            end = start + parts[at + _PART_OCTETS]
+        part = row[_FIRST_PART]
+        behind = part + count
+        while part < behind:
+            row = ptr32(uint(parts) + part * (4 * _PART))
+            page = row[_PART_PAGE]
+            start = row[_PART_OFFSET]
+            end = start + row[_PART_OCTETS]
             mark = marks[page]
             if start:
                 places[holes] = page * _PAGE
@@ -246,8 +249,9 @@ def ready(t: ptr32, s: ptr32) -> int:
                 places[holes + 1] = mark - end
                 holes += 2
             marks[page] = end
-            gfns[n] = s[5] + page
+            gfns[n] = gfn + page
             n += 1
+            part += 1
         packet += 1
     s[6] = n
     s[7] = holes >> 1
@@ -276,42 +280,48 @@ def request(t: ptr32, s: ptr32):
     n = 0
     octets = counts[_TO + 2]
     packet = s[0]
-    while packet < s[1]:
-        at = packet * _PACKET
-        count = packets[at + _PARTS]
-        offloads = packets[at + _OFFLOADS]
-        part = packets[at + _FIRST_PART]
-        size = packets[at + _OCTETS]  # the first request tells the size of all
+    last = s[1]
+    while packet < last:
+        row = ptr32(uint(packets) + packet * (4 * _PACKET))
+        left = row[_PARTS]
+        offloads = row[_OFFLOADS]
+        part = row[_FIRST_PART]
+        size = row[_OCTETS]  # the first request tells the size of all
         octets += size
         flags = offloads & 3
         if flags & 1:
             flags = 3
         if offloads >> 16:
             flags |= _EXTRA_INFO
-        for i in range(count):
-            at = (part + i) * _PART
-            if i:
+        first = 1
+        while left:
+            row = ptr32(uint(parts) + part * (4 * _PART))
+            part += 1
+            left -= 1
+            if first == 0:
                 flags = 0
-                size = parts[at + _PART_OCTETS]
-            if i < count - 1:
+                size = row[_PART_OCTETS]
+            if left:
                 flags |= _MORE_DATA
             free -= 1
             id = ids[free]
-            pages[id] = parts[at + _PART_PAGE]
-            grefs[id] = refs[n]
+            ref = refs[n]
+            pages[id] = row[_PART_PAGE]
+            grefs[id] = ref
             numbers[id] = prod
-            to = _FIRST_WORD + (prod & _MASK) * _TX_WORDS
-            ring[to] = refs[n]
-            ring[to + 1] = parts[at + _PART_OFFSET] | flags << 16
-            ring[to + 2] = id | size << 16
+            slot = ptr32(uint(ring) + (_FIRST_WORD + (prod & _MASK) * _TX_WORDS << 2))
+            slot[0] = ref
+            slot[1] = row[_PART_OFFSET] | flags << 16
+            slot[2] = id | size << 16
             prod = (prod + 1) & 0xFFFFFFFF
             n += 1
-            if i == 0 and offloads >> 16:
+            if first and offloads >> 16:
                 to = _FIRST_WORD + (prod & _MASK) * _TX_WORDS
                 ring[to] = _EXTRA_GSO | (offloads >> 16) << 16
                 ring[to + 1] = _GSO_TCPV4
                 ring[to + 2] = 0
                 prod = (prod + 1) & 0xFFFFFFFF
+            first = 0
         packet += 1
     n = counts[_TO] + s[1] - s[0]
     counts[_TO] = n

@@ -10,8 +10,9 @@ PORT = os.path.join("port", "modules")
 def of(name, folder=FAST):
     """The module; what viper knows without an import is there."""
     module = types.ModuleType(name)
-    for pointer in ("ptr8", "ptr16", "ptr32", "uint"):
+    for pointer in ("ptr8", "ptr16", "ptr32"):
         setattr(module, pointer, lambda given: given)
+    module.uint = lambda given: _From(given) if hasattr(given, "__getitem__") else given
     module.int = lambda given: int(given) if isinstance(given, (int, bool)) else given  # others are places
     path = os.path.join(CHECKOUT, folder, name + ".py")
     with open(path, encoding="utf-8") as text:
@@ -24,6 +25,23 @@ class Words(list):
 
     def __setitem__(self, at, value):
         super().__setitem__(at, value & 0xFFFFFFFF)
+
+
+class _From:
+    """Words from one of a memory's on, as a pointer to there has them."""
+
+    def __init__(self, memory, first=0):
+        self.memory, self.first = memory, first
+
+    def __add__(self, octets):
+        assert octets % 4 == 0
+        return _From(self.memory, self.first + octets // 4)
+
+    def __getitem__(self, at):
+        return self.memory[self.first + at]
+
+    def __setitem__(self, at, value):
+        self.memory[self.first + at] = value
 
 
 class _Upper:

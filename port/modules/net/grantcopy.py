@@ -19,7 +19,6 @@ _SOURCE_GREF = const(1)
 _DEST_GREF = const(2)
 _STATUS = const(36)  # octet offset in an operation
 _SOURCE = const(3)  # word
-_MASK = const(0xFFFFFFFF)
 _PAGE = const(4096)
 # source gref or gfn, domain, offset, pad; destination likewise; length, flags, status, pad; in the first pad, which
 # is ours, once more the page's gfn, as the source may be its copy in the bounce buffer
@@ -51,17 +50,17 @@ class Copies:
 
     def in_(self, domid, gref, offset, gfn, at, octets):
         """From the peer's page to octet `at` of our page. Returns the operation's number."""
-        return self._add(gref, domid, offset, gfn, _SELF, at, octets, _SOURCE_GREF)
+        return self._add(gref, domid, offset, 0, gfn, _SELF, at, octets, _SOURCE_GREF)
 
     def out(self, gfn, at, domid, gref, offset, octets):
         """From octet `at` of our page to the peer's page. Returns the operation's number."""
-        return self._add(gfn, _SELF, at, gref, domid, offset, octets, _DEST_GREF)
+        return self._add(gfn, _SELF, at, gfn, gref, domid, offset, octets, _DEST_GREF)
 
-    def _add(self, source, source_domid, source_at, dest, dest_domid, dest_at, octets, flags):
+    def _add(self, source, source_domid, source_at, page, dest, dest_domid, dest_at, octets, flags):
         n = self.counters[0]
         struct.pack_into(
             _LAYOUT, self.ops, n * _OP,
-            source, source_domid, source_at, source & _MASK, dest, dest_domid, dest_at, 0, octets, flags, _POISON, 0,
+            source, source_domid, source_at, page, dest, dest_domid, dest_at, 0, octets, flags, _POISON, 0,
         )
         self.counters[0] = n + 1
         return n
