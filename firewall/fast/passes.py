@@ -145,6 +145,8 @@ def alone(t) -> int:
             if n < 0 or n and s[2]:
                 w[_TAKEN] = n
                 return _ANSWERS
+            if seen & _SOME and seen & _ROOM == 0:  # there may be by now
+                seen = int(look(of_look))
         circle = w[_CIRCLE] | w[_CIRCLE + 1] << 32
         only = 0
         if seen & _SOME == 1:
@@ -233,6 +235,14 @@ def alone(t) -> int:
             seen = int(look(of_look))
             if w[_GIVEN] >= w[_MOST] or seen & _SOME and int(clock()) - ns > w[_LONGEST]:
                 break
+            if seen & _SOME and seen & (_ROOM | _ANSWERED) == _ANSWERED:
+                n = int(take_back(arrays[0][3], _COMPLETED))
+                s = ptr32(w[_SCALARS] | w[_SCALARS + 1] << 32)
+                if n < 0 or n and s[2]:
+                    w[_TAKEN] = n
+                    w[_SEEN] = seen & (_ANSWERED ^ 0xFFFFFFFF)
+                    return _ANSWERS
+                seen = int(look(of_look))
     may = 1 + w[_MANY]
     if copies[0]:
         copy(ops, copies[0])

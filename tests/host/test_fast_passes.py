@@ -141,7 +141,7 @@ def test_where_nobody_may_have_a_turn_none_is_taken(whose, how):
 
 
 def test_without_room_several_are_pythons():
-    scene = Scene(3 | ANSWERED)
+    scene = Scene(3 | ANSWERED, 3)
     assert (scene.how, scene.names(), scene.w[0]) == (REST, ["back"], 3)
 
 
@@ -181,8 +181,30 @@ def test_no_more_turns_than_neighbours():
 
 
 def test_no_client_is_asked_without_room():
-    scene = Scene(SOME | 3 << WHO | ANSWERED)
+    scene = Scene(SOME | 3 << WHO | ANSWERED, SOME | 3 << WHO | ANSWERED)
     assert scene.how == REST and scene.names() == ["back"] and scene.w[0] == SOME | 3 << WHO
+
+
+def test_answers_may_make_room():
+    scene = Scene(SOME | 3 << WHO | ANSWERED, CLIENT, 0)
+    assert scene.how == WHOLE and scene.names()[:3] == ["back", "lone", "take"] and scene.seen == []
+
+
+def test_answers_may_make_room_between_two_turns():
+    scene = Scene(CLIENT, SOME | 3 << WHO | ANSWERED, CLIENT, 0, taken=[2 | 2 << 16] * 2)
+    assert scene.how == WHOLE and scene.seen == [] and scene.w[26] == 2
+    assert [name for name in scene.names() if name in ("take", "back")] == ["take", "back", "take"]
+    scene = Scene(CLIENT, CLIENT | ANSWERED, 0, taken=[2 | 2 << 16] * 2)  # there is room: the next pass has them
+    assert "back" not in scene.names() and scene.seen == []
+    scene = Scene(CLIENT, ANSWERED)  # nobody wants any
+    assert "back" not in scene.names() and scene.how == WHOLE
+
+
+@pytest.mark.parametrize("answers, errors", [(-1, 0), (-5, 0), (4, 1)])
+def test_answers_out_of_order_between_two_turns_are_pythons(answers, errors):
+    scene = Scene(CLIENT, SOME | 3 << WHO | ANSWERED, answers=answers, errors=errors)
+    assert scene.how == ANSWERS and scene.w[26] == 1 and scene.w[5] == answers & 0xFFFFFFFF
+    assert scene.w[0] == SOME | 3 << WHO
 
 
 @pytest.mark.parametrize("answers, errors, how", [(4, 0, WHOLE), (-1, 0, ANSWERS), (-5, 0, ANSWERS), (4, 1, ANSWERS)])
