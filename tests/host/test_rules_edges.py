@@ -116,7 +116,8 @@ def test_a_group_has_a_bit_for_each_rule_and_a_small_int_has_room_for_them(lengt
 @pytest.mark.parametrize("first", range(parse4("10.139.0.248"), parse4("10.139.1.8")))
 def test_resolvers_side_by_side(first):
     """In whichever order a set gives them: the end of the one is the beginning of the other, and nothing behind is open."""
-    for resolvers in ((first, first + 1), (first + 1, first), (first, first + 1, first + 2), (first + 2, first + 1, first)):
+    pairs = ((first, first + 1), (first + 1, first))
+    for resolvers in pairs + ((first, first + 1, first + 2), (first + 2, first + 1, first)):
         parsed = rules_text.parse(entries("action=accept specialtarget=dns"), CLIENT)
         rule_list = matcher.seal(parsed, resolvers, rule_names.NoNames())
         for dst in (0, *range(first - 2, first + 6), 0xFFFFFFFF):
