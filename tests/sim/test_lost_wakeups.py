@@ -158,7 +158,7 @@ MORE = (
     (flooded, "a.queue a.tell", "n.take n.ask n.answer n.tell"),
     (tight, THREE, "n.answer n.tell n.answer n.tell"),
     (flooded_and_tight, THREE, "n.answer n.tell a.queue a.tell"),
-    (without_buffers, "n.send n.told a.give a.gave", "n.send n.told a.give a.gave"),
+    (without_buffers, "n.send n.told a.give a.gave", "n.send n.told a.give"),
 )
 SLOW = plain, rested, tight, two, without_buffers, without_pages  # these are something else without machine code
 
