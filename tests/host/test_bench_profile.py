@@ -1,7 +1,9 @@
 """The bench's profile: counted instructions become names; and its curves become a table."""
 import array
 import subprocess
+from types import SimpleNamespace
 
+import pytest
 from tests.bench import curves
 from tests.bench.profile import counters, symbols
 from tests.bench.profile.bytecode import Bytecode
@@ -83,3 +85,27 @@ def test_a_list_that_is_refused_is_no_figure():
 def test_no_point_asks_for_more_flows_than_a_client_may_have():
     assert all(point.flows <= 65536 - 512 * (curves.CLIENTS - 1) for point in curves.POINTS)
     assert all(point.flows * point.clients <= 65536 for point in curves.POINTS)
+
+
+@pytest.mark.parametrize("begun, tries", [([64000], 1), ([40000, 63999, 64000], 3), ([63999] * 8, 8)])
+def test_packets_of_flows_that_have_not_begun_are_no_packets_of_known_flows(begun, tries):
+    """What a client's queue drops begins no flow, and each packet of it would be a miss: they are sent once more."""
+    class Bench:
+        variant, left, commands = "linux", list(begun), []
+        clients = [SimpleNamespace(ip="10.137.0.2%d" % i) for i in range(4)]
+        site = SimpleNamespace(set_rules=lambda ip, rules: None)
+
+        def flows(self):
+            return self.left.pop(0)
+
+        def watch(self, commands, warm, seconds):
+            self.commands.append(commands[0].split()[1])
+            moment = {"ns": 0, "cpu": {"firewall": 0}, "uplink": {"rx_packets": 0}, "counters": {}, "all": {}}
+            after = dict(moment, ns=1, cpu={"firewall": 500}, uplink={"rx_packets": 5})
+            return [moment, after, []]
+
+    bench = Bench()
+    point = curves.Point("flows", 64000, 16000, 1, 4, 0)
+    each, why = curves.measure(bench, point)
+    assert bench.commands.count("flows") == tries
+    assert (each, why) == ((100, "") if begun[-1] == 64000 else (None, "only 63999 flows began"))
