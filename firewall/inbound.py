@@ -40,6 +40,8 @@ class Inbound(Answers):
         client, port = n.inside(p.proto, p.destination_port(), p.src)
         if client is None or p.src >= GROUPS or not p.begins():
             return reasons.NO_FLOW if p.src < GROUPS else reasons.BAD_SOURCE
+        if n.ours(p.src, client):
+            return reasons.SPOOFED_UPLINK
         barred = n.policy.limits(client.address, p.proto, p.src, p.source_port())
         if barred:
             return barred

@@ -132,7 +132,7 @@ class Opening:
             return LEFT
         self.ended = False
         if flows.count >= flows.capacity or client.flows >= flows.cap(client):
-            if not anyway or not flows.room(client, now):
+            if not anyway or client.flows > flows.cap(client) or not flows.room(client, now):  # he makes room himself
                 return LEFT
             self.ended = True
         mapped = None
