@@ -139,7 +139,7 @@ def known(b, t, first: int, end: int, number: int) -> int:
         first_word = words[0]  # version and length of the header, class, the datagram's octets
         second_word = words[1]  # identification, fragments
         third_word = words[2]  # TTL, protocol, sum
-        if halves[0] & 1 or halves[6] != 8 or first_word & 0xFF != 0x45:
+        if halves[0] & 1 | halves[6] ^ 8 | first_word & 0xFF ^ 0x45:
             break
         total = first_word >> 8 & 0xFF00 | first_word >> 24
         behind = total + 14
@@ -232,11 +232,10 @@ def known(b, t, first: int, end: int, number: int) -> int:
                 if slot == 0:
                     break
                 if slot >> 17 == tag:
-                    entry = (slot & 0x1FFFF) << 4
-                    if w[entry] == src and w[entry + 1] == dst:
-                        if w[entry + _PORTS] == ports and w[entry + _KIND] == kind:
-                            half = slot & 0x1FFFF
-                            break
+                    there = ptr32(uint(w) + ((slot & 0x1FFFF) << 6))
+                    if (there[0] ^ src | there[1] ^ dst | there[_PORTS] ^ ports | there[_KIND] ^ kind) == 0:
+                        half = slot & 0x1FFFF
+                        break
                 i += 1
             bucket = bucket ^ ((tag << 1 | 1) & mask)
             second += 1
@@ -249,7 +248,7 @@ def known(b, t, first: int, end: int, number: int) -> int:
         # whose flow it is says the interface, never the packet
         if mine[_CLIENT] != came[_ROW_CLIENT]:
             break
-        if there[_GENERATION] != generations[there[_CLIENT]] or back[_GENERATION] != lives[back[_LIFE]]:
+        if there[_GENERATION] ^ generations[there[_CLIENT]] | back[_GENERATION] ^ lives[back[_LIFE]]:
             break
         state = there[_EGRESS] >> 16
         limit = timeout[state]
