@@ -13,7 +13,7 @@ from .machine import LINUX, NOBODY
 
 Point = namedtuple("Point", "axis value flows rules clients rate")
 _AT_ONCE, _SECONDS = 0, 0.6  # rate of a flood; s between the two moments
-_TRIES = 8
+_TRIES, _SLOWLY = 3, 700  # a second
 POINTS = (
     [Point("flows", n, n, 1, 1, _AT_ONCE) for n in (1, 1000, 16000)]
     + [Point("flows", 64000, 16000, 1, 4, _AT_ONCE)]
@@ -34,8 +34,9 @@ def measure(machine, point):
             return None, why
     if point.flows > 1:
         command = "traffic flows %s %d" % (NOBODY, point.flows)
-        for _ in range(_TRIES):  # a client's queue drops what comes faster than flows begin
-            machine.watch(dict.fromkeys(range(point.clients), command), 0.0, 0.0)
+        slowly = "traffic send %s %d %d %d %d" % (NOBODY, point.flows // _SLOWLY + 1, _SLOWLY, jobs.OCTETS, point.flows)
+        for attempt in range(_TRIES):  # a client's queue drops what comes faster than flows begin
+            machine.watch(dict.fromkeys(range(point.clients), slowly if attempt else command), 0.0, 0.0)
             begun = machine.flows()
             if begun >= point.flows * point.clients:
                 break
