@@ -10,7 +10,7 @@ CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__fil
 CHANGES = {  # what it is: (text of the firewall's Python, what it becomes, rounds after which it must have been seen)
     "the time to live stays": ("p.ttl - 1, proto", "p.ttl, proto", 1),
     "UDP flows rest for a second longer": ("2 * _MINUTES, 5 *", "2 * _MINUTES + 1000, 5 *", 10),
-    "another reason is counted": ("return reasons.SPOOFED_UPLINK", "return reasons.NOT_OURS", 10),
+    "another reason is counted": ("return reasons.SPOOFED_UPLINK  # QSB-056", "return reasons.NOT_OURS", 10),
     "an answer goes to the wrong interface": ("egress = receiver.interfaces[-1]", "egress = receiver.interfaces[0]", 40),
 }
 
