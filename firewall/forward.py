@@ -20,8 +20,8 @@ from peererror import PeerError
 from supervisor import Guard
 
 from firewall import turns
-from firewall.bursts.alone import ANSWERS, AT_REST, BEGAN, COUNT, DONE, DUE, FAILED, GIVEN, HOW, LONGEST, MANY, MOST
-from firewall.bursts.alone import NUMBER, PACKETS, REST, SEEN, TURN, WHOLE, WORK
+from firewall.bursts.alone import ANSWERS, AT_REST, BEGAN, COUNT, DONE, DUE, FAILED, GIVEN, HOW, LONGEST, MANY, MAY_WAIT
+from firewall.bursts.alone import MOST, NUMBER, PACKETS, REST, SEEN, TURN, WAITS, WHOLE, WORK
 from firewall.bursts.look import ANSWERED, ASKED, HOLDING, MORE, ROOM, SOME, WAITING, WHO
 from firewall.bursts.through import CALM_SLOTS, Bursts
 from firewall.cutting import SENT
@@ -31,7 +31,7 @@ from firewall.rates import Rates
 from firewall.slow import SLOTS, Slow
 
 TICK_MS = const(50)  # between two slices of the flow table
-_PASS_NS = const(1200000)  # who has not had a turn by then is the first in the next pass, or whose is not over
+_PASS_NS = const(1100000)  # who has not had a turn by then is the first in the next pass, or whose is not over
 _HURRY_NS = const(100000)  # the same, where garbage is collected behind the pass
 _NS_PER_MS = const(1000000)
 _MANY_NS = const(16000000)  # in as long
@@ -181,13 +181,16 @@ class Forwarder:
         """For the loop: whether passes may be made in machine code until end(), as nothing waits for Python."""
         if self.left or self.busy or self.rates.all or self.starting:
             return False
-        self._words[DONE], self._words[AT_REST] = 0, not self.active.state
+        words = self._words
+        words[DONE], words[AT_REST] = 0, not self.active.state
+        words[MAY_WAIT] = not words[WAITS]  # else a tick has come meanwhile: is it a stall?
         self.fast.tell_places()
         return True
 
     def end(self):
         """For the loop: Python goes on, counts what machine code has done, and wakes the tick."""
         words = self._words
+        words[MAY_WAIT] = 0
         if words[COUNT]:
             self.fast.hits(words[COUNT])
             words[COUNT] = 0

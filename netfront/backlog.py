@@ -1,11 +1,12 @@
 """Frames for a netvm that has no room for them: for how long they wait, and when it is given up.
 
-    room ──none──▶ busy ──hardly anything taken for STALL_MS──▶ stalled ──room──▶ room
+    room ──too little──▶ busy ──hardly anything taken for STALL_MS──▶ stalled ──room──▶ room
 
 While it is busy clients are not drained: what they send stays in their own rings, and a netvm that is only slow costs
-nobody a frame. What waits here is at most what was taken from one client when the room ended. A netvm that for a second
-takes less than one frame of the longest kind is as good as none: frames for it are dropped and counted, lest they keep
-in clients' rings what goes elsewhere: pings to us, ARP, other clients.
+nobody a frame. There is room if a client's turn would find it (ROOMY): with less the netvm still has some 200 slots to
+do, and is told of more long before it has done them. What waits here is at most what was taken from one client when
+the room ended. A netvm that for a second takes less than one frame of the longest kind is as good as none: frames for
+it are dropped and counted, lest they keep in clients' rings what goes elsewhere: pings to us, ARP, other clients.
 """
 from array import array
 
@@ -14,6 +15,7 @@ from micropython import const
 
 STALL_MS = const(1000)
 LONGEST = const(19)  # slots of one frame: 18 of data and an extra info
+ROOMY = const(58)  # slots that a turn may take, and what its last frame has more
 _MOST_PAGES = const(256)  # what one client sends in its turn is less, also when it is cut into segments
 
 _log = Log("netfront")
@@ -54,7 +56,7 @@ class Backlog:
     def busy(self, room, taken, now):
         """Whether clients are to wait; stalled is true or false from now on.
 
-        room: the longest frame would find its place. taken: slots that the netvm has taken, modulo 2**32. now: ms.
+        room: a client's turn would find its place. taken: slots that the netvm has taken, modulo 2**32. now: ms.
         Time in which nobody asked does not count: the host slept, and the netvm too.
         """
         missed = now - self._looked

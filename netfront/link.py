@@ -17,7 +17,7 @@ from net import netif
 from net.netif import TX_WORDS
 from net.ring import SLOTS, FrontRing
 from net.slots import flags_of, tx_extra, tx_request
-from netfront.backlog import LONGEST, Backlog
+from netfront.backlog import LONGEST, ROOMY, Backlog
 from netfront.intake import Intake
 from netfront.lent import Lent
 from peererror import PeerError
@@ -94,8 +94,12 @@ class FrontLink(Intake):
     # ---- to the netvm -------------------------------------------------------------------------
 
     def busy(self, now):
-        """Whether clients are to keep what they have, as there is no room for more. now: ms. See backlog.py."""
-        busy = self.backlog.busy(self._room(LONGEST, LONGEST), self.tx.rsp_cons, now)
+        """Whether clients are to keep what they have, as there is no room for more. now: ms. See backlog.py.
+
+        While a netvm holds pages there may never be room for a turn: room for the longest frame is enough then.
+        """
+        least = ROOMY if self.quarantine.empty() else LONGEST
+        busy = self.backlog.busy(self._room(least, least), self.tx.rsp_cons, now)
         if self.backlog.stalled:
             while self.backlog.frames:
                 self.drop(self.backlog.pop())

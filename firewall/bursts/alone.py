@@ -40,6 +40,8 @@ KNOWN_TIME = const(35)  # an address: what known() takes for the time
 RAN = const(37)  # 1: the pass has had Python begin flows
 LONGEST = const(38)  # ns: the pass's time
 AT_REST = const(39)  # 1: the loop's pass ends for Python as soon as something was done
+MAY_WAIT = const(40)  # 1: that the uplink has no room for what clients have is no matter for Python
+WAITS = const(41)  # 1: so it is, and events are asked for
 _TALLY = const(7)  # places in the tables
 _CAME = const(24)
 _WENT = const(25)
@@ -67,7 +69,7 @@ class Alone:
         """
         self.run = passes.alone
         self.serve = passes.serve
-        self.words = words = array("I", bytes(4 * 40))
+        self.words = words = array("I", bytes(4 * 42))
         words[BURST], words[BURST_SLOT] = turns.BURST, turns.BURST_SLOT
         words[MOST_BEGUN], words[OF_BEGUN] = most, turns.BEGUN
         self.tables = [
@@ -75,7 +77,7 @@ class Alone:
             uplink_rx.turn, client_tx.turn, known.known, of_hits, known_tables, packets,
             uplink_tx.put, client_rx.put, uplink_tx.take_back, xen.copy, outward.ops,
             rings.sending, client_rx.finish, circle.lone, circle.charge, None, None, begin, None,
-            strays,
+            strays, rings.for_room,
         ]  # fmt: skip
         rings.enter(words, CALM, calm)
         rings.enter(words, SCALARS, scalars)

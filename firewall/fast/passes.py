@@ -44,6 +44,8 @@ _KNOWN_TIME = const(35)  # an address: where known() finds the time, in ms
 _RAN = const(37)  # 1: Python has begun flows in this pass, by _BEGIN
 _LONGEST = const(38)  # ns from _BEGAN: later no turn begins, nor a flow but a turn's first
 _AT_REST = const(39)  # 1: Python is to be told of the first pass in which something is done
+_MAY_WAIT = const(40)  # 1: clients alone have something, and the uplink no room: no matter for Python
+_WAITS = const(41)  # 1: so it is, and the netvm is to tell us of room; 0: of the last pass it is not true
 
 # what alone() says
 _WHOLE = const(0)  # the pass is over
@@ -107,7 +109,7 @@ def put(all_arrays, to_uplink, to_client, at: int, first: int, end: int):
 
 @micropython.viper
 def alone(t) -> int:
-    """One pass, while nothing waits for room: how it ended, see above.
+    """One pass, while no frame waits for room: how it ended, see above.
 
     t: rings.look, its words, rings.end, what that is given, the words above, arrays by number (what the kernels are
     given of an interface's rings), xen.ns, count(ns) (slots to the netvm are to be counted), circle.whose,
@@ -115,17 +117,19 @@ def alone(t) -> int:
     uplink_tx.take_back, xen.copy and the operations towards clients, rings.sending, client_rx.finish,
     circle.lone, circle.charge; None, or while somebody captures tapped.came, tapped.went; begin(number, i), 1: packet i
     of a client was a miss, and is none any more: its flow has begun; what came and went are given;
-    strays(number, first, n): packets that nobody need read are gone, from this one on; the one behind them.
+    strays(number, first, n): packets that nobody need read are gone, from this one on; the one behind them;
+    rings.for_room.
     """
     (look, of_look, end, tables, of_words, arrays, clock, tally, whose, from_uplink, from_client, hits, of_hits,
      of_known, rows, to_uplink, to_client, take_back, copy, ops, sending, finish, lone, charge, came, went, begin,
-     taps, strays) = t
+     taps, strays, for_room) = t
     w = ptr32(int(of_words))
     calm = ptr8(w[_CALM] | w[_CALM + 1] << 32)
     copies = ptr32(w[_COPIES] | w[_COPIES + 1] << 32)
     w[_DONE] = 0
     w[_GIVEN] = 0
     w[_RAN] = 0
+    w[_WAITS] = 0
     seen = int(look(of_look))
     w[_SEEN] = seen
     if seen & (_HOLDING | _WAITING):
@@ -138,35 +142,42 @@ def alone(t) -> int:
         known_time[0] = ns // _NS_PER_MS
         if ns >= w[_DUE] | w[_DUE + 1] << 32:
             tally(ns)
-        if seen & _ANSWERED:
-            w[_DONE] = 1
-            n = int(take_back(arrays[0][3], _COMPLETED))
-            s = ptr32(w[_SCALARS] | w[_SCALARS + 1] << 32)
-            if n < 0 or n and s[2]:
-                w[_TAKEN] = n
-                return _ANSWERS
-            if seen & _SOME and seen & _ROOM == 0:  # there may be by now
-                seen = int(look(of_look))
         circle = w[_CIRCLE] | w[_CIRCLE + 1] << 32
+        of_circle = ptr32(circle)
+        has = ptr8(of_circle[10] | of_circle[11] << 32)
         only = 0
         if seen & _SOME == 1:
             only = 1
-        elif seen & _SOME and seen & _ROOM == 0:
+        due = 1
+        while seen & _SOME or due and seen & _ANSWERED:
+            if seen & _ANSWERED and (due or seen & _ROOM == 0):
+                w[_SEEN] = seen & (_ANSWERED ^ 0xFFFFFFFF)
+                w[_DONE] = 1
+                n = int(take_back(arrays[0][3], _COMPLETED))
+                s = ptr32(w[_SCALARS] | w[_SCALARS + 1] << 32)
+                if n < 0 or n and s[2]:
+                    w[_TAKEN] = n
+                    return _ANSWERS
+                if seen & _SOME and seen & _ROOM == 0:  # there may be by now
+                    seen = int(look(of_look))
+            due = 0
+            if seen & _SOME == 0:
+                break
             w[_SEEN] = seen & (_ANSWERED ^ 0xFFFFFFFF)
-            return _REST
-        while seen & _SOME:
-            w[_SEEN] = seen & (_ANSWERED ^ 0xFFFFFFFF)
+            roomy = 0
+            if seen & (_ROOM | _WAITING) == _ROOM:
+                roomy = 1
+            if roomy == 0 and has[0] == 0:
+                if w[_MAY_WAIT] == 0 or seen & _WAITING:
+                    return _REST
+                w[_WAITS] = 1
+                break
             if only:
                 if seen & _SOME > 1:
                     break
                 number = seen >> _WHO & 0x3FF
-                if number and seen & (_ROOM | _WAITING) != _ROOM:
-                    return _REST
                 lone(circle, number)
             else:
-                roomy = 0
-                if seen & (_ROOM | _WAITING) == _ROOM:
-                    roomy = 1
                 number = int(whose(circle, roomy))
                 if number < 0 - 1:
                     return _REST
@@ -235,14 +246,6 @@ def alone(t) -> int:
             seen = int(look(of_look))
             if w[_GIVEN] >= w[_MOST] or seen & _SOME and int(clock()) - ns > w[_LONGEST]:
                 break
-            if seen & _SOME and seen & (_ROOM | _ANSWERED) == _ANSWERED:
-                n = int(take_back(arrays[0][3], _COMPLETED))
-                s = ptr32(w[_SCALARS] | w[_SCALARS + 1] << 32)
-                if n < 0 or n and s[2]:
-                    w[_TAKEN] = n
-                    w[_SEEN] = seen & (_ANSWERED ^ 0xFFFFFFFF)
-                    return _ANSWERS
-                seen = int(look(of_look))
     may = 1 + w[_MANY]
     if copies[0]:
         copy(ops, copies[0])
@@ -257,6 +260,17 @@ def alone(t) -> int:
             number = int(sending(of_look))
     elif seen & (_SOME | _ANSWERED) == 0:
         may |= _LOOKED
+    if w[_WAITS]:
+        w[_DONE] = 1
+        w[_WAITS] = 0
+        w[_SEEN] = 1 | int(end(tables, _LOOKED))
+        if w[_SEEN] == 1:
+            said = int(for_room(of_look, tables[1]))
+            if said < 0:
+                w[_MAY_WAIT] = 0
+            elif said:
+                w[_WAITS] = 1
+        return _WHOLE
     w[_SEEN] = int(end(tables, may))
     return _WHOLE
 
@@ -277,7 +291,7 @@ def serve(t) -> int:
         return 0 - 1
     if w[_RAN] or w[_AT_REST] and w[_DONE]:
         return 0 - 4
-    if seen & (_SOME | _ANSWERED | _MORE):
+    if w[_WAITS] == 0 and seen & (_SOME | _ANSWERED | _MORE):
         return 1
     circle = ptr32(w[_CIRCLE] | w[_CIRCLE + 1] << 32)
     words = ptr32(circle[0] | circle[1] << 32)

@@ -19,6 +19,7 @@ _REQ_EVENT = const(1)
 _RSP_PROD = const(2)
 _RSP_EVENT = const(3)
 _PROD = const(0)
+_PUBLISHED = const(1)
 _CONS = const(2)
 _SENDING = const(0)
 _HELD = const(1)
@@ -125,6 +126,42 @@ def arm(place: int, answers: int):
             rx = ptr32(row[_RX] | row[_RX + 1] << 32)
             own = ptr32(row[_RX_OWN] | row[_RX_OWN + 1] << 32)
             rx[_RSP_EVENT] = own[_CONS] + 1
+
+
+@micropython.viper
+def for_room(place: int, fence) -> int:
+    """Ask the netvm for an event with the answer that makes room for a turn: 1: that is still to come; 0: it is not so.
+
+    -1: none of those that it owes does, or there is no netvm. Also with its next frame; clients are not asked. place:
+    as look()'s.
+    """
+    words = ptr32(place)
+    if words[1] == 0:
+        return 0 - 1
+    link = ptr32(words[8] | words[9] << 32)
+    tx_lent = ptr32(words[10] | words[11] << 32)
+    rx_lent = ptr32(words[12] | words[13] << 32)
+    kept = ptr32(words[14] | words[15] << 32)
+    row = ptr32(uint(words[2] | words[3] << 32) + uint(0))  # the uplink's
+    tx = ptr32(row[_TX] | row[_TX + 1] << 32)
+    own = ptr32(row[_TX_OWN] | row[_TX_OWN + 1] << 32)
+    rx = ptr32(row[_RX] | row[_RX + 1] << 32)
+    rx_own = ptr32(row[_RX_OWN] | row[_RX_OWN + 1] << 32)
+    cons = own[_CONS]
+    owed = own[_PUBLISHED] - cons & 0xFFFFFFFF
+    need = _ROOMY - (_RING - owed)
+    if _ROOMY - link[0] > need:
+        need = _ROOMY - link[0]
+    if _ROOMY - (_LIMIT - tx_lent[0] - rx_lent[0]) > need:
+        need = _ROOMY - (_LIMIT - tx_lent[0] - rx_lent[0])
+    if kept[0] or need > owed:
+        return 0 - 1
+    tx[_RSP_EVENT] = cons + need
+    rx[_RSP_EVENT] = rx_own[_CONS] + 1
+    fence()
+    if rx[_RSP_PROD] != rx_own[_CONS] or tx[_RSP_PROD] - cons & 0xFFFFFFFF >= need:
+        return 0
+    return 1
 
 
 @micropython.viper

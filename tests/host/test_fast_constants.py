@@ -100,6 +100,7 @@ def of_links():
     kept = constants("../../port/modules/net/quarantine")
     found.update(_LIMIT=kept["LIMIT"], _TX_RESERVE=kept["TX_RESERVE"])
     found["_ROOMY"] = constants("../bursts/through")["CALM_SLOTS"] + netif.SLOTS_MAX
+    assert found["_ROOMY"] == constants("../../netfront/backlog")["ROOMY"]
     return found
 
 

@@ -3,18 +3,23 @@ import kernels
 import pytest
 
 SOME, ANSWERED, HOLDING, WAITING, ROOM, WHO = 1, 0x10000, 0x20000, 0x40000, 0x80000, 22
+MORE, ASKED = 0x100000, 0x200000
 LOOKED = 4
 WHOLE, REST, ANSWERS, HELD, PACKETS, FAILED, TURN = range(7)
 CLIENT = SOME | ROOM | 3 << WHO
 UPLINK = SOME | ROOM
+TABLES = ("words", "fence")  # what end() is given
 
 
 class Scene:
-    """seen: what look() finds, one after the other; end() then finds 0. fates: of packets that are hits."""
+    """seen: what look() finds, one after the other; end() then finds `ends`. fates: of packets that are hits.
+
+    Who has something: the client 3, if what is seen says 3, else the uplink too. room: what for_room() says.
+    """
 
     def __init__(self, *seen, taken=(2 | 2 << 16,), fates=(0, 0, 0), misses_at=(), out=None, answers=0, errors=0,
                  failed=0, tapped=0, deaf=0, whose=(), begins=(), now=5_000_000, due=10**9, many=0, strays=(),
-                 longest=1_200_000):
+                 longest=1_200_000, may_wait=0, ends=0, room=1):
         self.seen, self.taken, self.calls = list(seen), list(taken), []
         self.packets = [0] * 64
         for i, fate in enumerate(fates):
@@ -22,13 +27,16 @@ class Scene:
         self.copies, sending = [5 if failed else 0], [3, 0]
         calm, scalars = [0] * 8, [0, 0, errors]
         self.calm = calm
+        has, circle = [7] * 8, kernels.block(*[None] * 5)
+        circle += kernels.block(has)
         arrays = [None] * 8
         arrays[0] = ("uplink", "to uplink", 2, "back")
         arrays[3] = ("client", "to client", "finish")
-        self.w = w = kernels.Words(16 * [0] + kernels.block(calm, scalars, self.copies, self.packets, "circle"))
+        self.w = w = kernels.Words(16 * [0] + kernels.block(calm, scalars, self.copies, self.packets, circle))
         w += [0, 0, 3, 65]
         self.known_time, self.due = [0], due
         w += [0, 0, 0, self.due & 0xFFFFFFFF, self.due >> 32, *kernels.block(self.known_time), 9, longest]
+        w += [0, may_wait, 9]
         order, beginning = list(whose), list(begins)
         times = [now] if isinstance(now, int) else list(now)  # what the clock shows, the last one for ever
         misses = set(misses_at)
@@ -44,7 +52,7 @@ class Scene:
 
         def say(name, result=0):
             def called(*words):
-                self.calls.append((name,) + words)
+                self.calls.append((name,) + tuple("circle" if word is circle else word for word in words))
                 return result(*words) if callable(result) else result
             return called
 
@@ -61,9 +69,14 @@ class Scene:
                 behind += 1
             return behind
 
+        def look(_):
+            seen = self.seen.pop(0)
+            has[0] = int(seen & 0xFFFF != 0 and seen >> WHO == 0)
+            return seen
+
         put = out or (lambda arrays, first, end, room: end - first)
         self.t = [
-            lambda words: self.seen.pop(0), "words", say("end", 0), "tables", w, arrays,
+            look, "words", say("end", ends), ("words", "fence"), w, arrays,
             lambda: times.pop(0) if times[1:] else times[0], say("tally"),
             say("whose", lambda *_: order.pop(0)),
             take("uplink"), take("client"),
@@ -72,7 +85,7 @@ class Scene:
             say("put", put), say("give", lambda arrays, first, end: -1 if deaf else end), say("back", answers),
             say("copy"), "ops", lambda tables: sending.pop(0), say("finish", failed), say("lone"), say("charge"),
             say("came") if tapped else None, say("went", tapped), say("begin", begin), "taps",
-            say("drop", drop),
+            say("drop", drop), say("room", room),
         ]
         self.how = kernels.of("passes").alone(self.t)
 
@@ -140,9 +153,57 @@ def test_where_nobody_may_have_a_turn_none_is_taken(whose, how):
     assert scene.how == how and "take" not in scene.names()
 
 
-def test_without_room_several_are_pythons():
-    scene = Scene(3 | ANSWERED, 3)
-    assert (scene.how, scene.names(), scene.w[0]) == (REST, ["back"], 3)
+@pytest.mark.parametrize("seen, asked", [(3, ["whose"]), (3 | 3 << WHO, [])])
+def test_without_room_several_are_pythons(seen, asked):
+    scene = Scene(seen | ANSWERED, seen, whose=[-2])
+    assert (scene.how, scene.names(), scene.w[0]) == (REST, ["back"] + asked, seen)
+
+
+BUSY = SOME | 3 << WHO
+
+
+@pytest.mark.parametrize("seen", [BUSY, 2 | 3 << WHO])
+@pytest.mark.parametrize("room", [0, 1])
+def test_in_the_loop_clients_alone_wait_for_the_answer_that_makes_room(seen, room):
+    """Events are asked for behind what the netvm is shown; the tick is told, which looks whether it answers."""
+    scene = Scene(seen, may_wait=1, room=room)
+    assert (scene.how, scene.names(), scene.w[3], scene.w[0] & SOME) == (WHOLE, ["end", "room"], 1, SOME)
+    assert scene.calls == [("end", TABLES, LOOKED), ("room", "words", "fence")]
+    assert scene.w[40:42] == [1, room]
+
+
+def test_an_answer_that_never_makes_room_is_not_waited_for():
+    scene = Scene(BUSY, may_wait=1, room=-1)
+    assert scene.how == WHOLE and scene.w[40:42] == [0, 0] and scene.w[0] & SOME
+
+
+@pytest.mark.parametrize("ends", [MORE, ASKED])
+def test_while_pages_are_due_nobody_waits_for_room(ends):
+    scene = Scene(BUSY, may_wait=1, ends=ends)
+    assert (scene.how, scene.names(), scene.w[0], scene.w[41]) == (WHOLE, ["end"], ends | SOME, 0)
+
+
+@pytest.mark.parametrize("may_wait, seen", [(0, BUSY), (0, 2 | 3 << WHO), (1, BUSY | WAITING), (1, BUSY | HOLDING)])
+def test_what_waits_longer_or_for_others_is_pythons(may_wait, seen):
+    scene = Scene(seen, may_wait=may_wait)
+    assert (scene.how, scene.calls, scene.w[41]) == (REST, [], 0)
+
+
+def test_the_netvms_frames_do_not_wait_for_room():
+    scene = Scene(SOME, 0, may_wait=1)
+    assert scene.how == WHOLE and scene.names().count("take") == 1 and scene.w[41] == 0
+    assert Scene(2, may_wait=1, whose=[-2]).how == REST
+
+
+def test_room_that_a_turn_has_used_up_is_waited_for_in_the_same_pass():
+    scene = Scene(CLIENT, BUSY | ANSWERED, BUSY, may_wait=1)
+    assert scene.how == WHOLE and scene.seen == [] and scene.w[41] == 1 and scene.w[26] == 1
+    assert scene.names() == ["lone", "take", "hits", "put", "charge", "back", "end", "room"]
+
+
+def test_copies_of_such_a_pass_are_done_before():
+    scene = Scene(CLIENT, BUSY, may_wait=1, failed=1)
+    assert scene.how == FAILED and "room" not in scene.names()
 
 
 def test_room_that_is_used_up_is_none_for_the_next():
@@ -167,7 +228,7 @@ def test_who_brings_hits_alone_may_bring_more_the_next_time(misses, limits, calm
 def test_behind_a_lone_packet_nobody_looks_before_events_are_asked_for(seen):
     """There are two looks less: what has come is seen when they have been."""
     scene = Scene(seen, taken=[1 | 1 << 16], fates=(0,))
-    assert scene.how == WHOLE and scene.seen == [] and scene.calls[-1] == ("end", "tables", 1 | LOOKED)
+    assert scene.how == WHOLE and scene.seen == [] and scene.calls[-1] == ("end", TABLES, 1 | LOOKED)
 
 
 def test_of_several_who_have_something_one_packet_is_not_lone():
@@ -346,7 +407,7 @@ def test_an_interface_that_has_gone_is_pythons():
 @pytest.mark.parametrize("many", [0, 1])
 def test_the_end_is_told_whether_many_slots_went_out(many):
     scene = Scene(CLIENT, 0, many=many)
-    assert scene.how == WHOLE and scene.calls[-1] == ("end", "tables", 1 + many | LOOKED)
+    assert scene.how == WHOLE and scene.calls[-1] == ("end", TABLES, 1 + many | LOOKED)
 
 
 @pytest.mark.parametrize("failed, how", [(0, WHOLE), (2, FAILED)])
@@ -363,14 +424,11 @@ def test_a_capture_is_told_before_and_after_and_its_work_is_charged():
     assert scene.w[10] == 20 + 3 * 10 + 7
 
 
-MORE, ASKED = 0x100000, 0x200000
-
-
-def served(how=WHOLE, seen=0, ran=0, left=REST, rests=6, done=0, at_rest=0):
+def served(how=WHOLE, seen=0, ran=0, left=REST, rests=6, done=0, at_rest=0, waits=0):
     """What serve() says when its pass ends so, the words behind it, and how often nobody had anything."""
     passes = kernels.of("passes")
-    words = [0] * 24 + kernels.block(kernels.block([0, 1, 2, 3, rests, 5])) + [0] * 14
-    words[0], words[3], words[30], words[37], words[39] = seen, done, left, ran, at_rest
+    words = [0] * 24 + kernels.block(kernels.block([0, 1, 2, 3, rests, 5])) + [0] * 16
+    words[0], words[3], words[30], words[37], words[39], words[41] = seen, done, left, ran, at_rest, waits
     tables = [None, None, None, None, words]
 
     def alone(given):
@@ -421,6 +479,14 @@ def test_another_pass_follows_while_there_is_something(seen):
 def test_when_nobody_has_anything_it_is_a_rest(seen, rests, after):
     said, _, circle = served(WHOLE, seen, rests=rests)
     assert said == 0 and circle[4] == after
+
+
+@pytest.mark.parametrize("seen", [SOME, ROOM, 5 << WHO | 2])
+def test_so_it_is_while_clients_wait_for_room(seen):
+    said, _, circle = served(WHOLE, seen, waits=1)
+    assert said == 0 and circle[4] == 7
+    assert served(WHOLE, seen, waits=1, done=1, at_rest=1)[0] == -4
+    assert served(WHOLE, seen | ASKED, waits=1)[0] == -1
 
 
 @pytest.mark.parametrize("scene, ran", [

@@ -150,6 +150,53 @@ def test_no_pages_are_due_while_the_netvm_has_all_that_it_can_have():
     assert scene.armed(1)[0] is None and scene.said == ROOM | 0x200000 | 1
 
 
+def full(scene, slots=0, ids=0, pages=0):
+    """The netvm has requests of ours, and so much is free."""
+    scene.tx_own[:2] = [10 + 256 - slots] * 2
+    scene.link[0] = ids
+    scene.lent[0][0], scene.lent[1][0] = 256, 256 - pages
+
+
+def asked_for_room(scene):
+    scene.tx[3] = scene.rx[3] = scene.client[1] = None
+    return scene.rings.for_room(scene.words, lambda: scene.calls.append("fence"))
+
+
+@pytest.mark.parametrize("slots, ids, pages, need", [
+    (57, 57, 57, 1), (0, 0, 0, 58), (20, 57, 57, 38), (57, 20, 57, 38), (57, 57, 20, 38), (9, 8, 7, 51),
+    (60, 61, 3, 55),
+])  # fmt: skip
+def test_the_answer_that_makes_room_is_asked_for(slots, ids, pages, need):
+    """With the netvm's next frame, and no client."""
+    scene = Scene()
+    full(scene, slots, ids, pages)
+    assert not scene.look() & ROOM
+    assert asked_for_room(scene) == 1 and scene.calls == ["fence"]
+    assert (scene.tx[3], scene.rx[3], scene.client[1]) == (10 + need, 21, None)
+
+
+@pytest.mark.parametrize("answers, frames, said", [
+    (0, 0, 1), (37, 0, 1), (38, 0, 0), (200, 0, 0), (-20, 0, 0), (0, 1, 0)])
+@pytest.mark.parametrize("cons", [10, 0xFFFFFFF0])
+def test_what_has_come_before_the_fence_is_seen_behind_it(answers, frames, said, cons):
+    """A counter that lies is a reason for another pass, in which it is found out."""
+    scene = Scene()
+    full(scene, 20, 20, 20)
+    scene.tx_own[:] = [cons + 236 & 0xFFFFFFFF] * 2 + [cons]
+    scene.tx[2], scene.rx[2] = cons + answers & 0xFFFFFFFF, 20 + frames
+    assert asked_for_room(scene) == said
+
+
+@pytest.mark.parametrize("kept, ids, pages, there", [
+    (1, 20, 20, 1), (0, -200, 20, 1), (0, 20, -200, 1), (0, 20, 20, 0)])
+def test_where_answers_make_no_room_nobody_is_asked(kept, ids, pages, there):
+    """Where there is no netvm, what was its memory is not touched."""
+    scene = Scene()
+    full(scene, 20, ids, pages)
+    scene.kept[0], scene.words[1] = kept, there
+    assert asked_for_room(scene) == -1 and scene.tx[3] is None and scene.rx[3] is None and scene.calls == []
+
+
 @pytest.mark.parametrize("asked", [(), (0,), (1,), (0, 1)])
 @pytest.mark.parametrize("ports", [(7, 8), (7, 7)])
 def test_the_netvm_is_notified_by_the_port_of_who_asked(asked, ports):

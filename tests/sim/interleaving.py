@@ -27,7 +27,8 @@ from rings import MASK, REQ_EVENT, REQ_PROD, RSP_EVENT, RSP_PROD, SLOTS, events
 
 SERVER = "192.0.2.50"
 PARTS, PART, SEGMENTS = 18, 75, 20  # slots of the longest frame without super-frames, and octets in each
-LONGEST = 19  # slots of the longest frame, with less room the uplink is busy
+LONGEST = 19  # slots of the longest frame
+ROOMY = 58  # slots that a turn may take; with less room the uplink is busy
 ARP = b"\x08\x06"
 STEPS = 100000  # of all in the end; more is a firewall that spins
 
@@ -393,7 +394,7 @@ class Schedules:
         netvm = self.netvm
         words = netvm.end.tx.words
         coming = netvm.end.tx in netvm.shown and asked(netvm.shown[netvm.end.tx], words[RSP_EVENT])
-        busy = netvm.room() < LONGEST or coming
+        busy = netvm.room() < ROOMY or coming
         waits = False
         for each in self.clients:
             tx = each.end.tx.words
@@ -408,6 +409,8 @@ class Schedules:
                     self._holds(not ring.waiting(), "a client was not told of what it got")
         awaited = ahead(words[RSP_EVENT], words[RSP_PROD])  # answers until there is an event
         most = 64 if self.flooded and not waits else 1
+        if any(each.unread() for each in self.clients):
+            most = max(most, ROOMY - netvm.room())
         self._holds(coming or 1 <= awaited <= most, "no event is asked for with the netvm's answers")
         rx = netvm.end.rx
         if not (rx in netvm.shown and asked(netvm.shown[rx], rx.words[RSP_EVENT])):

@@ -9,8 +9,9 @@ import pytest
 from attacks import row
 from tests.sim.network import Network
 from packets import ACK, Look, arp, echo, looks, tcp, udp
-from rings import SLOTS
+from rings import MASK, REQ_PROD, RSP_PROD, SLOTS
 
+ROOMY = 58  # slots of room that clients wait for
 A, B, C, SERVER = "10.137.0.21", "10.137.0.22", "10.137.0.23", "192.0.2.50"
 
 
@@ -82,6 +83,33 @@ def test_super_frames_of_all_clients_arrive(machine, options):
     assert got == 3 * 13 * 65000
     net.advance(0.1)
     assert net.figures()["free"] == before
+
+
+@pytest.mark.parametrize("fast", ["on", "off"])
+@pytest.mark.parametrize("behind", [0, 0.06], ids=["at once", "behind a tick"])
+def test_the_answer_that_makes_room_for_a_turn_lets_clients_go_on_and_none_before(machine, fast, behind):
+    """With less room the netvm has enough to do. No time passes meanwhile: it is an event that wakes the firewall."""
+    net = Network(machine=machine, cmdline="fast=" + fast)
+    net.a = net.client(A)
+    net.a.send(udp(A, 9000, SERVER, 53))
+    assert net.uplink.recv()
+    net.advance(0.1)
+    end = net.uplink.end
+
+    def room():
+        return SLOTS - (end.tx.words[REQ_PROD] - end.tx.words[RSP_PROD] & MASK)
+
+    stuck(net)
+    net.advance(behind)
+    for _ in range(3):
+        waits = net.a.end.room()
+        assert room() < ROOMY - 1 and waits < SLOTS
+        end.resume(limit=ROOMY - room() - 1)
+        net.settle()
+        assert net.a.end.room() == waits and room() == ROOMY - 1
+        end.resume(limit=1)
+        net.settle()
+        assert net.a.end.room() > waits and room() < ROOMY - 1
 
 
 def test_what_does_not_go_there_waits_a_second_at_most(net):

@@ -10,7 +10,7 @@ access of the firewall to a ring's counters, is drawn.
 import random
 
 import pytest
-from interleaving import LONGEST, Client, Netvm, Schedules
+from interleaving import LONGEST, ROOMY, Client, Netvm, Schedules
 from packets import ACK, SYN, TCP, Look, ip, tcp, tcp_segment
 from rings import MASK, PAGE
 from test_all_at_once import read
@@ -132,7 +132,7 @@ class Upload(Schedules):
         self._plan_next()
         self.firewall.turn()
         self.asleep()
-        self.full += not self.firewall.runnable() and self.netvm.room() < LONGEST
+        self.full += not self.firewall.runnable() and self.netvm.room() < ROOMY
 
 
 def upload(machine, seed, fast):
