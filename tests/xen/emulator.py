@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 
-from . import clocks, initramfs
+from . import clocks, initramfs, qemu
 from .errors import LabError
 
 # monitor: Xen's idle loop would die in MWAIT. rdtscp: a guest that uses it stalls. Both are gaps of the emulation.
@@ -40,7 +40,7 @@ class Emulator:
                 "-device", "virtserialport,chardev=lab,name=lab"]
         initrd = initramfs.image("dom0", self.folder)
         self.process = subprocess.Popen(
-            ["qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", _CPU, "-m", str(memory)] + timing + port + list(words)
+            qemu.command() + ["-machine", "q35,accel=tcg", "-cpu", _CPU, "-m", str(memory)] + timing + port + list(words)
             + ["-display", "none", "-monitor", "none", "-no-reboot", "-nic", "none", "-serial", "file:" + self.xen_log,
                "-kernel", initramfs.xen(), "-append", "%s %s" % (_XEN, xen_options),
                "-initrd", "%s console=hvc0 loglevel=4 rdinit=/init xenstore=%s,%s" % (initramfs.kernel("dom0"), xenstore, initrd)],
