@@ -1,4 +1,5 @@
 """Domains of the lab: what tests ask of them, and what they say when they did not do it."""
+from . import standing
 from .errors import LabError
 
 CONSOLES = "/var/log/xen/console"
@@ -31,8 +32,13 @@ class Domain:
         found, state = self.lab.await_console(self, text, timeout, after)
         if found is None:
             what = "did not say %r in %g s" % (text, timeout) if state == "running" else "ended before it said %r" % text
-            raise LabError("%s %s; state %s; %s" % (self.name, what, state, self.last_words()))
+            words = self.last_words() + (self.doing() if state == "running" else "")
+            raise LabError("%s %s; state %s; %s" % (self.name, what, state, words))
         return found
+
+    def doing(self):
+        """For an error: what it is doing instead of what it was waited for, where that can be told."""
+        return ""
 
     def last_words(self):
         """For an error: the last lines of its console, and what Xen's log has of it."""
@@ -88,6 +94,9 @@ class Linux(Domain):
 
     _count = 0
     stuck = False  # a command did not end in time: it still has the console
+
+    def doing(self):
+        return "\n" + standing.told(self)
 
     def sh(self, command, timeout=30.0, check=True):
         """Output of a shell command in it, standard error included. LabError if it fails and check is set."""

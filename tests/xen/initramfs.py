@@ -26,7 +26,7 @@ _PACKAGES = "/usr/lib/python3/dist-packages"
 _COMMON = ["/usr/bin/busybox", "/usr/sbin/ip", "/usr/bin/iperf3", "/usr/sbin/nft", "/usr/bin/tcpdump", "/usr/bin/xenstore",
            "/usr/lib/x86_64-linux-gnu/libgcc_s.so.1"]  # opened by threads of iperf3 and Python when they end; ldd does not list it
 _STORE_LINKS = ["xenstore-" + name for name in "read write ls list watch rm chmod exists".split()]
-_DOM0 = [_XEN + name for name in "xl xenstored oxenstored xenconsoled xenconsole xen-init-dom0 libxl-save-helper".split()]
+_DOM0 = [_XEN + name for name in "xl xenstored oxenstored xenconsoled xenconsole xen-init-dom0 xenctx libxl-save-helper".split()]
 _DRIVER_DOMAIN = [_XEN + "xl"]
 _LIBRARIES = ["/usr/lib/x86_64-linux-gnu/" + name for name in (
     "libxenstat.so.4.20", "libxenvchan.so.4.20", "libxenevtchn.so.1", "libxengnttab.so.1", "libxenforeignmemory.so.1",
