@@ -6,14 +6,16 @@ be delivered. Mostly something overwrites it. The story of when nothing does:
 
   1. Xen enters a Linux guest with vector 0xf3, its event channels' upcall. The guest's handler begins, interrupts off.
   2. Before the handler causes a world switch (it tells its APIC; if the guest was idle, it brings its clock up to date
-     before that), QEMU's budget of instructions ends: a timer of the emulated computer is due.
+     before that), QEMU's main loop is wanted: its budget of instructions ends, as a timer is due, or another thread of
+     its own asks for it, which is a matter of how busy the host is.
   3. The main loop finds 0xf3 in exception_index, and delivers it: a second time, in the middle of the handler. What
      that one holds, such as the sequence lock of the clock, the second one waits for, with interrupts off: for ever.
 
-With a timer due every 20 us, 344 of 441 came twice; with one every 15 us Linux crashed of it as it booted; with one
-every 150 us a client spun after 2,000 commands in ktime_get_update_offsets_now(), interrupts off: it reads the clock,
-which its own handler is writing. In a usual lab none came twice of 2,300, but a run of all tests has many more, and
-in one a client had stood still like that. test_emulator.py counts.
+With a timer of the emulated computer due every 20 us, 344 of 441 came twice in one run and 3 of 872 in another, by
+QEMU's log of them; with one every 15 us Linux crashed of it as it booted; with one every 150 us a client spun after
+2,000 commands, interrupts off, in ktime_get_update_offsets_now(): it reads the clock, which its own handler is
+writing. Without one none came twice of 2,300, but a run of all tests has many more, and in one of CI a client had
+stood still like that. test_emulator.py (--long) counts.
 
 Source: QEMU 10.0, target/i386/tcg/system/svm_helper.c (case SVM_EVTINJ_TYPE_INTR), accel/tcg/cpu-exec.c.
 """
