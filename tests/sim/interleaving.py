@@ -211,13 +211,14 @@ class Netvm:
 
     def take(self):
         end = self.end
+        of_tx = self.has_event(end.port)
         if self.has_event(end.rx_port):
             end.peer.events.discard(end.rx_port)
             while end.backlog and end._put(*end.backlog[0]):
                 end.backlog.pop(0)
             if end.backlog:
                 end._ask_for_buffers()
-        if self.has_event(end.port):
+        if of_tx:
             end.peer.events.discard(end.port)
             self.taking = True
             self._consume()
