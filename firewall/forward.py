@@ -31,7 +31,7 @@ from firewall.rates import Rates
 from firewall.slow import SLOTS, Slow
 
 TICK_MS = const(50)  # between two slices of the flow table
-_PASS_NS = const(1100000)  # who has not had a turn by then is the first in the next pass, or whose is not over
+_PASS_NS = const(1200000)  # who has not had a turn by then is the first in the next pass, or whose is not over
 _HURRY_NS = const(100000)  # the same, where garbage is collected behind the pass
 _NS_PER_MS = const(1000000)
 _MANY_NS = const(16000000)  # in as long
@@ -183,7 +183,7 @@ class Forwarder:
             return False
         words = self._words
         words[DONE], words[AT_REST] = 0, not self.active.state
-        words[MAY_WAIT] = not words[WAITS]  # else a tick has come meanwhile: is it a stall?
+        words[MAY_WAIT] = not words[WAITS]  # it waited, and Python has run since, as it does each tick: is it a stall?
         self.fast.tell_places()
         return True
 

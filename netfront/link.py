@@ -98,8 +98,9 @@ class FrontLink(Intake):
 
         While a netvm holds pages there may never be room for a turn: room for the longest frame is enough then.
         """
-        least = ROOMY if self.quarantine.empty() else LONGEST
-        busy = self.backlog.busy(self._room(least, least), self.tx.rsp_cons, now)
+        some = self._room(LONGEST, LONGEST)
+        room = some and (not self.quarantine.empty() or self._room(ROOMY, ROOMY))
+        busy = self.backlog.busy(room, some, self.tx.rsp_cons, now)
         if self.backlog.stalled:
             while self.backlog.frames:
                 self.drop(self.backlog.pop())

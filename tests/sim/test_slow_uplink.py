@@ -86,7 +86,7 @@ def test_super_frames_of_all_clients_arrive(machine, options):
 
 
 @pytest.mark.parametrize("fast", ["on", "off"])
-@pytest.mark.parametrize("behind", [0, 0.06], ids=["at once", "behind a tick"])
+@pytest.mark.parametrize("behind", [0, 0.04], ids=["at once", "a little later"])
 def test_the_answer_that_makes_room_for_a_turn_lets_clients_go_on_and_none_before(machine, fast, behind):
     """With less room the netvm has enough to do. No time passes meanwhile: it is an event that wakes the firewall."""
     net = Network(machine=machine, cmdline="fast=" + fast)
