@@ -17,6 +17,7 @@ from .profile import run
 CHECKOUT = "/src"
 FOLDER = CHECKOUT + "/build/bench"
 LAB_LOCK = CHECKOUT + "/images/lab.lock"
+MENDED = CHECKOUT + "/tests/xen/qemu.py"
 MEMORY = 32  # MB, of our image
 
 
@@ -46,9 +47,9 @@ def digest(path):
 
 
 def ground():
-    """{what: digest} of what figures depend on beside the firewalls: the lab's packages (Xen, kernels, emulator), and the
-    programs that make the traffic and the Linux firewall."""
-    found = {"lab": digest(LAB_LOCK)}
+    """{what: digest} of what figures depend on beside the firewalls: the lab's packages (Xen, kernels, emulator), what is
+    mended in the emulator, and the programs that make the traffic and the Linux firewall."""
+    found = {"lab": digest(LAB_LOCK), "emulator": digest(MENDED)}
     for name, octets in sorted(tools.files().items()):
         found[name] = hashlib.sha256(octets).hexdigest()
     return found

@@ -1,6 +1,8 @@
 """The bench's smallest row, for both firewalls: its machine, its programs, its accounts work; no figure is judged."""
+import re
+
 from tests.bench import jobs
-from tests.bench.machine import Machine
+from tests.bench.machine import NOBODY, Machine
 
 PACE = jobs.Pace(0.1, 0.2, 0.1)
 
@@ -15,5 +17,8 @@ def test_pings_pass_either_firewall(lab, figure):
             # with so few pings the slowest stands above the 99th percentile, and the mean may
             assert 0 < found["ping_idle"] < 50 and 0 < found["ping_idle_p99"] < 50
             assert found["beside:lost:ping_idle"] == 0
+        # lost ones take no longer than the rest: what goes on beside pings ends with them
+        said = machine.clients[0].sh("traffic ping %s 1.5 100" % NOBODY, 60)
+        assert re.match(r"pings 2 answered 0 ", said), said
     finally:
         machine.close()

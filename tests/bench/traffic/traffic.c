@@ -145,7 +145,9 @@ static int pings(unsigned rate) {
     int fd = socket(AF_INET, SOCK_RAW, IPPROTO_ICMP);
     if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof to)) fail("ping");
     uint16_t id = htons(getpid() & 0xFFFF);
-    for (uint64_t due = began; due < end && got < SAMPLES; due = began + (uint64_t)sent * 1000000000 / rate) {
+    uint64_t step = 1000000000 / rate;
+    // behind one that was late or lost the next is sent at once, and none behind the end, when nothing else goes on
+    for (uint64_t due = began; due < end && got < SAMPLES; due = now() > due + step ? now() : due + step) {
         sleep_until(due);
         struct { struct icmphdr head; char rest[56]; } m = {.head = {.type = ICMP_ECHO, .un.echo = {id, htons(sent++)}}};
         m.head.checksum = checksum(&m, sizeof m);
