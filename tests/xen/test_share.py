@@ -1,7 +1,8 @@
 """A quiet Linux client keeps its rate while another one, or the internet, brings all it can, where an instruction takes a ns.
 
 The quiet one asks 20 times a second; an answer that is late by more than its patience is none. Then it makes connections,
-each of which is to carry a line to and fro within a second.
+each of which is to carry a line to and fro within a second. What may take longest to serve is here in every run, other
+forms with --long; the simulation has all of them (tests/sim/test_share.py).
 """
 import re
 
@@ -89,7 +90,8 @@ def judge(site, work, figure, seen):
 
 
 @pytest.mark.parametrize("form, to, rules", [
-    ("pings", FIREWALL, ("action=accept",)), ("large", SERVER, ("action=accept",)), ("small", SERVER, ("action=accept",)),
+    ("pings", FIREWALL, ("action=accept",)), ("large", SERVER, ("action=accept",)),
+    pytest.param("small", SERVER, ("action=accept",), marks=pytest.mark.long),
     ("flows", UNKNOWN, ("action=accept",)), ("syns", SERVER, ("action=accept",)), ("small", SERVER, ()),
 ], ids=["pings of 65,000 octets to us", "datagrams in pieces", "small packets of one flow", "new flows", "SYN flood", "denied packets"])
 def test_beside_a_client(site, judge, chat, form, to, rules, request):
@@ -119,6 +121,7 @@ def test_new_flows_beside_one_that_holds_every_port(site, work, chat, figure):
     assert came >= 0.9 * ASKED
 
 
+@pytest.mark.long
 def test_beside_bulk_of_both_ways(site, judge, chat):
     """Super-frames as they are."""
     serve_bulk(site)
@@ -126,6 +129,7 @@ def test_beside_bulk_of_both_ways(site, judge, chat):
         judge("%s super-frames" % way, Flood(chat, "iperf3 -c %s -t 1000 %s" % (SERVER, words)))
 
 
+@pytest.mark.long
 def test_beside_super_frames_that_are_cut(site, judge, chat):
     """The netvm takes none."""
     site.features.update(NO_OFFLOADS)
@@ -220,7 +224,8 @@ class FromInternet:
         return "%d dropped a second" % rate
 
 
-@pytest.mark.parametrize("form, at_least, slowest", [("small", 10000, 2), ("ports", 5000, 1), ("large", 1000, 1)])
+@pytest.mark.parametrize("form, at_least, slowest", [
+    pytest.param("small", 10000, 2, marks=pytest.mark.long), ("ports", 5000, 1), ("large", 1000, 1)])
 def test_beside_the_uplink(site, judge, form, at_least, slowest):
     """To one port, to others each time, and in pieces. The first keeps dom0's own queue full: 0.9 s were seen."""
     judge("the uplink's %s datagrams of no flow" % form, FromInternet(site, form, at_least), True, slowest)

@@ -7,6 +7,7 @@ from tests.xen import standing
 from tests.xen.lab import LabError
 
 
+@pytest.mark.long
 def test_a_kernel_that_is_busy_is_seen(lab):
     """Boots: a Linux domU, whose shell copies zeros. It does not raise when the domain is gone."""
     guest = lab.linux("guest")
