@@ -58,7 +58,11 @@ class Dom0:
                 self.connecting.remove((path, program))
                 self.connected.append((peer, program))
             files = [each for each, _ in self.listeners + self.connected]
-            ready = select.select(files, [], [], 0.02)[0]
+            poll = select.poll()  # select() knows no number above 1023, and the tests before may have many files open
+            for each in files:
+                poll.register(each, select.POLLIN)
+            numbers = {number for number, _ in poll.poll(20)}
+            ready = [each for each in files if each.fileno() in numbers]
             for listener, program in self.listeners[:]:
                 if listener in ready:
                     self.connected.append((listener.accept()[0], program))
