@@ -7,13 +7,12 @@ ever. What the netvm gives arrives; what clients give arrives in the end, sent a
 import random
 
 import pytest
+from interleaving import LONGEST, ROOMY
 from packets import ACK, SYN, TCP, Look, ip, tcp, tcp_segment
 from rings import MASK, REQ_PROD, RSP_PROD, SLOTS
 from tests.sim.network import Network
 
 ADDRESSES, SERVER = ("10.137.0.21", "10.137.0.22", "10.137.0.23"), "192.0.2.50"
-LONGEST = 19  # slots that a frame may need
-ROOMY = 58  # and a turn
 WINDOW = 400000  # octets that are on their way at most
 MSS = 1448
 SIZES = (1, 100, MSS, 3 * MSS, 20000, 60000)

@@ -7,11 +7,11 @@ import itertools
 
 import pytest
 from attacks import row
+from interleaving import ROOMY
 from tests.sim.network import Network
 from packets import ACK, Look, arp, echo, looks, tcp, udp
 from rings import MASK, REQ_PROD, RSP_PROD, SLOTS
 
-ROOMY = 58  # slots of room that clients wait for
 A, B, C, SERVER = "10.137.0.21", "10.137.0.22", "10.137.0.23", "192.0.2.50"
 
 
